@@ -1,0 +1,153 @@
+#include "kernels/cpu/matmul.h"
+
+#include <bit>
+#include <cstring>
+#include <vector>
+
+#include "kernels/cpu/matmul_isa.h"
+
+namespace ibid::kernels {
+namespace {
+
+// --- packing ---------------------------------------------------------------------------------------------------------
+
+constexpr uint32_t kInfinityBits = 0x7f800000;
+constexpr float kSmallestMax = 0x1p-96f;    // a row that never exceeds it counts as zero, so that 1/scale stays finite
+
+// Largest magnitude of a row, by its bits: order-free, and a NaN cannot hide.
+uint32_t largest_bits(const float* x, int k) {
+  int32_t largest = 0;                      // as signed, which baseline SIMD can compare; the sign bit is masked away
+  for (int i = 0; i < k; i++) {
+    const int32_t magnitude = std::bit_cast<int32_t>(x[i]) & 0x7fffffff;
+    largest = magnitude > largest ? magnitude : largest;
+  }
+  return static_cast<uint32_t>(largest);
+}
+
+// Round to nearest even of |value| < 2^22, as the bits that 1.5 * 2^23 + value leaves.
+int32_t round_even(float value) {
+  constexpr float kMagic = 12582912.0f;
+  return std::bit_cast<int32_t>(value + kMagic) - std::bit_cast<int32_t>(kMagic);
+}
+
+// Spreads a row of one digit over its panel: four bytes to each quad.
+void scatter(const int8_t* digits, size_t k, int digit_count, int8_t* out) {
+  for (size_t i = 0; i < k; i += kDepthStep, out += kBlockBytes * static_cast<size_t>(digit_count))
+    for (size_t j = 0; j < kDepthStep; j += 4) std::memcpy(out + j * kPanel, digits + i + j, 4);
+}
+
+// Quantises x with inv into digits (high, and low when there are two) and returns their sums in sum[2].
+template <int D>
+void split_row(const float* x, int k, float inv, int8_t* high, int8_t* low, int32_t* sum) {
+  int32_t sum_high = 0, sum_low = 0;
+  for (int i = 0; i < k; i++) {
+    const int32_t q = round_even(x[i] * inv);
+    const int32_t h = D == 2 ? (q + 128) >> 8 : q;
+    high[i] = static_cast<int8_t>(h);
+    sum_high += h;
+    if (D == 2) {
+      low[i] = static_cast<int8_t>(q);      // modulo 256 that is q - 256 h
+      sum_low += q - 256 * h;
+    }
+  }
+  sum[0] = sum_high;
+  sum[1] = sum_low;
+}
+
+template <int D>
+bool pack_row(const WeightView& v, size_t row, const float* x, int k, int8_t* digits) {
+  const uint32_t largest = largest_bits(x, k);
+  if (largest >= kInfinityBits) return false;
+  const float amax = std::bit_cast<float>(largest);
+  const bool zero = amax < kSmallestMax;
+  const float q_max = D == 2 ? kQuantMax : kQuantMax8;
+  int32_t sum[2];
+  split_row<D>(x, k, zero ? 0.0f : q_max / amax, digits, digits + v.k, sum);
+  v.scale[row] = zero ? 0.0f : amax / q_max;
+  int8_t* panel = v.digit + row / kPanel * v.panel_bytes() + row % kPanel * 4;
+  for (size_t d = 0; d < D; d++) {
+    v.correction[d * v.n + row] = -128 * sum[d];
+    scatter(digits + d * v.k, v.k, D, panel + d * kBlockBytes);
+  }
+  return true;
+}
+
+// --- sharing out -----------------------------------------------------------------------------------------------------
+
+// A task is `panels` panels times `rows` rows.
+struct Grain { int panels, rows; };
+
+// Within a task each panel passes over all rows; the next task has the same panels and other rows, or the next panels. So rows
+// and panels together should stay in an L2 (two megabytes on servers): panels get the greater part, which loads the rows less
+// often. Panels, then rows, are cut further until the threads can end together.
+Grain choose_grain(size_t panel_bytes, size_t row_bytes, int panels, int rows, int threads) {
+  constexpr size_t kPanelCache = 1024 * 1024, kRowCache = 512 * 1024;
+  constexpr int kTasksPerThread = 4;
+  const int wanted = threads > 1 ? threads * kTasksPerThread : 1;
+  const auto at_least_one = [](int value) { return value < 1 ? 1 : value; };
+  const int cached_panels = at_least_one(static_cast<int>(kPanelCache / panel_bytes)), share = at_least_one(panels / wanted);
+  Grain grain{share < cached_panels ? share : cached_panels, rows};
+  const int across = (panels + grain.panels - 1) / grain.panels;
+  const int cached_rows = at_least_one(static_cast<int>(kRowCache / row_bytes) / kRowGroup) * kRowGroup;
+  const int for_cache = (rows + cached_rows - 1) / cached_rows, for_threads = (wanted + across - 1) / across;
+  const int parts = for_cache > for_threads ? for_cache : for_threads;
+  if (parts > 1) grain.rows = static_cast<int>(round_up(static_cast<size_t>((rows + parts - 1) / parts), kRowGroup));
+  return grain;
+}
+
+}  // namespace
+
+WeightView view(const Weight& w) {
+  WeightView v;
+  v.n = padded_n(w.n);
+  v.k = padded_k(w.k);
+  v.digits = weight_digits(w.profile);
+  v.digit = static_cast<int8_t*>(w.data);
+  v.scale = reinterpret_cast<float*>(v.digit + v.n * v.k * static_cast<size_t>(v.digits));
+  v.correction = reinterpret_cast<int32_t*>(v.scale + v.n);
+  return v;
+}
+
+size_t matmul_weight_bytes(int n, int k, Profile profile) {
+  const size_t digits = static_cast<size_t>(weight_digits(profile));
+  return padded_n(n) * (padded_k(k) * digits + sizeof(float) + digits * sizeof(int32_t));
+}
+
+bool pack_rows(const Weight& w, int to_row, const int32_t* row_map, const float* rows, int count) {
+  const WeightView v = view(w);
+  std::vector<int8_t> digits(2 * v.k);      // the padding of k stays zero
+  bool finite = true;
+  for (int i = 0; i < count; i++) {
+    const size_t row = static_cast<size_t>(to_row + (row_map ? row_map[i] : i));
+    const float* x = rows + static_cast<size_t>(i) * static_cast<size_t>(w.k);
+    finite &= v.digits == 2 ? pack_row<2>(v, row, x, w.k, digits.data()) : pack_row<1>(v, row, x, w.k, digits.data());
+  }
+  return finite;
+}
+
+const MatmulTable& matmul_table(Isa isa) {
+#if defined(__x86_64__)
+  if (isa == Isa::amx) return kMatmulAmx;
+  if (isa == Isa::avx512) return kMatmulAvx512;
+  if (isa == Isa::avx2) return kMatmulAvx2;
+#endif
+  (void)isa;
+  return kMatmulScalar;
+}
+
+void matmul(const MatmulTable& table, Pool& pool, const Weight& w, const QuantRows& a, int rows, float* y,
+            const float* residual) {
+  if (rows <= 0 || w.n <= 0) return;
+  const MatmulJob job{&w, &a, y, residual};
+  const int panels = static_cast<int>(padded_n(w.n) / kPanel);
+  const Grain grain = choose_grain(view(w).panel_bytes(), quant_row_stride(a.k), panels, rows, pool.threads());
+  const int across = (panels + grain.panels - 1) / grain.panels, down = (rows + grain.rows - 1) / grain.rows;
+  pool.run(across * down, [&](int task, int) {
+    const int panel = task / down * grain.panels, row = task % down * grain.rows;
+    const int more_panels = panels - panel, more_rows = rows - row;
+    table.tiles(job, panel, more_panels < grain.panels ? more_panels : grain.panels, row,
+                more_rows < grain.rows ? more_rows : grain.rows);
+  });
+}
+
+}  // namespace ibid::kernels

@@ -1,0 +1,97 @@
+// Matrix products of the CPU device: the layouts of weights and activations, packing, and the product itself.
+//
+// Owns: what lies inside Weight::data and QuantRows::data. Must not know: models, other ops, how floats were stored.
+//
+// 1. One weight layout serves every instruction set. The activations' layout belongs to the instruction set: write it with
+//    MatmulTable::store_row, and let nobody but the same table's tiles read it.
+// 2. An output is the exact integer S = sum(qa * qw), turned to float32 by one rounding; then the epilogue of NUMERICS.md.
+//    So no tile shape, thread, batch or instruction set can change a bit.
+// 3. Digit products are summed in 32 bits modulo 2^32; what comes out is exact because k <= kMaxDepth (the loader refuses
+//    more): two cross products of 128 * 127 per element stay within int32.
+// 4. Padding is zero weights: rows n.. and columns k.. of a blob are zero, so what the activations hold there does not matter,
+//    nor what stands in activation rows after the last.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/cpu/pool.h"
+#include "kernels/ops.h"
+
+namespace ibid::kernels {
+
+constexpr int kMaxDepth = 66'051;   // largest k: 2 * 128 * 127 * 66051 < 2^31
+constexpr int kDepthStep = 64;      // k is padded to it: the depth of one AMX tile
+constexpr int kRowGroup = 16;       // activation rows are allocated in groups of an AMX tile's height
+constexpr size_t kBlockBytes = size_t{kPanel} * kDepthStep;   // one digit of a panel, 64 deep
+constexpr size_t kQuadBytes = kPanel * 4;                     // the same, 4 deep: what an int8 dot product takes at once
+
+inline size_t round_up(size_t value, size_t step) { return (value + step - 1) / step * step; }
+inline size_t padded_k(int k) { return round_up(static_cast<size_t>(k), kDepthStep); }
+inline size_t padded_n(int n) { return round_up(static_cast<size_t>(n), kPanel); }
+
+// --- weights ---------------------------------------------------------------------------------------------------------
+// D digits per weight (q = 256 H + L, or q itself), N = padded_n(n), K = padded_k(k), in this order without gaps:
+//   int8   digits[N / 32][K / 64][D][16][32][4]   a panel of 32 rows is one sequential stream of blocks 64 deep; digit 0 is H
+//   float  scale[N]
+//   int32  correction[D][N]                       -128 * sum of the row's digits: undoes activations stored as digit + 128
+struct WeightView {
+  size_t n, k;                      // padded
+  int digits;
+  int8_t* digit;
+  float* scale;
+  int32_t* correction;
+  size_t panel_bytes() const { return kPanel * k * static_cast<size_t>(digits); }
+};
+WeightView view(const Weight& w);
+size_t matmul_weight_bytes(int n, int k, Profile profile);
+
+// Quantises `count` rows of k floats and writes row i as row to_row + (row_map ? row_map[i] : i) of w, whose memory started
+// zeroed. Threads may pack different rows of one weight at once; groups of 32 rows that make up a panel are fastest.
+// Returns false when a value is NaN or infinite: w is then not to be used.                               rows (count, w.k)
+bool pack_rows(const Weight& w, int to_row, const int32_t* row_map, const float* rows, int count);
+
+// --- activations -----------------------------------------------------------------------------------------------------
+// Each row is quant_row_stride(k) bytes: 2 K bytes of values, then a line whose first float is the scale (an odd number of
+// lines keeps rows out of each other's cache sets). The values are one of
+//   scalar, avx2:   int16  q[K]
+//   avx512, amx:    uint8  digit[K / 64][2][64]   q = 256 H + L, H first, each stored as digit + 128
+inline size_t quant_row_stride(int k) { return 2 * padded_k(k) + 64; }
+inline size_t matmul_quant_rows_bytes(int max_rows, int k) {
+  return round_up(static_cast<size_t>(max_rows), kRowGroup) * quant_row_stride(k);
+}
+inline uint8_t* quant_row(const QuantRows& a, int row) {
+  return static_cast<uint8_t*>(a.data) + static_cast<size_t>(row) * quant_row_stride(a.k);
+}
+inline float* quant_row_scale(const QuantRows& a, int row) {
+  return reinterpret_cast<float*>(quant_row(a, row) + 2 * padded_k(a.k));
+}
+
+// --- products --------------------------------------------------------------------------------------------------------
+struct MatmulJob {
+  const Weight* w;
+  const QuantRows* a;
+  float* y;                         // (rows, w->n)
+  const float* residual;            // (rows, w->n), y itself, or null
+};
+
+// What an instruction set brings.
+struct MatmulTable {
+  Isa isa;
+  // Writes a row of quantised values. q: a.k values within +-kQuantMax, any alignment.
+  void (*store_row)(const QuantRows& a, int row, const int16_t* q, float scale);
+  // Outputs of panels [panel, panel + panels) for rows [row, row + rows).
+  void (*tiles)(const MatmulJob& job, int panel, int panels, int row, int rows);
+  // For measure_int8_rate: runs the int8 instruction in registers and returns the multiply-adds done.
+  int64_t (*burn)(int64_t rounds);
+};
+const MatmulTable& matmul_table(Isa isa);          // REQUIRES: isa_available(isa)
+
+// y(t, n) = (float(S) * sa(t)) * sw(n), then + bias(n), then + residual(t, n).         REQUIRES: w.k == a.k <= kMaxDepth
+void matmul(const MatmulTable& table, Pool& pool, const Weight& w, const QuantRows& a, int rows, float* y,
+            const float* residual);
+
+// --- probes (seconds of work) ----------------------------------------------------------------------------------------
+double measure_read_bandwidth(Pool& pool);                              // bytes per second, all threads
+double measure_int8_rate(Pool& pool, const MatmulTable& table);         // multiply-adds of int8 per second, all threads
+
+}  // namespace ibid::kernels

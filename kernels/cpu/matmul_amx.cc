@@ -1,0 +1,129 @@
+// The matrix product by AMX-INT8: unsigned activation digits (tiles of 16 rows) times signed weight digits, 64 deep. The
+// tile registers hold four sums, two activation tiles (H, L) and two weight tiles: the two halves of a panel when a weight
+// has one digit, H and L of one half when it has two. Few rows go to the AVX-512 tiles: they are bound by memory.
+#include "kernels/cpu/matmul_x512.h"
+
+namespace ibid::kernels {
+namespace {
+
+constexpr int kTileRows = 16;
+constexpr int kFewRows = 8;         // below it the AVX-512 tiles are as fast
+
+struct alignas(64) TileConfig {
+  uint8_t palette = 1, start_row = 0, reserved[14] = {};
+  uint16_t row_bytes[16] = {};
+  uint8_t rows[16] = {};
+};
+
+// All eight tiles are 16 lines. Loaded for each task and given back after it, so that a thread's state stays its own.
+struct Tiles {
+  Tiles() {
+    TileConfig config;
+    for (int i = 0; i < 8; i++) {
+      config.row_bytes[i] = 64;
+      config.rows[i] = kTileRows;
+    }
+    asm volatile("" : : "r"(&config) : "memory");   // gcc 12's intrinsic owns up to reading the first 8 bytes only
+    _tile_loadconfig(&config);
+  }
+  ~Tiles() { _tile_release(); }
+};
+
+// 16 rows and a panel. Two of them alternate: while the tile registers add up the sums of one, the epilogue of the other
+// runs between the tile instructions.
+template <int D>
+struct Unit {
+  alignas(64) int32_t sum[D][4][kTileRows][16];   // per digit of the weights: a_high half 0, a_low half 0, the same of half 1
+  Epilogue epilogue;
+  size_t live = 0, next = 0;                      // rows that exist, row to finish next
+
+  void finish_row() {
+    if (next == live) return;
+    const size_t t = next++;
+    for (size_t half = 0; half < 2; half++) {
+      const auto load = [&](size_t digit, size_t low) { return _mm512_load_si512(sum[digit][2 * half + low][t]); };
+      if constexpr (D == 2) epilogue.template finish<D>(t, half, load(0, 0), _mm512_add_epi32(load(0, 1), load(1, 0)), load(1, 1));
+      else epilogue.template finish<D>(t, half, __m512i{}, load(0, 0), load(0, 1));
+    }
+  }
+};
+
+// The four sums of one digit of a panel with 16 rows, each begun at the corrections. Finishes `pace` rows of `other` per block.
+// The tile instructions' operands are invisible to the compiler, hence the barriers.
+template <int D>
+__attribute__((noinline)) void sum_digit(const int8_t* w, const int32_t* correction, const uint8_t* a, size_t a_stride,
+                                         size_t blocks, int32_t (*sum)[kTileRows][16], Unit<D>& other, size_t pace, Ahead ahead) {
+  asm volatile("" ::: "memory");
+  _tile_loadd(0, correction, 0);
+  _tile_loadd(1, correction, 0);
+  _tile_loadd(2, correction + 16, 0);
+  _tile_loadd(3, correction + 16, 0);
+  for (size_t b = 0; b < blocks; b++) {
+    _tile_loadd(4, a, a_stride);
+    _tile_loadd(6, w, kQuadBytes);
+    _tile_dpbusd(0, 4, 6);
+    _tile_loadd(5, a + kLow, a_stride);
+    _tile_dpbusd(1, 5, 6);
+    _tile_loadd(7, w + 64, kQuadBytes);
+    _tile_dpbusd(2, 4, 7);
+    _tile_dpbusd(3, 5, 7);
+    a += kStepBytes;
+    w += kBlockBytes * D;
+    ahead.step();
+    for (size_t i = 0; i < pace; i++) other.finish_row();
+  }
+  _tile_stored(0, sum[0], 64);
+  _tile_stored(1, sum[1], 64);
+  _tile_stored(2, sum[2], 64);
+  _tile_stored(3, sum[3], 64);
+  asm volatile("" ::: "memory");
+}
+
+template <int D>
+void tiles_of(const MatmulJob& job, int panel, int panels, int row, int rows) {
+  if (rows < kFewRows) return vector_tiles<D>(job, panel, panels, row, rows);
+  const WeightView v = view(*job.w);
+  const Tiles tiles;
+  const size_t all = static_cast<size_t>(rows), passes = (all + kTileRows - 1) / kTileRows, blocks = v.k / kDepthStep;
+  const size_t end = static_cast<size_t>(panel + panels), lines = kBlockBytes / 64, ahead_pace = (lines + passes - 1) / passes;
+  const size_t pace = (kTileRows + D * blocks - 1) / (D * blocks);
+  Unit<D> units[2];
+  int now = 0;
+  for (size_t p = static_cast<size_t>(panel); p < end; p++)
+    for (size_t pass = 0; pass < passes; pass++, now ^= 1) {
+      const int8_t* w = v.digit + p * v.panel_bytes();
+      const size_t done = pass * kTileRows;
+      const int first = row + static_cast<int>(done);
+      for (size_t d = 0; d < D; d++) {
+        const Ahead ahead{w + v.panel_bytes() + (pass * D + d) * blocks * ahead_pace * 64, p + 1 < end ? ahead_pace : 0};
+        sum_digit<D>(w + d * kBlockBytes, v.correction + d * v.n + p * kPanel, quant_row(*job.a, first),
+                     quant_row_stride(job.a->k), blocks, units[now].sum[d], units[now ^ 1], pace, ahead);
+      }
+      units[now].epilogue = Epilogue(job, v, p, static_cast<size_t>(first));
+      units[now].live = all - done < kTileRows ? all - done : kTileRows;
+      units[now].next = 0;
+    }
+  for (int i = 0; i < kTileRows; i++) units[now ^ 1].finish_row();
+}
+
+void tiles(const MatmulJob& job, int panel, int panels, int row, int rows) {
+  if (job.w->profile == Profile::w16a16) tiles_of<2>(job, panel, panels, row, rows);
+  else tiles_of<1>(job, panel, panels, row, rows);
+}
+
+int64_t burn(int64_t rounds) {
+  const Tiles tiles;
+  for (int64_t i = 0; i < rounds; i++) {
+    _tile_dpbusd(0, 4, 6);
+    _tile_dpbusd(1, 5, 6);
+    _tile_dpbusd(2, 4, 7);
+    _tile_dpbusd(3, 5, 7);
+  }
+  return rounds * 4 * kTileRows * 16 * kDepthStep;
+}
+
+}  // namespace
+
+const MatmulTable kMatmulAmx = {Isa::amx, store_digits, tiles, burn};
+
+}  // namespace ibid::kernels

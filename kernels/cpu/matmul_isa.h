@@ -1,0 +1,38 @@
+// What the instruction sets' files share: the epilogue in words that compile everywhere, and their tables.
+#pragma once
+#include <utility>
+
+#include "kernels/cpu/matmul.h"
+
+namespace ibid::kernels {
+
+// Local to each including file: the files' flags differ, and the linker must not mix their code.
+namespace {
+// f(0), ..., f(N - 1) with constant arguments: gcc keeps an array in registers only if no index is ever a variable.
+#define IBID_INLINE __attribute__((always_inline))
+template <int N, class F>
+[[gnu::always_inline]] inline void unroll(F f) {
+  [f]<int... I>(std::integer_sequence<int, I...>) IBID_INLINE { (f(std::integral_constant<int, I>{}), ...); }
+  (std::make_integer_sequence<int, N>{});
+}
+
+// The written epilogue of output (t, n), given its exact sum.
+inline float finish(const MatmulJob& job, const WeightView& v, size_t t, size_t n, int64_t sum) {
+  float y = static_cast<float>(sum) * *quant_row_scale(*job.a, static_cast<int>(t));
+  y = y * v.scale[n];
+  if (job.w->bias) y = y + job.w->bias[n];
+  if (job.residual) y = y + job.residual[t * static_cast<size_t>(job.w->n) + n];
+  return y;
+}
+}  // namespace
+
+extern const MatmulTable kMatmulScalar;
+#if defined(__x86_64__)
+extern const MatmulTable kMatmulAvx2, kMatmulAvx512, kMatmulAmx;
+#endif
+
+// Pretends to use a vector, so that what made it is not optimised away. (clang takes no captured variable inside an asm.)
+template <class V>
+static inline void keep(V& v) { asm volatile("" : "+x"(v)); }
+
+}  // namespace ibid::kernels

@@ -1,0 +1,193 @@
+// What the AVX-512 and the AMX product share: the activations' layout, the epilogue, and the tiles for few rows. Every
+// function is local to the including file: the two files' flags differ, and the linker must not mix their code.
+#pragma once
+// gcc 12 takes the intrinsics' own "undefined" operands for mistakes (its bug 105593), wherever they are inlined.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
+#include <immintrin.h>
+
+#include <cstring>
+
+#include "kernels/cpu/matmul_isa.h"
+
+namespace ibid::kernels {
+namespace {
+
+// Bytes from one step of 64 along k to the next, and from a row's high digits to its low ones.
+constexpr size_t kStepBytes = 2 * kDepthStep, kLow = kDepthStep;
+
+inline void store_digits(const QuantRows& a, int row, const int16_t* q, float scale) {
+  uint8_t* to = quant_row(a, row);
+  const size_t k = static_cast<size_t>(a.k);
+  const __m512i bias = _mm512_set1_epi16(128);
+  for (size_t i = 0; i < k; i += 32) {
+    const __mmask32 mask = k - i < 32 ? (1u << (k - i)) - 1 : ~0u;
+    const __m512i x = _mm512_add_epi16(_mm512_maskz_loadu_epi16(mask, q + i), bias);
+    // q = 256 H + L with L in [-128, 127]: the bytes of q + 128 are H and L + 128, both modulo 256.
+    const __m256i high = _mm512_cvtepi16_epi8(_mm512_add_epi16(_mm512_srai_epi16(x, 8), bias)), low = _mm512_cvtepi16_epi8(x);
+    uint8_t* at = to + i / kDepthStep * kStepBytes + i % kDepthStep;
+    _mm256_store_si256(reinterpret_cast<__m256i*>(at), high);
+    _mm256_store_si256(reinterpret_cast<__m256i*>(at + kLow), low);
+  }
+  *quant_row_scale(a, row) = scale;
+}
+
+// 16 exact sums to float32, each by one rounding: 65536 high + 256 cross + low, or 256 cross + low when D is 1.
+template <int D>
+inline __m512 sums_to_float(__m512i high, __m512i cross, __m512i low) {
+  __m256 half[2];
+  for (int i = 0; i < 2; i++) {
+    const auto wide = [i](__m512i x) {
+      return _mm512_cvtepi32_epi64(i == 0 ? _mm512_castsi512_si256(x) : _mm512_extracti64x4_epi64(x, 1));
+    };
+    __m512i sum = _mm512_add_epi64(_mm512_slli_epi64(wide(cross), 8), wide(low));
+    if (D == 2) sum = _mm512_add_epi64(sum, _mm512_slli_epi64(wide(high), 16));
+    half[i] = _mm512_cvtepi64_ps(sum);
+  }
+  return _mm512_insertf32x8(_mm512_castps256_ps512(half[0]), half[1], 1);
+}
+
+// The written epilogue for outputs of one panel, 16 at a time. It holds what the job says by value: the compiler must take
+// each store to y for a change of everything reached through pointers.
+class Epilogue {
+ public:
+  Epilogue() = default;
+  Epilogue(const MatmulJob& job, const WeightView& v, size_t panel, size_t row)
+      : width_(static_cast<size_t>(job.w->n)), a_stride_(quant_row_stride(job.a->k)) {
+    const size_t n = panel * kPanel, live = width_ - n < kPanel ? width_ - n : kPanel, at = row * width_ + n;
+    const uint32_t mask = live < kPanel ? (1u << live) - 1 : ~0u;
+    mask_[0] = static_cast<__mmask16>(mask);
+    mask_[1] = static_cast<__mmask16>(mask >> 16);
+    scale_ = v.scale + n;
+    bias_ = job.w->bias ? job.w->bias + n : nullptr;
+    residual_ = job.residual ? job.residual + at : nullptr;
+    y_ = job.y + at;
+    a_scale_ = reinterpret_cast<const uint8_t*>(quant_row_scale(*job.a, static_cast<int>(row)));
+  }
+
+  // Row t after the first; half of the panel.
+  template <int D>
+  [[gnu::always_inline]] void finish(size_t t, size_t half, __m512i high, __m512i cross, __m512i low) const {
+    const size_t at = t * width_ + 16 * half;
+    const __m512 a_scale = _mm512_set1_ps(*reinterpret_cast<const float*>(a_scale_ + t * a_stride_));
+    __m512 y = _mm512_mul_ps(sums_to_float<D>(high, cross, low), a_scale);
+    y = _mm512_mul_ps(y, _mm512_load_ps(scale_ + 16 * half));
+    if (bias_) y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(mask_[half], bias_ + 16 * half));
+    if (residual_) y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(mask_[half], residual_ + at));
+    _mm512_mask_storeu_ps(y_ + at, mask_[half], y);
+  }
+
+ private:
+  size_t width_ = 0, a_stride_ = 0;
+  __mmask16 mask_[2] = {};
+  const float *scale_ = nullptr, *bias_ = nullptr, *residual_ = nullptr;
+  float* y_ = nullptr;
+  const uint8_t* a_scale_ = nullptr;
+};
+
+// Fetches lines of a panel into L2, `pace` lines for each step of 64 along k: while one panel is worked on several times over,
+// the memory would stand idle, and then the processor.
+struct Ahead {
+  const int8_t* at;
+  size_t pace;
+  void step() {
+    for (size_t i = 0; i < pace; i++, at += 64) _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T1);
+  }
+};
+
+inline __m512i broadcast4(const uint8_t* p) {
+  int32_t four;
+  std::memcpy(&four, p, 4);
+  return _mm512_set1_epi32(four);
+}
+
+// Adds the products of one digit of a panel, 4 deep, with T rows: of their high digits to `by_high`, of the low to `by_low`.
+template <int T>
+[[gnu::always_inline]] inline void add_products(const int8_t* w, const uint8_t* a, size_t a_stride, __m512i (&by_high)[T][2],
+                                                __m512i (&by_low)[T][2]) {
+  const __m512i weights[2] = {_mm512_load_si512(w), _mm512_load_si512(w + 64)};
+  unroll<T>([&](auto t) IBID_INLINE {
+    const __m512i high = broadcast4(a + t * a_stride), low = broadcast4(a + t * a_stride + kLow);
+    unroll<2>([&](auto half) IBID_INLINE {
+      by_high[t][half] = _mm512_dpbusd_epi32(by_high[t][half], high, weights[half]);
+      by_low[t][half] = _mm512_dpbusd_epi32(by_low[t][half], low, weights[half]);
+    });
+  });
+}
+
+// Sums of digit products of a panel and T rows: sum[plane][t][half], planes high, cross, low (high unused when D is 1).
+// Apart and noinline so that the compiler has the registers for all accumulators.
+template <int D, int T>
+__attribute__((noinline)) void panel_sums(const int8_t* w, const uint8_t* a, size_t a_stride, size_t steps,
+                                          const int32_t* correction, size_t n, Ahead ahead, __m512i (*sum)[T][2]) {
+  __m512i high[T][2], cross[T][2], low[T][2];
+  unroll<2>([&](auto half) IBID_INLINE {
+    const __m512i of_high = _mm512_load_si512(correction + 16 * half), of_low = _mm512_load_si512(correction + (D - 1) * n + 16 * half);
+    unroll<T>([&](auto t) IBID_INLINE {
+      high[t][half] = of_high;
+      low[t][half] = of_low;
+      cross[t][half] = D == 1 ? of_high : _mm512_add_epi32(of_high, of_low);
+    });
+  });
+  for (size_t s = 0; s < steps; s++, a += kStepBytes) {
+    ahead.step();
+    // The high digits; then, as for one digit, the low ones. Not unrolled entirely: gcc would keep every activation of the
+    // first loop for the second, and spill.
+    if (D == 2)
+#pragma GCC unroll 2
+      for (size_t j = 0; j < kDepthStep; j += 4, w += kQuadBytes) add_products<T>(w, a + j, a_stride, high, cross);
+#pragma GCC unroll 2
+    for (size_t j = 0; j < kDepthStep; j += 4, w += kQuadBytes) add_products<T>(w, a + j, a_stride, cross, low);
+  }
+  unroll<T>([&](auto t) IBID_INLINE {
+    unroll<2>([&](auto half) IBID_INLINE {
+      sum[0][t][half] = high[t][half];
+      sum[1][t][half] = cross[t][half];
+      sum[2][t][half] = low[t][half];
+    });
+  });
+}
+
+// A panel and T rows.
+template <int D, int T>
+void vector_tile(const MatmulJob& job, const WeightView& v, size_t panel, size_t row, Ahead ahead) {
+  __m512i sum[3][T][2];
+  panel_sums<D, T>(v.digit + panel * v.panel_bytes(), quant_row(*job.a, static_cast<int>(row)), quant_row_stride(job.a->k),
+                   v.k / kDepthStep, v.correction + panel * kPanel, v.n, ahead, sum);
+  const Epilogue epilogue(job, v, panel, row);
+  for (size_t t = 0; t < T; t++)
+    for (size_t half = 0; half < 2; half++) epilogue.finish<D>(t, half, sum[0][t][half], sum[1][t][half], sum[2][t][half]);
+}
+
+// The same for min(T, left) rows.
+template <int D, int T>
+void vector_tile_upto(size_t left, const MatmulJob& job, const WeightView& v, size_t panel, size_t row, Ahead ahead) {
+  if constexpr (T > 1)
+    if (left < T) return vector_tile_upto<D, T - 1>(left, job, v, panel, row, ahead);
+  vector_tile<D, T>(job, v, panel, row, ahead);
+}
+
+// How far ahead a panel that is read once is fetched, in bytes. Measured on an Intel server: 20 to 30 % more bandwidth than the
+// processor's own fetching reaches, alike at 4 and 16 KiB.
+constexpr size_t kStreamAhead = 4096;
+
+// Rows that need several passes fetch the next panel during them; rows that need one fetch the same stream further on.
+template <int D>
+void vector_tiles(const MatmulJob& job, int panel, int panels, int row, int rows) {
+  constexpr size_t kRows = D == 2 ? 4 : 6;  // 24 accumulators
+  const WeightView v = view(*job.w);
+  const size_t all = static_cast<size_t>(rows), passes = (all + kRows - 1) / kRows, steps = v.k / kDepthStep;
+  const size_t end = static_cast<size_t>(panel + panels), lines = kBlockBytes / 64 * D, pace = (lines + passes - 1) / passes;
+  for (size_t p = static_cast<size_t>(panel); p < end; p++)
+    for (size_t pass = 0; pass < passes; pass++) {
+      const size_t first = static_cast<size_t>(row) + pass * kRows;
+      const int8_t* next = v.digit + (p + 1) * v.panel_bytes() + pass * steps * pace * 64;
+      const Ahead ahead = passes == 1 ? Ahead{v.digit + p * v.panel_bytes() + kStreamAhead, lines} : Ahead{next, p + 1 < end ? pace : 0};
+      vector_tile_upto<D, kRows>(all - pass * kRows, job, v, p, first, ahead);
+    }
+}
+
+}  // namespace
+}  // namespace ibid::kernels

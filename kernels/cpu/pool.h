@@ -1,0 +1,63 @@
+// A fixed set of threads that share out the tasks of one loop.
+//
+// Owns: the threads. Must not know: what a task does.
+//
+// 1. Tasks are claimed one by one by whoever is free; nothing is split beforehand, so a delayed thread delays one task.
+// 2. run() returns after every task has returned; what the tasks wrote is then visible to the caller.
+// 3. Calls come from one thread at a time, and a task does not call run() of its own pool.
+// 4. No result may depend on which worker ran a task: `worker` only picks scratch memory.
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+namespace ibid::kernels {
+
+// A borrowed callable void(int task, int worker); it must outlive the call that it is passed to.
+class TaskRef {
+ public:
+  template <class F, class = std::enable_if_t<!std::is_same_v<std::remove_cvref_t<F>, TaskRef>>>
+  TaskRef(F&& f)  // NOLINT: implicit on purpose
+      : object_(const_cast<void*>(static_cast<const void*>(&f))),
+        call_([](void* object, int task, int worker) { (*static_cast<std::remove_reference_t<F>*>(object))(task, worker); }) {}
+  void operator()(int task, int worker) const { call_(object_, task, worker); }
+
+ private:
+  void* object_;
+  void (*call_)(void*, int, int);
+};
+
+class Pool {
+ public:
+  explicit Pool(int threads);        // the caller is worker 0; threads - 1 more are made
+  ~Pool();
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+
+  int threads() const { return static_cast<int>(workers_.size()) + 1; }
+  void run(int tasks, TaskRef task); // task(0 .. tasks - 1, worker in 0 .. threads() - 1)
+
+ private:
+  bool claim(int* task);
+  void drain(int worker);
+  void work(int worker);
+  bool await_work();
+
+  // Round in the upper half, unclaimed tasks in the lower. A successful claim keeps run() waiting, so task_ and tasks_ are
+  // stable while a claimed task is running; the round keeps a late worker from taking a task of the next loop by mistake.
+  alignas(64) std::atomic<uint64_t> state_{0};
+  alignas(64) std::atomic<int> unfinished_{0};
+  const TaskRef* task_ = nullptr;
+  int tasks_ = 0;
+  alignas(64) std::atomic<int> sleepers_{0};
+  std::atomic<bool> stop_{false};
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::vector<std::thread> workers_;
+};
+
+}  // namespace ibid::kernels

@@ -1,0 +1,87 @@
+// What the machine can reach, measured as the best of many short windows, so that other load disturbs little: reading
+// memory, and the instruction set's int8 multiply-add. For `ibid bench` only; no result depends on it.
+#include <chrono>
+#include <cstring>
+#include <memory>
+#include <new>
+
+#include "kernels/cpu/matmul.h"
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+namespace ibid::kernels {
+namespace {
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+constexpr size_t kBufferBytes = size_t{1} << 30;     // several times the largest L3 in use
+constexpr size_t kPieceBytes = size_t{1} << 20;
+
+// Reads with the same fetching ahead as the kernels (matmul_x512.h): without it an Intel server shows a fifth less.
+uint64_t read_piece(const uint64_t* p) {
+  constexpr size_t kWords = kPieceBytes / sizeof(uint64_t), kAhead = 4096 / sizeof(uint64_t);
+  uint64_t sum[8] = {};
+  for (size_t i = 0; i < kWords; i += 8) {
+    __builtin_prefetch(p + (i + kAhead < kWords ? i + kAhead : i), 0, 2);
+    for (size_t j = 0; j < 8; j++) sum[j] += p[i + j];
+  }
+  uint64_t total = 0;
+  for (uint64_t s : sum) total += s;
+  return total;
+}
+
+struct Free {
+  void operator()(uint64_t* p) const { ::operator delete(p, std::align_val_t(size_t{2} << 20)); }
+};
+
+}  // namespace
+
+double measure_read_bandwidth(Pool& pool) {
+  const std::align_val_t page{size_t{2} << 20};
+  std::unique_ptr<uint64_t, Free> buffer(static_cast<uint64_t*>(::operator new(kBufferBytes, page, std::nothrow)));
+  if (!buffer) return 0;
+#if defined(__linux__)
+  madvise(buffer.get(), kBufferBytes, MADV_HUGEPAGE);
+#endif
+  constexpr int kPieces = static_cast<int>(kBufferBytes / kPieceBytes), kPasses = 5, kWindow = 64;
+  const size_t step = kPieceBytes / sizeof(uint64_t);
+  // Written, not merely reserved: untouched pages would all be the one zero page.
+  pool.run(kPieces, [&](int piece, int) { std::memset(buffer.get() + static_cast<size_t>(piece) * step, piece + 1, kPieceBytes); });
+  std::atomic<uint64_t> sink{0};
+  double best = 0;
+  for (int first = 0; first < kPasses * kPieces; first += kWindow) {
+    const double start = now();
+    pool.run(kWindow, [&](int i, int) {
+      const size_t piece = static_cast<size_t>((first + i) % kPieces);
+      sink.fetch_add(read_piece(buffer.get() + piece * step), std::memory_order_relaxed);
+    });
+    const double rate = static_cast<double>(kWindow * kPieceBytes) / (now() - start);
+    if (rate > best) best = rate;
+  }
+  return best;
+}
+
+double measure_int8_rate(Pool& pool, const MatmulTable& table) {
+  constexpr double kPassSeconds = 0.002;
+  constexpr int kPasses = 100, kTasksPerThread = 2;
+  int64_t rounds = 64;
+  for (double seconds = 0; seconds < kPassSeconds / kTasksPerThread && rounds < (int64_t{1} << 40);) {
+    rounds *= 2;
+    const double start = now();
+    table.burn(rounds);
+    seconds = now() - start;
+  }
+  double best = 0;
+  for (int pass = 0; pass < kPasses; pass++) {
+    std::atomic<int64_t> done{0};
+    const double start = now();
+    pool.run(pool.threads() * kTasksPerThread, [&](int, int) { done.fetch_add(table.burn(rounds), std::memory_order_relaxed); });
+    const double rate = static_cast<double>(done.load()) / (now() - start);
+    if (rate > best) best = rate;
+  }
+  return best;
+}
+
+}  // namespace ibid::kernels

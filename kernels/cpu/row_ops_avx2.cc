@@ -1,0 +1,35 @@
+// The row ops compiled for AVX2, F16C.
+#include <immintrin.h>
+
+#include "kernels/cpu/row_ops.h"
+#include "kernels/math.h"
+
+namespace ibid::kernels::avx2 {
+
+using Vec = __m256i;
+constexpr int kLanes = 8;      // int32 of a Vec
+constexpr int kChunk = 3;      // queries whose accumulators (4 each) stay in registers
+
+static inline Vec zero() { return _mm256_setzero_si256(); }
+static inline Vec load(const int16_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+static inline void store(int32_t* p, Vec v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
+static inline Vec pair(const int16_t* p) {                            // two neighbouring int16 in every lane
+  int32_t both;
+  __builtin_memcpy(&both, p, 4);
+  return _mm256_set1_epi32(both);
+}
+static inline Vec dot(Vec acc, Vec a, Vec b) { return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b)); }
+
+#include "kernels/cpu/row_ops_impl.h"
+#include "kernels/cpu/attention_impl.h"
+
+}  // namespace ibid::kernels::avx2
+
+namespace ibid::kernels {
+
+const RowOps kRowOpsAvx2 = {
+    avx2::quantize, avx2::norm,       avx2::silu,   avx2::rotate, avx2::dequantize, avx2::attend,
+    avx2::merge,    avx2::all_finite, avx2::argmax, avx2::weigh,  avx2::add_noise,
+};
+
+}  // namespace ibid::kernels

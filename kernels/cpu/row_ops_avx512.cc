@@ -1,0 +1,35 @@
+// The row ops compiled for AVX-512 with VNNI; also those of the amx device, whose tiles serve matrix products only.
+#include <immintrin.h>
+
+#include "kernels/cpu/row_ops.h"
+#include "kernels/math.h"
+
+namespace ibid::kernels::avx512 {
+
+using Vec = __m512i;
+constexpr int kLanes = 16;     // int32 of a Vec
+constexpr int kChunk = 6;      // queries whose accumulators (4 each) stay in registers
+
+static inline Vec zero() { return _mm512_setzero_si512(); }
+static inline Vec load(const int16_t* p) { return _mm512_loadu_si512(p); }
+static inline void store(int32_t* p, Vec v) { _mm512_storeu_si512(p, v); }
+static inline Vec pair(const int16_t* p) {                            // two neighbouring int16 in every lane
+  int32_t both;
+  __builtin_memcpy(&both, p, 4);
+  return _mm512_set1_epi32(both);
+}
+static inline Vec dot(Vec acc, Vec a, Vec b) { return _mm512_dpwssd_epi32(acc, a, b); }
+
+#include "kernels/cpu/row_ops_impl.h"
+#include "kernels/cpu/attention_impl.h"
+
+}  // namespace ibid::kernels::avx512
+
+namespace ibid::kernels {
+
+const RowOps kRowOpsAvx512 = {
+    avx512::quantize, avx512::norm,       avx512::silu,   avx512::rotate, avx512::dequantize, avx512::attend,
+    avx512::merge,    avx512::all_finite, avx512::argmax, avx512::weigh,  avx512::add_noise,
+};
+
+}  // namespace ibid::kernels

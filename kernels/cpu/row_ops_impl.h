@@ -1,0 +1,174 @@
+// The row ops as loops that vectorise; included once per instruction set, inside its namespace, after its simd primitives.
+//
+// Owns: the fast form of row_ops_scalar.cc, value for value. Must not know: which instruction set it is compiled for.
+//
+// 1. Everything has internal linkage and no function comes from the C++ library: its templates would be compiled under this file's
+//    instruction set and could be linked into code for older machines.
+// 2. The file that includes this provides: kLanes, kChunk, Vec, load, store, zero, pair, dot (see row_ops_avx2.cc), and has F16C.
+
+// --- quantiser (NUMERICS 3) ----------------------------------------------------------------------------------------------
+
+static int32_t largest_magnitude(const float* x, int k) {
+  int32_t largest = 0;
+  for (int i = 0; i < k; ++i) {
+    int32_t magnitude = static_cast<int32_t>(math::bits(x[i]) & 0x7fffffff);
+    largest = magnitude > largest ? magnitude : largest;
+  }
+  return largest;
+}
+
+// What a row's largest magnitude says about it.
+struct RowScale {
+  bool finite, zero;
+  float inverse, scale;
+};
+static RowScale row_scale(int32_t largest_bits) {
+  float largest = math::from_bits(static_cast<uint32_t>(largest_bits));
+  bool finite = largest_bits < 0x7f800000;
+  if (!finite || largest < 0x1p-96f) return {finite, true, 0, 0};
+  return {true, false, static_cast<float>(kQuantMax) / largest, largest / static_cast<float>(kQuantMax)};
+}
+
+static bool quantize(const float* x, int k, int16_t* q, float* scale) {
+  RowScale s = row_scale(largest_magnitude(x, k));
+  *scale = s.scale;
+  if (s.zero) {
+    for (int i = 0; i < k; ++i) q[i] = 0;
+    return s.finite;
+  }
+  for (int i = 0; i < k; ++i) q[i] = static_cast<int16_t>(math::round_int(x[i] * s.inverse));
+  return true;
+}
+
+// --- norm, activation, rotation (NUMERICS 5, 8, 6) -------------------------------------------------------------------------
+
+static int64_t square_sum(const int16_t* q, int k) {
+  int64_t sum = 0;
+  for (int i = 0; i < k; ++i) sum += static_cast<uint32_t>(int32_t{q[i]} * q[i]);
+  return sum;
+}
+
+static bool norm(const float* x, const float* weight, float eps, int k, float* temp, int16_t* q, float* scale) {
+  if (!quantize(x, k, q, scale)) return false;
+  float mean = (math::to_float(square_sum(q, k)) * (*scale * *scale)) / static_cast<float>(k);
+  float r = 1.0f / __builtin_sqrtf(mean + eps);
+  for (int i = 0; i < k; ++i) temp[i] = (x[i] * r) * weight[i];
+  return quantize(temp, k, q, scale);
+}
+
+static bool silu(const float* gate, const float* up, int f, float* temp, int16_t* q, float* scale) {
+  for (int i = 0; i < f; ++i) temp[i] = math::silu32(gate[i]) * up[i];
+  return quantize(temp, f, q, scale);
+}
+
+static void rotate(const float* __restrict x, const float* __restrict table, int head_dim, float* __restrict y) {
+  int half = head_dim / 2;
+  for (int i = 0; i < half; ++i) {
+    y[i] = x[i] * table[i] - x[half + i] * table[half + i];
+    y[half + i] = x[half + i] * table[i] + x[i] * table[half + i];
+  }
+}
+
+// --- storage formats (NUMERICS 4.4) ----------------------------------------------------------------------------------------
+
+static inline float half(const uint8_t* p) {
+  uint16_t h;
+  __builtin_memcpy(&h, p, 2);
+  return _cvtsh_ss(h);
+}
+static void halves(const uint8_t* at, int64_t n, float* out) {
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8) _mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at + 2 * i))));
+  for (; i < n; ++i) out[i] = half(at + 2 * i);
+}
+
+static void dequantize_bf16(const uint8_t* __restrict at, int64_t n, float* __restrict out) {
+  for (int64_t i = 0; i < n; ++i) {
+    uint16_t h;
+    __builtin_memcpy(&h, at + 2 * i, 2);
+    out[i] = math::from_bits(uint32_t{h} << 16);
+  }
+}
+
+static void dequantize_q8_0(const uint8_t* __restrict at, int64_t n, float* __restrict out) {
+  for (; n > 0; n -= 32, at += 34, out += 32) {
+    float d = half(at);
+    for (int i = 0; i < 32; ++i) out[i] = static_cast<float>(static_cast<int8_t>(at[2 + i])) * d;
+  }
+}
+
+static void dequantize_q4_0(const uint8_t* __restrict at, int64_t n, float* __restrict out) {
+  for (; n > 0; n -= 32, at += 18, out += 32) {
+    float d = half(at);
+    for (int i = 0; i < 16; ++i) out[i] = static_cast<float>((at[2 + i] & 15) - 8) * d;
+    for (int i = 0; i < 16; ++i) out[16 + i] = static_cast<float>((at[2 + i] >> 4) - 8) * d;
+  }
+}
+
+static void dequantize_q4_1(const uint8_t* __restrict at, int64_t n, float* __restrict out) {
+  for (; n > 0; n -= 32, at += 20, out += 32) {
+    float d = half(at), m = half(at + 2);
+    for (int i = 0; i < 16; ++i) out[i] = static_cast<float>(at[4 + i] & 15) * d + m;
+    for (int i = 0; i < 16; ++i) out[16 + i] = static_cast<float>(at[4 + i] >> 4) * d + m;
+  }
+}
+
+static void dequantize(DType dtype, const void* row, int64_t cols, float* out) {
+  const uint8_t* at = static_cast<const uint8_t*>(row);
+  switch (dtype) {
+    case DType::f32: __builtin_memcpy(out, at, static_cast<size_t>(cols) * 4); return;
+    case DType::f16: halves(at, cols, out); return;
+    case DType::bf16: dequantize_bf16(at, cols, out); return;
+    case DType::q8_0: dequantize_q8_0(at, cols, out); return;
+    case DType::q4_0: dequantize_q4_0(at, cols, out); return;
+    case DType::q4_1: dequantize_q4_1(at, cols, out); return;
+  }
+}
+
+// --- sampling arrays (NUMERICS 10, 11) -------------------------------------------------------------------------------------
+
+static bool all_finite(const float* x, int n) { return largest_magnitude(x, n) < 0x7f800000; }
+
+static int32_t largest_key(const float* x, int n) {
+  int32_t largest = INT32_MIN;
+  for (int i = 0; i < n; ++i) {
+    int32_t key = math::order_key(x[i]);
+    largest = key > largest ? key : largest;
+  }
+  return largest;
+}
+
+// The first chunk that holds the largest value, then the first place in it.
+static int argmax(const float* x, int n) {
+  constexpr int kStep = 1024;
+  int best_chunk = 0;
+  int32_t best = INT32_MIN;
+  for (int i = 0; i < n; i += kStep) {
+    int32_t key = largest_key(x + i, n - i < kStep ? n - i : kStep);
+    if (key > best || i == 0) {
+      best = key;
+      best_chunk = i;
+    }
+  }
+  int at = best_chunk;
+  while (math::order_key(x[at]) != best) ++at;
+  return at;
+}
+
+static inline int64_t weight_of(float score, float max) {
+  return math::round_int(static_cast<double>(math::exp32(score - max)) * 0x1p40);
+}
+
+static int64_t weigh(const float* __restrict x, int n, float max, int64_t* __restrict p) {
+  int64_t sum = 0;
+  if (p) {
+    for (int i = 0; i < n; ++i) sum += p[i] = weight_of(x[i], max);
+  } else {
+    for (int i = 0; i < n; ++i) sum += weight_of(x[i], max);
+  }
+  return sum;
+}
+
+static void add_noise(float* __restrict x, const int32_t* __restrict id, int n, uint64_t key, uint32_t position, uint32_t sample_index) {
+  for (int i = 0; i < n; ++i) x[i] = x[i] + math::gumbel(key, static_cast<uint32_t>(id[i]), position, sample_index);
+}

@@ -1,0 +1,129 @@
+// The row ops as the specification words them, one value at a time: what every other instruction set is compared with.
+#include "kernels/cpu/row_ops.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "kernels/cpu/row_ops_scalar.h"
+#include "kernels/math.h"
+
+namespace ibid::kernels::scalar {
+
+// NUMERICS 3
+bool quantize(const float* x, int k, int16_t* q, float* scale) {
+  uint32_t amax_bits = 0;
+  for (int i = 0; i < k; ++i) {
+    uint32_t magnitude = math::bits(x[i]) & 0x7fffffff;
+    if (magnitude > amax_bits) amax_bits = magnitude;
+  }
+  float amax = math::from_bits(amax_bits);
+  bool bad = amax_bits >= 0x7f800000;
+  if (bad || amax < 0x1p-96f) {
+    for (int i = 0; i < k; ++i) q[i] = 0;
+    *scale = 0;
+    return !bad;
+  }
+  float inverse = static_cast<float>(kQuantMax) / amax;
+  for (int i = 0; i < k; ++i) q[i] = static_cast<int16_t>(std::nearbyint(x[i] * inverse));
+  *scale = amax / static_cast<float>(kQuantMax);
+  return true;
+}
+
+// NUMERICS 5
+static bool norm(const float* x, const float* weight, float eps, int k, float* temp, int16_t* q, float* scale) {
+  float s = 0;
+  if (!quantize(x, k, q, &s)) {
+    *scale = 0;
+    return false;
+  }
+  int64_t squares = 0;
+  for (int i = 0; i < k; ++i) squares += int64_t{q[i]} * q[i];
+  float mean = (static_cast<float>(squares) * (s * s)) / static_cast<float>(k);
+  float r = 1.0f / std::sqrt(mean + eps);
+  for (int i = 0; i < k; ++i) temp[i] = (x[i] * r) * weight[i];
+  return quantize(temp, k, q, scale);
+}
+
+// NUMERICS 8
+static bool silu(const float* gate, const float* up, int f, float* temp, int16_t* q, float* scale) {
+  for (int i = 0; i < f; ++i) temp[i] = math::silu32(gate[i]) * up[i];
+  return quantize(temp, f, q, scale);
+}
+
+// NUMERICS 6
+static void rotate(const float* x, const float* table, int head_dim, float* y) {
+  int half = head_dim / 2;
+  for (int i = 0; i < half; ++i) {
+    float c = table[i], s = table[half + i], a = x[i], b = x[half + i];
+    y[i] = a * c - b * s;
+    y[half + i] = b * c + a * s;
+  }
+}
+
+// --- storage formats (NUMERICS 4.4) --------------------------------------------------------------------------------------
+
+static float half_to_float(const uint8_t* at) {
+  uint16_t h;
+  std::memcpy(&h, at, 2);
+  uint32_t sign = uint32_t{h} >> 15 << 31, exponent = h >> 10 & 31, fraction = h & 1023;
+  if (exponent == 0) {
+    float magnitude = static_cast<float>(fraction) * 0x1p-24f;
+    return sign ? -magnitude : magnitude;
+  }
+  uint32_t wide = exponent == 31 ? 255 : exponent + 112;
+  return math::from_bits(sign | wide << 23 | fraction << 13);
+}
+
+static void dequantize_q8_0(const uint8_t* block, float* out) {
+  float d = half_to_float(block);
+  for (int i = 0; i < 32; ++i) out[i] = static_cast<float>(static_cast<int8_t>(block[2 + i])) * d;
+}
+
+static void dequantize_q4_0(const uint8_t* block, float* out) {
+  float d = half_to_float(block);
+  for (int i = 0; i < 16; ++i) {
+    out[i] = static_cast<float>((block[2 + i] & 15) - 8) * d;
+    out[16 + i] = static_cast<float>((block[2 + i] >> 4) - 8) * d;
+  }
+}
+
+static void dequantize_q4_1(const uint8_t* block, float* out) {
+  float d = half_to_float(block), m = half_to_float(block + 2);
+  for (int i = 0; i < 16; ++i) {
+    out[i] = static_cast<float>(block[4 + i] & 15) * d + m;
+    out[16 + i] = static_cast<float>(block[4 + i] >> 4) * d + m;
+  }
+}
+
+static void dequantize(DType dtype, const void* row, int64_t cols, float* out) {
+  const uint8_t* at = static_cast<const uint8_t*>(row);
+  switch (dtype) {
+    case DType::f32: std::memcpy(out, at, static_cast<size_t>(cols) * 4); return;
+    case DType::f16:
+      for (int64_t i = 0; i < cols; ++i) out[i] = half_to_float(at + 2 * i);
+      return;
+    case DType::bf16:
+      for (int64_t i = 0; i < cols; ++i) out[i] = math::from_bits(uint32_t{at[2 * i]} << 16 | uint32_t{at[2 * i + 1]} << 24);
+      return;
+    case DType::q8_0:
+      for (int64_t i = 0; i < cols; i += 32) dequantize_q8_0(at + i / 32 * 34, out + i);
+      return;
+    case DType::q4_0:
+      for (int64_t i = 0; i < cols; i += 32) dequantize_q4_0(at + i / 32 * 18, out + i);
+      return;
+    case DType::q4_1:
+      for (int64_t i = 0; i < cols; i += 32) dequantize_q4_1(at + i / 32 * 20, out + i);
+      return;
+  }
+}
+
+}  // namespace ibid::kernels::scalar
+
+namespace ibid::kernels {
+
+const RowOps kRowOpsScalar = {
+    scalar::quantize, scalar::norm,       scalar::silu,   scalar::rotate, scalar::dequantize, scalar::attend,
+    scalar::merge,    scalar::all_finite, scalar::argmax, scalar::weigh,  scalar::add_noise,
+};
+
+}  // namespace ibid::kernels

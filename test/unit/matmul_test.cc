@@ -1,0 +1,363 @@
+// The matrix product: every instruction set, thread count, batch and packing gives the bits of a plain loop over integers.
+#include "kernels/cpu/matmul.h"
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <vector>
+
+#include "test/catch.h"
+
+using namespace ibid::kernels;
+
+namespace {
+
+// Zeroed, 64-byte aligned, with room for whole lines.
+class Bytes {
+ public:
+  explicit Bytes(size_t size) : data_(static_cast<uint8_t*>(std::aligned_alloc(64, round_up(size, 64)))) {
+    std::memset(data_.get(), 0, round_up(size, 64));
+  }
+  uint8_t* get() const { return data_.get(); }
+
+ private:
+  struct Free { void operator()(uint8_t* p) const { std::free(p); } };
+  std::unique_ptr<uint8_t, Free> data_;
+};
+
+class Random {
+ public:
+  explicit Random(uint64_t seed) : state_(seed * 2654435761u + 88172645463325252u) {}
+  uint64_t bits() {
+    state_ ^= state_ << 13, state_ ^= state_ >> 7, state_ ^= state_ << 17;
+    return state_;
+  }
+  int below(int n) { return static_cast<int>((bits() >> 20) % static_cast<uint64_t>(n)); }
+  float real() { return static_cast<float>(below(2'000'001) - 1'000'000) * 1e-6f; }
+
+ private:
+  uint64_t state_;
+};
+
+std::vector<float> reals(Random& random, size_t count) {
+  std::vector<float> out(count);
+  for (float& x : out) x = random.real();
+  return out;
+}
+
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+std::vector<Isa> isas() {
+  std::vector<Isa> out;
+  for (Isa isa : {Isa::scalar, Isa::avx2, Isa::avx512, Isa::amx})
+    if (isa_available(isa)) out.push_back(isa);
+  return out;
+}
+
+// One product: floats for weights, integers for activations, and whatever else the epilogue takes.
+struct Case {
+  int n, k, rows;
+  Profile profile;
+  std::vector<float> weights;             // (n, k)
+  std::vector<int16_t> q;                 // (rows, k)
+  std::vector<float> scale;               // (rows)
+  std::vector<float> bias, residual;      // (n), (rows, n); empty: none
+
+  Case(int n_, int k_, int rows_, Profile profile_, bool extras, uint64_t seed) : n(n_), k(k_), rows(rows_), profile(profile_) {
+    Random random(seed);
+    const size_t area = static_cast<size_t>(rows) * static_cast<size_t>(k);
+    weights = reals(random, static_cast<size_t>(n) * static_cast<size_t>(k));
+    for (size_t i = 0; i < area; i++) q.push_back(static_cast<int16_t>(random.below(2 * kQuantMax + 1) - kQuantMax));
+    for (int i = 0; i < rows; i++) scale.push_back(std::ldexp(1.0f + random.real() / 4, random.below(20) - 15));
+    if (extras) {
+      bias = reals(random, static_cast<size_t>(n));
+      residual = reals(random, static_cast<size_t>(rows) * static_cast<size_t>(n));
+    }
+  }
+  const float* weight_row(int i) const { return weights.data() + static_cast<size_t>(i) * static_cast<size_t>(k); }
+};
+
+struct Packed {
+  Bytes bytes;
+  Weight w;
+  bool finite;
+  explicit Packed(const Case& c) : bytes(matmul_weight_bytes(c.n, c.k, c.profile)) {
+    w = {c.n, c.k, c.profile, bytes.get(), c.bias.empty() ? nullptr : c.bias.data()};
+    finite = pack_rows(w, 0, nullptr, c.weights.data(), c.n);
+  }
+};
+
+struct Stored {
+  Bytes bytes;
+  QuantRows a;
+  Stored(const Case& c, const MatmulTable& table) : bytes(matmul_quant_rows_bytes(c.rows, c.k)) {
+    // What an earlier, larger batch left behind must not matter.
+    std::memset(bytes.get(), 0xA5, matmul_quant_rows_bytes(c.rows, c.k));
+    a = {c.k, bytes.get()};
+    for (int i = 0; i < c.rows; i++) table.store_row(a, i, c.q.data() + static_cast<size_t>(i) * static_cast<size_t>(c.k), c.scale[i]);
+  }
+};
+
+std::vector<float> product(const Case& c, const Packed& packed, Isa isa, Pool& pool) {
+  const MatmulTable& table = matmul_table(isa);
+  const Stored stored(c, table);
+  std::vector<float> y(static_cast<size_t>(c.rows) * static_cast<size_t>(c.n), std::nanf(""));
+  matmul(table, pool, packed.w, stored.a, c.rows, y.data(), c.residual.empty() ? nullptr : c.residual.data());
+  return y;
+}
+
+// The rule, written once more and differently: quantise in doubles, sum in int64.
+struct PlainRow { std::vector<int64_t> q; float scale = 0; };
+
+PlainRow plain_quantise(const float* x, int k, int q_max) {
+  PlainRow out;
+  float amax = 0;
+  for (int i = 0; i < k; i++) amax = std::max(amax, std::fabs(x[i]));
+  const bool zero = amax < std::ldexp(1.0f, -96);
+  const float inv = zero ? 0 : static_cast<float>(q_max) / amax;
+  for (int i = 0; i < k; i++) {
+    const float product = x[i] * inv;
+    out.q.push_back(static_cast<int64_t>(std::nearbyint(static_cast<double>(product))));
+  }
+  out.scale = zero ? 0 : amax / static_cast<float>(q_max);
+  return out;
+}
+
+std::vector<float> plain_product(const Case& c) {
+  std::vector<float> y;
+  std::vector<PlainRow> w;
+  for (int i = 0; i < c.n; i++) w.push_back(plain_quantise(c.weight_row(i), c.k, c.profile == Profile::w16a16 ? kQuantMax : kQuantMax8));
+  for (int t = 0; t < c.rows; t++)
+    for (int n = 0; n < c.n; n++) {
+      int64_t sum = 0;
+      for (int k = 0; k < c.k; k++) sum += w[n].q[k] * c.q[static_cast<size_t>(t) * c.k + k];
+      volatile float value = static_cast<float>(sum);
+      value = value * c.scale[t];
+      value = value * w[n].scale;
+      if (!c.bias.empty()) value = value + c.bias[n];
+      if (!c.residual.empty()) value = value + c.residual[y.size()];
+      y.push_back(float{value});
+    }
+  return y;
+}
+
+void check_everywhere(const Case& c) {
+  const Packed packed(c);
+  REQUIRE(packed.finite);
+  const std::vector<float> expected = plain_product(c);
+  Pool pool(2);
+  for (Isa isa : isas()) {
+    INFO(isa_name(isa) << " n " << c.n << " k " << c.k << " rows " << c.rows << " digits " << weight_digits(c.profile));
+    REQUIRE(same_bits(product(c, packed, isa, pool), expected));
+  }
+}
+
+const Profile kProfiles[] = {Profile::w16a16, Profile::w8a16};
+
+}  // namespace
+
+TEST_CASE("the pool runs each task once, in any number of threads") {
+  for (int threads : {1, 2, 7}) {
+    Pool pool(threads);
+    REQUIRE(pool.threads() == threads);
+    for (int tasks : {0, 1, 2, 5, 100}) {
+      for (int repeat = 0; repeat < 200; repeat++) {
+        std::vector<std::atomic<int>> runs(static_cast<size_t>(tasks));
+        std::atomic<int> bad_worker{0};
+        pool.run(tasks, [&](int task, int worker) {
+          runs[static_cast<size_t>(task)]++;
+          if (worker < 0 || worker >= threads) bad_worker++;
+        });
+        int wrong = bad_worker;
+        for (auto& count : runs) wrong += count != 1;
+        REQUIRE(wrong == 0);
+      }
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));   // the workers fall asleep, and wake again
+    std::atomic<int> done{0};
+    pool.run(50, [&](int, int) { done++; });
+    REQUIRE(done == 50);
+  }
+}
+
+TEST_CASE("instruction sets are ordered and the machine's best one is available") {
+  REQUIRE(isa_available(Isa::scalar));
+  REQUIRE(isa_available(best_isa()));
+  REQUIRE(default_threads() >= 1);
+  REQUIRE(std::string(isa_name(Isa::avx512)) == "avx512");
+  for (Isa isa : isas()) REQUIRE(matmul_table(isa).isa == isa);
+}
+
+TEST_CASE("every instruction set gives the bits of a plain int64 loop on ragged shapes") {
+  uint64_t seed = 1;
+  for (Profile profile : kProfiles) {
+    for (int rows : {1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 15, 16, 17, 23, 31, 33, 48, 70})
+      check_everywhere(Case(33 + rows, 72, rows, profile, rows % 2 == 0, seed++));
+    for (int k : {8, 9, 16, 31, 33, 60, 64, 65, 100, 127, 128, 576, 1030, 4100}) {
+      check_everywhere(Case(37, k, 1, profile, true, seed++));
+      check_everywhere(Case(20, k, 19, profile, false, seed++));
+    }
+    for (int n : {1, 15, 16, 17, 31, 32, 33, 47, 64, 97, 300}) check_everywhere(Case(n, 24, 10, profile, true, seed++));
+  }
+}
+
+TEST_CASE("threads and the split do not matter") {
+  for (Profile profile : kProfiles) {
+    const Case c(1000, 200, 150, profile, true, 5);
+    const Packed packed(c);
+    Pool one(1);
+    const std::vector<float> expected = plain_product(c);
+    for (int threads : {1, 2, 7}) {
+      Pool pool(threads);
+      for (Isa isa : isas()) REQUIRE(same_bits(product(c, packed, isa, pool), expected));
+    }
+  }
+}
+
+TEST_CASE("a row alone equals that row in a batch") {
+  for (Profile profile : kProfiles) {
+    const Case c(75, 136, 40, profile, true, 6);
+    const Packed packed(c);
+    Pool pool(2);
+    for (Isa isa : isas()) {
+      const std::vector<float> whole = product(c, packed, isa, pool);
+      for (int row = 0; row < c.rows; row++) {
+        Case alone = c;
+        alone.rows = 1;
+        alone.q.assign(c.q.begin() + row * c.k, c.q.begin() + (row + 1) * c.k);
+        alone.scale = {c.scale[static_cast<size_t>(row)]};
+        alone.residual.assign(c.residual.begin() + row * c.n, c.residual.begin() + (row + 1) * c.n);
+        const std::vector<float> y = product(alone, packed, isa, pool);
+        REQUIRE(std::memcmp(y.data(), whole.data() + row * c.n, y.size() * sizeof(float)) == 0);
+      }
+    }
+  }
+}
+
+TEST_CASE("rows in the hundreds go through all the cuts") {
+  for (Profile profile : kProfiles) {
+    const Case c(130, 320, 333, profile, true, 7);
+    const Packed packed(c);
+    const std::vector<float> expected = plain_product(c);
+    for (int threads : {1, 3}) {
+      Pool pool(threads);
+      for (Isa isa : isas())
+        if (isa != Isa::scalar) REQUIRE(same_bits(product(c, packed, isa, pool), expected));
+    }
+  }
+}
+
+TEST_CASE("the residual may be the output itself") {
+  const Case c(45, 80, 20, Profile::w16a16, true, 8);
+  const Packed packed(c);
+  Pool pool(2);
+  for (Isa isa : isas()) {
+    const Stored stored(c, matmul_table(isa));
+    std::vector<float> y = c.residual;
+    matmul(matmul_table(isa), pool, packed.w, stored.a, c.rows, y.data(), y.data());
+    REQUIRE(same_bits(y, plain_product(c)));
+  }
+}
+
+TEST_CASE("the largest magnitudes do not overflow") {
+  const int16_t kValues[] = {kQuantMax, -kQuantMax, 128, -128, 127, static_cast<int16_t>(-32640 + 128), 32384, 0};   // ends of both digits
+  for (Profile profile : kProfiles)
+    for (int16_t value : kValues)
+      for (float sign : {1.0f, -1.0f}) {
+        Case c(34, 2000, 9, profile, false, 9);
+        for (int16_t& q : c.q) q = value;
+        for (float& w : c.weights) w = sign * 3.0f;
+        check_everywhere(c);
+        // Weights whose low digit is -128 throughout, beside one that fixes the scale.
+        for (size_t i = 0; i < c.weights.size(); i++) c.weights[i] = i % 2000 == 0 ? 32639.0f : sign * 128.0f;
+        check_everywhere(c);
+      }
+}
+
+TEST_CASE("sums stay exact up to the greatest depth") {
+  for (Profile profile : kProfiles)
+    for (int16_t value : {int16_t{kQuantMax}, int16_t{-32512 + 128}, int16_t{128}, int16_t{-128}}) {
+      Case c(2, kMaxDepth, 8, profile, false, 10);
+      for (int16_t& q : c.q) q = value;
+      for (float& w : c.weights) w = static_cast<float>(value);
+      for (int n = 0; n < 2; n++) c.weights[static_cast<size_t>(n) * kMaxDepth] = 32639.0f;
+      check_everywhere(c);
+    }
+}
+
+TEST_CASE("zero, tiny and denormal rows follow the row rule") {
+  for (Profile profile : kProfiles) {
+    Case c(40, 72, 9, profile, true, 11);
+    const float kScales[] = {0.0f, 1e-45f, 1e-40f, std::ldexp(1.0f, -97), std::ldexp(1.0f, -96), 1e-20f, 1e30f, 3e38f};
+    for (int n = 0; n < c.n; n++)
+      for (int k = 0; k < c.k; k++) c.weights[static_cast<size_t>(n * c.k + k)] *= kScales[n % 8];
+    c.scale[3] = 0;
+    c.scale[4] = 1e-42f;
+    check_everywhere(c);
+    const Packed packed(c);
+    REQUIRE(view(packed.w).scale[0] == 0);
+    REQUIRE(view(packed.w).scale[5] > 0);
+  }
+}
+
+TEST_CASE("a NaN or an infinity among the weights is refused") {
+  for (Profile profile : kProfiles)
+    for (float bad : {std::nanf(""), -std::nanf(""), INFINITY, -INFINITY})
+      for (int place : {0, 71, 72, 39 * 72 + 71}) {
+        Case c(40, 72, 1, profile, false, 12);
+        REQUIRE(Packed(c).finite);
+        c.weights[static_cast<size_t>(place)] = bad;
+        REQUIRE_FALSE(Packed(c).finite);
+      }
+}
+
+TEST_CASE("packing in pieces, in any order and through a map equals packing at once") {
+  for (Profile profile : kProfiles) {
+    const Case c(101, 77, 1, profile, false, 13);
+    const Packed whole(c);
+    const size_t bytes = matmul_weight_bytes(c.n, c.k, profile);
+    Bytes pieces(bytes), mapped(bytes);
+    Weight w = whole.w;
+    w.data = pieces.get();
+    for (int from : {64, 7, 0, 96, 33, 63})
+      REQUIRE(pack_rows(w, from, nullptr, c.weight_row(from), (from == 64 ? 96 : from == 7 ? 33 : from == 0 ? 7 : from == 96 ? 101 : from == 33 ? 63 : 64) - from));
+    REQUIRE(std::memcmp(pieces.get(), whole.bytes.get(), bytes) == 0);
+    w.data = mapped.get();
+    std::vector<int32_t> map;
+    std::vector<float> shuffled;
+    for (int i = 0; i < c.n - 1; i++) {
+      map.push_back(i * 37 % (c.n - 1));
+      shuffled.insert(shuffled.end(), c.weight_row(1 + map.back()), c.weight_row(1 + map.back()) + c.k);
+    }
+    REQUIRE(pack_rows(w, 0, nullptr, c.weight_row(0), 1));
+    REQUIRE(pack_rows(w, 1, map.data(), shuffled.data(), c.n - 1));
+    REQUIRE(std::memcmp(mapped.get(), whole.bytes.get(), bytes) == 0);
+  }
+}
+
+TEST_CASE("negative control: a float sum in another order does differ on such data") {
+  const Case c(64, 576, 4, Profile::w16a16, false, 14);
+  int differ = 0;
+  for (int t = 0; t < c.rows; t++)
+    for (int n = 0; n < c.n; n++) {
+      float forward = 0, backward = 0;
+      for (int k = 0; k < c.k; k++) forward += c.weight_row(n)[k] * c.q[static_cast<size_t>(t * c.k + k)];
+      for (int k = c.k; k-- > 0;) backward += c.weight_row(n)[k] * c.q[static_cast<size_t>(t * c.k + k)];
+      differ += forward != backward;
+    }
+  REQUIRE(differ > c.rows * c.n / 2);
+  // And the comparison itself sees a single flipped bit.
+  const Packed packed(c);
+  Pool pool(1);
+  std::vector<float> y = product(c, packed, best_isa(), pool);
+  REQUIRE(same_bits(y, plain_product(c)));
+  y[7] = std::bit_cast<float>(std::bit_cast<uint32_t>(y[7]) ^ 1u);
+  REQUIRE_FALSE(same_bits(y, plain_product(c)));
+}
