@@ -1,0 +1,61 @@
+// Owns: a file's bytes in memory, read-only. See model_files.h.
+// Must not know: what the bytes mean.
+//
+// 1. Only a regular file is mapped: a FIFO or a device would block, or change under the reader.
+// 2. The file must not shrink while it is mapped; nobody can check that for us, and the system then ends the process.
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "runtime/error.h"
+#include "runtime/model_files.h"
+
+namespace ibid::runtime {
+namespace {
+
+[[noreturn]] void fail_errno(const std::string& path, const char* verb) {
+  int err = errno;
+  if (err == ENOENT || err == ENOTDIR) throw Error(ErrorKind::not_found, path, "no such file");
+  throw Error(ErrorKind::io, path, std::string("cannot ") + verb + ": " + std::strerror(err));
+}
+
+// Closes a descriptor on every way out; a mapping outlives its descriptor.
+struct Descriptor {
+  int fd;
+  ~Descriptor() { if (fd >= 0) ::close(fd); }
+};
+
+}  // namespace
+
+MappedFile::MappedFile(const std::string& path) : path_(path) {
+  // O_NONBLOCK so that opening a FIFO returns and can be refused.
+  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+  if (file.fd < 0) fail_errno(path, "open");
+  struct stat st;
+  if (::fstat(file.fd, &st) != 0) fail_errno(path, "stat");
+  if (!S_ISREG(st.st_mode)) throw Error(ErrorKind::io, path, "not a regular file");
+  size_ = static_cast<size_t>(st.st_size);
+  if (size_ == 0) return;  // mmap refuses a length of 0
+  void* p = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd, 0);
+  if (p == MAP_FAILED) fail_errno(path, "map");
+  data_ = static_cast<const char*>(p);
+}
+
+MappedFile::~MappedFile() {
+  if (data_) ::munmap(const_cast<char*>(data_), size_);
+}
+
+void MappedFile::forget(const void* from, size_t bytes) const {
+  const size_t page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  const auto base = reinterpret_cast<uintptr_t>(data_), begin = reinterpret_cast<uintptr_t>(from);
+  if (!data_ || begin < base || begin + bytes > base + size_) return;
+  const uintptr_t first = (begin + page - 1) / page * page, last = (begin + bytes) / page * page;
+  // A private mapping that was never written: the pages come back from the file when they are read again.
+  if (first < last) (void)::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+}
+
+}  // namespace ibid::runtime

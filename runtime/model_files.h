@@ -1,0 +1,86 @@
+// A model on disk, mapped and checked, whatever its container: what it says of itself and where each tensor lies.
+//
+// 1. Every length, offset and count in the file is hostile: checked against the bytes that are there before it is believed.
+// 2. Both containers (safetensors folder, GGUF file) give this one type; nothing above knows which it was, but for the names
+//    of tensors and the order of rotary rows (interleaved_rope).
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "kernels/ops.h"
+#include "runtime/json.h"
+
+namespace ibid::runtime {
+
+// A whole file mapped read-only; unmapped on destruction. Errors: not_found, io.
+class MappedFile {
+ public:
+  explicit MappedFile(const std::string& path);
+  ~MappedFile();
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+  std::string_view bytes() const { return {data_, size_}; }
+  const std::string& path() const { return path_; }
+  // These bytes will hardly be read again: they stop counting as this process's memory. Ignored when they are not of this file.
+  void forget(const void* from, size_t bytes) const;
+
+ private:
+  std::string path_;
+  const char* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+struct Tensor {
+  std::string name;
+  kernels::DType dtype = kernels::DType::f32;
+  std::vector<int64_t> shape;          // slowest first, as in safetensors; GGUF's order is reversed on reading
+  const void* data = nullptr;          // into a mapping owned by ModelFiles
+};
+
+// Rotary scaling: plain, or Llama 3's (factor, low, high, original context).
+struct RopeScaling {
+  bool llama3 = false;
+  double factor = 1, low_freq_factor = 1, high_freq_factor = 4;
+  int64_t original_context = 8192;
+};
+
+struct ModelConfig {
+  std::string architecture;            // "llama" or "qwen2", normalised
+  int layers = 0, hidden = 0, intermediate = 0;
+  int heads = 0, kv_heads = 0, head_dim = 0;
+  int vocab = 0;                       // rows of the embedding
+  int max_positions = 0;               // as trained; a step's context may not exceed it
+  double rope_theta = 10000;
+  RopeScaling rope_scaling;
+  float norm_eps = 1e-5f;
+  bool tied = false;                   // the embedding is the output matrix too
+  std::vector<int32_t> eos_ids;        // every id that ends an answer, ascending
+  int32_t bos_id = -1;                 // -1: none
+};
+
+struct ModelFiles {
+  std::string path;
+  std::vector<std::unique_ptr<MappedFile>> maps;
+  std::unordered_map<std::string, Tensor> tensors;   // by Hugging Face names ("model.layers.0.self_attn.q_proj.weight"), GGUF's translated
+  ModelConfig config;
+  bool interleaved_rope = false;       // rows of q and k are stored for interleaved rotary pairs (GGUF llama): see weights.cc
+  std::vector<float> rope_divisors;    // GGUF rope_freqs.weight (head_dim / 2), else empty
+  bool gguf = false;
+  Json tokenizer;                      // tokenizer.json, or the GGUF metadata object
+  Json tokenizer_config;               // tokenizer_config.json, or null
+  std::string chat_template;           // "" when the model has none
+};
+
+// Opens a GGUF v3 file or a folder in Hugging Face layout. What ibid cannot run is refused by name: architecture, tensor type,
+// rope type, split files. Errors: not_found, bad_data (with file and what is wrong), io.
+ModelFiles open_model(const std::string& path);
+
+// The files of a folder that make up the model, sorted by path: config, weights and their index, tokenizer, templates.
+// For a GGUF file: itself.
+std::vector<std::string> model_file_list(const std::string& path);
+
+}  // namespace ibid::runtime

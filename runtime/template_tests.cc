@@ -1,0 +1,101 @@
+// What may follow `is`. Declared in template_builtins.h.
+#include <algorithm>
+
+#include "runtime/template_builtins.h"
+#include "runtime/template_eval.h"
+#include "runtime/template_unicode.h"
+
+namespace ibid::runtime {
+namespace {
+
+bool plain(const Arguments& a) {
+  a.bind("the test", {}, 0);
+  return true;
+}
+
+template <Kind kKind>
+bool is_kind(Interpreter&, const Value& v, const Arguments& a) { return plain(a) && v.is(kKind); }
+
+bool is_defined(Interpreter&, const Value& v, const Arguments& a) { return plain(a) && !v.is(Kind::undefined); }
+bool is_true(Interpreter&, const Value& v, const Arguments& a) { return plain(a) && v.is(Kind::boolean) && v.boolean(); }
+bool is_false(Interpreter&, const Value& v, const Arguments& a) { return plain(a) && v.is(Kind::boolean) && !v.boolean(); }
+bool is_number(Interpreter&, const Value& v, const Arguments& a) { return plain(a) && v.is_number(); }
+
+// Whatever Python's iter() takes: an undefined value too.
+bool is_iterable(Interpreter&, const Value& v, const Arguments& a) {
+  use_if_strict(v);
+  return plain(a) && (v.is_sequence() || v.is(Kind::string) || v.is(Kind::dict) || v.is(Kind::undefined) || v.is(Kind::loop));
+}
+
+// Whatever has a length and items: a mapping and an undefined value too, a generator not.
+bool is_sequence(Interpreter&, const Value& v, const Arguments& a) {
+  use_if_strict(v);
+  bool range = v.is(Kind::view) && v.as<Sequence>().python_type == "range";
+  return plain(a) && (v.is(Kind::list) || v.is(Kind::tuple) || v.is(Kind::string) || v.is(Kind::dict) || v.is(Kind::undefined) || range);
+}
+
+bool is_callable(Interpreter&, const Value& v, const Arguments& a) { return plain(a) && v.is(Kind::function); }
+bool is_escaped(Interpreter&, const Value& v, const Arguments& a) { return plain(a) && v.safe(); }
+
+template <CompareOp kOp>
+bool compares(Interpreter& in, const Value& v, const Arguments& a) {
+  const Value other = a.bind("the test", {"other"}, 1)[0];
+  switch (kOp) {
+    case CompareOp::eq: return equal(v, other, in.budget());
+    case CompareOp::ne: return !equal(v, other, in.budget());
+    case CompareOp::lt: return compare(v, other, in.budget(), "<") < 0;
+    case CompareOp::le: return compare(v, other, in.budget(), "<=") <= 0;
+    case CompareOp::gt: return compare(v, other, in.budget(), ">") > 0;
+    case CompareOp::ge: return compare(v, other, in.budget(), ">=") >= 0;
+    case CompareOp::in: return contains(other, v, in.budget());
+    case CompareOp::not_in: return !contains(other, v, in.budget());
+  }
+  return false;
+}
+
+bool is_same(Interpreter& in, const Value& v, const Arguments& a) {
+  const Value other = a.bind("sameas", {"other"}, 1)[0];
+  if (v.kind() != other.kind()) return false;
+  if (v.is(Kind::none) || v.is(Kind::boolean)) return equal(v, other, in.budget());
+  if (!v.object()) fault("sameas compares objects; numbers have no identity here");
+  return v.object() == other.object();
+}
+
+bool divisible(const Value& v, const Value& by) {
+  Budget enough(1, 1);
+  return !truth(arithmetic(ExprKind::modulo, v, by, enough));
+}
+
+bool is_even(Interpreter&, const Value& v, const Arguments& a) { return plain(a) && divisible(Value(integer_of(v, "even")), Value(int64_t{2})); }
+bool is_odd(Interpreter&, const Value& v, const Arguments& a) { return plain(a) && !divisible(Value(integer_of(v, "odd")), Value(int64_t{2})); }
+
+bool is_divisible(Interpreter&, const Value& v, const Arguments& a) {
+  return divisible(Value(integer_of(v, "divisibleby")), Value(integer_of(a.bind("divisibleby", {"num"}, 1)[0], "divisibleby")));
+}
+
+template <bool (*Is)(std::string_view)>
+bool is_case(Interpreter& in, const Value& v, const Arguments& a) { return plain(a) && Is(str(v, in.budget())); }
+
+bool is_filter(Interpreter&, const Value& v, const Arguments& a) { return plain(a) && v.is(Kind::string) && find_filter(v.text()); }
+bool is_test(Interpreter&, const Value& v, const Arguments& a) { return plain(a) && v.is(Kind::string) && find_test(v.text()); }
+bool is_undefined(Interpreter& in, const Value& v, const Arguments& a) { return !is_defined(in, v, a); }
+
+}  // namespace
+
+TestFunction find_test(std::string_view name) {
+  static constexpr NamedTest table[] = {
+      {"!=", compares<CompareOp::ne>}, {"<", compares<CompareOp::lt>}, {"<=", compares<CompareOp::le>}, {"==", compares<CompareOp::eq>},
+      {">", compares<CompareOp::gt>}, {">=", compares<CompareOp::ge>}, {"boolean", is_kind<Kind::boolean>}, {"callable", is_callable},
+      {"defined", is_defined}, {"divisibleby", is_divisible}, {"eq", compares<CompareOp::eq>}, {"equalto", compares<CompareOp::eq>},
+      {"escaped", is_escaped}, {"even", is_even}, {"false", is_false}, {"filter", is_filter}, {"float", is_kind<Kind::real>},
+      {"ge", compares<CompareOp::ge>}, {"greaterthan", compares<CompareOp::gt>}, {"gt", compares<CompareOp::gt>}, {"in", compares<CompareOp::in>},
+      {"integer", is_kind<Kind::integer>}, {"iterable", is_iterable}, {"le", compares<CompareOp::le>}, {"lessthan", compares<CompareOp::lt>},
+      {"lower", is_case<text::is_lower>}, {"lt", compares<CompareOp::lt>}, {"mapping", is_kind<Kind::dict>}, {"ne", compares<CompareOp::ne>},
+      {"none", is_kind<Kind::none>}, {"number", is_number}, {"odd", is_odd}, {"sameas", is_same}, {"sequence", is_sequence},
+      {"string", is_kind<Kind::string>}, {"test", is_test}, {"true", is_true}, {"undefined", is_undefined}, {"upper", is_case<text::is_upper>}};
+  for (const NamedTest& t : table)
+    if (name == t.name) return t.function;
+  return nullptr;
+}
+
+}  // namespace ibid::runtime
