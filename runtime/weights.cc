@@ -1,0 +1,299 @@
+// Loading in the order of the forward pass, so that a model's first fault is the first named. See weights.h.
+#include "runtime/weights.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <set>
+#include <string>
+
+#include "kernels/math.h"
+#include "runtime/error.h"
+
+namespace ibid::runtime {
+namespace {
+
+using kernels::DType;
+using kernels::StoredMatrix;
+using kernels::Weight;
+
+const char* dtype_name(DType dtype) {
+  switch (dtype) {
+    case DType::f32: return "f32";
+    case DType::f16: return "f16";
+    case DType::bf16: return "bf16";
+    case DType::q8_0: return "q8_0";
+    case DType::q4_0: return "q4_0";
+    case DType::q4_1: return "q4_1";
+  }
+  return "?";
+}
+
+bool in_blocks(DType dtype) { return dtype == DType::q8_0 || dtype == DType::q4_0 || dtype == DType::q4_1; }
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  std::string text = "(";
+  for (size_t i = 0; i < shape.size(); i++) text += (i ? ", " : "") + std::to_string(shape[i]);
+  return text + ")";
+}
+
+bool ends_with(const std::string& text, const std::string& end) {
+  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+// Buffers that some exporters store and that follow from the config; ModelFiles::rope_divisors holds the second.
+bool is_derived(const std::string& name) { return ends_with(name, "rotary_emb.inv_freq") || name == "rope_freqs.weight"; }
+
+class Loader {
+ public:
+  Loader(kernels::Device& device, const ModelFiles& files, kernels::Profile profile, DeviceMemory& memory)
+      : device_(device), files_(files), c_(files.config), profile_(profile), memory_(memory) {}
+
+  LayerWeights layer(int index);
+  const float* vector(const std::string& name);
+  StoredMatrix embedding();
+  Weight output(const StoredMatrix& embedding);
+  void refuse_unknown() const;
+
+ private:
+  const Tensor* find(const std::string& name, const std::vector<int64_t>& shape, bool required);
+  StoredMatrix matrix(const std::string& name, int64_t rows, int64_t cols);
+  Weight empty_weight(int n, int k, const char* what);
+  void convert(Weight& w, int to_row, const std::string& name, const StoredMatrix& src, const int32_t* row_map);
+  bool read_bias(const std::string& name, int n, const int32_t* row_map, float* out);
+  const float* upload(const std::vector<float>& values, const char* what);
+  std::vector<int32_t> rotary_row_map(int heads) const;
+  [[noreturn]] void refuse(const std::string& what, const std::string& hint = "") const {
+    throw Error(ErrorKind::bad_data, files_.path, what, hint);
+  }
+
+  struct Part { std::string name; int rows; int rotary_heads; };       // rotary_heads: 0 when rows keep their order
+  Weight fuse(const std::string& prefix, const std::vector<Part>& parts, int k, const char* what);
+
+  kernels::Device& device_;
+  const ModelFiles& files_;
+  const ModelConfig& c_;
+  kernels::Profile profile_;
+  DeviceMemory& memory_;
+  std::set<std::string> used_;
+};
+
+const Tensor* Loader::find(const std::string& name, const std::vector<int64_t>& shape, bool required) {
+  auto it = files_.tensors.find(name);
+  if (it == files_.tensors.end()) {
+    if (required) refuse("tensor '" + name + "' of shape " + shape_text(shape) + " is missing", "is the download complete?");
+    return nullptr;
+  }
+  const Tensor& t = it->second;
+  if (t.shape != shape) {
+    refuse("tensor '" + name + "' is " + dtype_name(t.dtype) + " of shape " + shape_text(t.shape) + ", but the model's config asks for shape " +
+           shape_text(shape), "config and weights belong to different models");
+  }
+  if (in_blocks(t.dtype) && shape.back() % 32 != 0) {
+    refuse("tensor '" + name + "' is " + dtype_name(t.dtype) + ", but its rows of " + std::to_string(shape.back()) + " are no multiple of 32");
+  }
+  used_.insert(name);
+  return &t;
+}
+
+StoredMatrix Loader::matrix(const std::string& name, int64_t rows, int64_t cols) {
+  const Tensor* t = find(name, {rows, cols}, true);
+  return {t->data, t->dtype, rows, cols};
+}
+
+const float* Loader::upload(const std::vector<float>& values, const char* what) {
+  float* to = memory_.array<float>(values.size(), what);
+  device_.upload(to, values.data(), values.size() * sizeof(float));
+  return to;
+}
+
+// Reads a vector of n values; entry i goes to out[row_map ? row_map[i] : i].
+bool Loader::read_bias(const std::string& name, int n, const int32_t* row_map, float* out) {
+  const Tensor* t = find(name, {n}, false);
+  if (!t) return false;
+  std::vector<float> values(n);
+  kernels::dequantize_rows({t->data, t->dtype, 1, n}, 0, 1, values.data());
+  for (int i = 0; i < n; i++) {
+    if (!std::isfinite(values[i])) refuse("tensor '" + name + "' holds a value that is not finite at index " + std::to_string(i));
+    out[row_map ? row_map[i] : i] = values[i];
+  }
+  return true;
+}
+
+const float* Loader::vector(const std::string& name) {
+  find(name, {c_.hidden}, true);
+  std::vector<float> values(c_.hidden);
+  read_bias(name, c_.hidden, nullptr, values.data());
+  return upload(values, "norm weights");
+}
+
+// Where each source row of q or k goes (weights.h, 4).
+std::vector<int32_t> Loader::rotary_row_map(int heads) const {
+  const int d = c_.head_dim;
+  std::vector<int32_t> map(static_cast<size_t>(heads) * d);
+  for (int h = 0; h < heads; h++)
+    for (int i = 0; i < d / 2; i++)
+      for (int s = 0; s < 2; s++) map[h * d + 2 * i + s] = h * d + s * (d / 2) + i;
+  return map;
+}
+
+Weight Loader::empty_weight(int n, int k, const char* what) {
+  Weight w;
+  w.n = n;
+  w.k = k;
+  w.profile = profile_;
+  w.data = memory_.bytes(device_.weight_bytes(n, k, profile_), what);
+  return w;
+}
+
+void Loader::convert(Weight& w, int to_row, const std::string& name, const StoredMatrix& src, const int32_t* row_map) {
+  if (!device_.convert_weight(w, to_row, src, row_map)) {
+    refuse("tensor '" + name + "' holds a value that is not finite", "the file is damaged, or the model was trained to infinity");
+  }
+  const size_t bytes = kernels::stored_row_bytes(src.dtype, src.cols) * static_cast<size_t>(src.rows);
+  for (const auto& map : files_.maps) map->forget(src.data, bytes);
+}
+
+// One weight of several tensors "PREFIX.NAME.weight" stacked row over row, with their biases where the file has any.
+Weight Loader::fuse(const std::string& prefix, const std::vector<Part>& parts, int k, const char* what) {
+  int n = 0;
+  for (const Part& p : parts) n += p.rows;
+  Weight w = empty_weight(n, k, what);
+  std::vector<float> bias(n, 0.0f);
+  bool any_bias = false;
+  int row = 0;
+  for (const Part& p : parts) {
+    const std::string name = prefix + p.name;
+    std::vector<int32_t> map;
+    if (files_.interleaved_rope && p.rotary_heads) map = rotary_row_map(p.rotary_heads);
+    const int32_t* row_map = map.empty() ? nullptr : map.data();
+    convert(w, row, name + ".weight", matrix(name + ".weight", p.rows, k), row_map);
+    any_bias |= read_bias(name + ".bias", p.rows, row_map, bias.data() + row);
+    row += p.rows;
+  }
+  if (any_bias) w.bias = upload(bias, "biases");
+  return w;
+}
+
+LayerWeights Loader::layer(int index) {
+  const std::string at = "model.layers." + std::to_string(index) + ".";
+  const int q = c_.heads * c_.head_dim, kv = c_.kv_heads * c_.head_dim;
+  LayerWeights l;
+  l.attention_norm = vector(at + "input_layernorm.weight");
+  l.qkv = fuse(at + "self_attn.", {{"q_proj", q, c_.heads}, {"k_proj", kv, c_.kv_heads}, {"v_proj", kv, 0}}, c_.hidden, "query, key and value weights");
+  l.o = fuse(at + "self_attn.", {{"o_proj", c_.hidden, 0}}, q, "attention output weights");
+  l.mlp_norm = vector(at + "post_attention_layernorm.weight");
+  l.gate_up = fuse(at + "mlp.", {{"gate_proj", c_.intermediate, 0}, {"up_proj", c_.intermediate, 0}}, c_.hidden, "gate and up weights");
+  l.down = fuse(at + "mlp.", {{"down_proj", c_.hidden, 0}}, c_.intermediate, "down weights");
+  return l;
+}
+
+// A tied model may store its one table under either name.
+StoredMatrix Loader::embedding() {
+  const bool other_name = c_.tied && !files_.tensors.count("model.embed_tokens.weight") && files_.tensors.count("lm_head.weight");
+  return matrix(other_name ? "lm_head.weight" : "model.embed_tokens.weight", c_.vocab, c_.hidden);
+}
+
+Weight Loader::output(const StoredMatrix& embedding) {
+  StoredMatrix src = embedding;
+  std::string name = "model.embed_tokens.weight";
+  if (!c_.tied || (files_.tensors.count("lm_head.weight") && !used_.count("lm_head.weight"))) {
+    name = "lm_head.weight";
+    src = matrix(name, c_.vocab, c_.hidden);
+  }
+  const size_t bytes = kernels::stored_row_bytes(src.dtype, src.cols) * static_cast<size_t>(src.rows);
+  if (c_.tied && src.data != embedding.data && (src.dtype != embedding.dtype || std::memcmp(src.data, embedding.data, bytes) != 0)) {
+    refuse("the config ties the output matrix to the embedding, but 'lm_head.weight' and 'model.embed_tokens.weight' differ");
+  }
+  Weight w = empty_weight(c_.vocab, c_.hidden, "output weights");
+  convert(w, 0, name, src, nullptr);
+  return w;
+}
+
+void Loader::refuse_unknown() const {
+  std::string first;
+  for (const auto& [name, tensor] : files_.tensors) {                  // unordered, so the least name is the one reported
+    if (!used_.count(name) && !is_derived(name) && (first.empty() || name < first)) first = name;
+  }
+  if (!first.empty()) refuse("tensor '" + first + "' is none that ibid knows for architecture '" + c_.architecture + "'",
+                             "running the model without it would give other answers than the model's own");
+}
+
+}  // namespace
+
+void check_sums(const ModelConfig& c, const std::string& where) {
+  auto require = [&](bool holds, const std::string& what) {
+    if (!holds) throw Error(ErrorKind::bad_data, where, what);
+  };
+  auto within = [&](int64_t value, int64_t most, const std::string& what) {
+    require(value >= 1 && value <= most, what + " is " + std::to_string(value) + ", but numerics v1 holds for 1 to " + std::to_string(most));
+  };
+  // The bounds of NUMERICS.md, section 13. The deepest product whose int32 sums of digit products cannot overflow: H L + L H, each below 128 * 127 in magnitude.
+  // One weight digit would allow twice that; one bound for every profile keeps a model's verdict the same under all.
+  constexpr int64_t depth = 66051;
+  static_assert(2 * 128 * 127 * depth < int64_t{1} << 31);
+  // Then |S| <= depth * 32639^2 < 2^47, far below the 2^51 up to which it becomes a float32 in one rounding.
+  static_assert(depth * kernels::kQuantMax * kernels::kQuantMax < int64_t{1} << 51);
+  within(c.layers, 4096, "the number of layers");
+  within(c.hidden, depth, "the hidden size");
+  within(c.intermediate, depth, "the intermediate size");
+  within(c.heads, 4096, "the number of heads");
+  within(c.kv_heads, c.heads, "the number of key/value heads");
+  within(c.head_dim, 256, "the head size");                            // sums of scores and of p * v
+  within(int64_t{c.heads} * c.head_dim, depth, "heads times head size");
+  within(c.vocab, 1 << 20, "the vocabulary");                          // sum of RNE(exp(.) 2^40) stays below 2^63
+  within(c.max_positions, 1 << 27, "the number of positions");
+  require(c.heads % c.kv_heads == 0, std::to_string(c.heads) + " heads cannot share " + std::to_string(c.kv_heads) + " key/value heads evenly");
+  require(c.head_dim % 2 == 0, "the head size " + std::to_string(c.head_dim) + " is odd, so it has no rotary pairs");
+  require(std::isfinite(c.norm_eps) && c.norm_eps > 0, "the norm's epsilon is not a positive number");
+  require(std::isfinite(c.rope_theta) && c.rope_theta > 0, "the rotary base is not a positive number");
+}
+
+std::vector<double> rope_divisors(const ModelFiles& files) {
+  if (!files.rope_divisors.empty()) return {files.rope_divisors.begin(), files.rope_divisors.end()};
+  const RopeScaling& s = files.config.rope_scaling;
+  if (!s.llama3) return {};
+  constexpr double kTwoPi = 6.283185307179586;
+  const double original = static_cast<double>(s.original_context);
+  const int half = files.config.head_dim / 2;
+  std::vector<double> divisors(half);
+  for (int i = 0; i < half; i++) {
+    const double frequency = kernels::math::pow64(files.config.rope_theta, -2.0 * i / files.config.head_dim);
+    const double wavelength = kTwoPi / frequency;
+    if (wavelength < original / s.high_freq_factor) {
+      divisors[i] = 1;
+    } else if (wavelength > original / s.low_freq_factor) {
+      divisors[i] = s.factor;
+    } else {
+      const double smooth = (original / wavelength - s.low_freq_factor) / (s.high_freq_factor - s.low_freq_factor);
+      divisors[i] = 1 / ((1 - smooth) / s.factor + smooth);
+    }
+  }
+  return divisors;
+}
+
+Weights load_weights(kernels::Device& device, const ModelFiles& files, kernels::Profile profile, int context) {
+  const ModelConfig& c = files.config;
+  check_sums(c, files.path);
+  Weights w;
+  w.memory = std::make_unique<DeviceMemory>(device);
+  Loader loader(device, files, profile, *w.memory);
+  w.embedding = loader.embedding();
+  for (int i = 0; i < c.layers; i++) w.layers.push_back(loader.layer(i));
+  w.final_norm = loader.vector("model.norm.weight");
+  w.output = loader.output(w.embedding);
+  loader.refuse_unknown();
+
+  const std::vector<double> divisors = rope_divisors(files);
+  if (!divisors.empty() && divisors.size() != static_cast<size_t>(c.head_dim) / 2) {
+    throw Error(ErrorKind::bad_data, files.path, "there are " + std::to_string(divisors.size()) + " rotary divisors for a head size of " + std::to_string(c.head_dim));
+  }
+  std::vector<float> table(static_cast<size_t>(context) * c.head_dim);
+  kernels::rope_table(c.rope_theta, c.head_dim, divisors.empty() ? nullptr : divisors.data(), context, table.data());
+  float* rope = w.memory->array<float>(table.size(), "the rope table");
+  device.upload(rope, table.data(), table.size() * sizeof(float));
+  w.rope = rope;
+  return w;
+}
+
+}  // namespace ibid::runtime
