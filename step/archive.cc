@@ -1,0 +1,217 @@
+// See archive.h.
+#include "step/archive.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <unordered_set>
+
+#include "runtime/error.h"
+
+namespace ibid::step {
+namespace {
+
+constexpr uint64_t kTarBlock = 512;
+uint64_t round_up(uint64_t n) { return (n + kTarBlock - 1) / kTarBlock * kTarBlock; }
+
+struct ReadArchive {
+  archive* handle = archive_read_new();
+  int fd = -1;
+  ~ReadArchive() {
+    archive_read_free(handle);
+    if (fd > STDIN_FILENO) ::close(fd);
+  }
+};
+
+std::string message(archive* a) { return archive_error_string(a) ? archive_error_string(a) : "unknown failure"; }
+
+int open_for_reading(const std::string& path) {
+  int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) throw Error(errno == ENOENT || errno == ENOTDIR ? ErrorKind::not_found : ErrorKind::io, path, std::strerror(errno));
+  struct stat s;
+  if (::fstat(fd, &s) == 0 && S_ISDIR(s.st_mode)) {
+    ::close(fd);
+    throw Error(ErrorKind::bad_data, path, "is a folder, not a file");
+  }
+  return fd;
+}
+
+// Octal number of a tar header field; 0 when it is not one.
+uint64_t octal(const char* field, size_t n) {
+  uint64_t v = 0;
+  for (size_t i = 0; i < n && field[i] >= '0' && field[i] <= '7'; ++i) v = v * 8 + static_cast<uint64_t>(field[i] - '0');
+  return v;
+}
+
+}  // namespace
+
+ByteSource open_input(const std::string& path) {
+  auto in = std::make_shared<ReadArchive>();
+  in->fd = path == "-" ? STDIN_FILENO : open_for_reading(path);
+  archive_read_support_filter_gzip(in->handle);
+  archive_read_support_filter_zstd(in->handle);
+  archive_read_support_format_raw(in->handle);
+  archive_read_support_format_empty(in->handle);
+  std::string name = path == "-" ? "<stdin>" : path;
+  if (archive_read_open_fd(in->handle, in->fd, 1 << 16) != ARCHIVE_OK) throw Error(ErrorKind::io, name, message(in->handle));
+  archive_entry* entry = nullptr;
+  int opened = archive_read_next_header(in->handle, &entry);
+  if (opened == ARCHIVE_EOF) return [](char*, size_t) -> size_t { return 0; };
+  if (opened != ARCHIVE_OK) throw Error(ErrorKind::io, name, message(in->handle));
+  return [in, name](char* to, size_t n) -> size_t {
+    la_ssize_t got = archive_read_data(in->handle, to, n);
+    if (got < 0) throw Error(ErrorKind::bad_data, name, "cannot read on: " + message(in->handle), "is the file damaged or cut short? compare it with its source");
+    return static_cast<size_t>(got);
+  };
+}
+
+struct TarWriter::State {
+  archive* handle = archive_write_new();
+  OutputFile* out = nullptr;
+  std::exception_ptr failure;                         // an Error cannot cross libarchive's C frames
+  ~State() { archive_write_free(handle); }
+  static la_ssize_t write(archive*, void* client, const void* bytes, size_t n) {
+    auto* state = static_cast<State*>(client);
+    try {
+      state->out->write({static_cast<const char*>(bytes), n});
+      return static_cast<la_ssize_t>(n);
+    } catch (...) {
+      state->failure = std::current_exception();
+      return -1;
+    }
+  }
+  void check(la_ssize_t result) {
+    if (failure) std::rethrow_exception(failure);
+    if (result < ARCHIVE_OK) throw Error(ErrorKind::io, out->path(), message(handle));
+  }
+};
+
+TarWriter::TarWriter(OutputFile& out) : state_(std::make_unique<State>()) {
+  state_->out = &out;
+  archive_write_set_format_pax_restricted(state_->handle);
+  archive_write_set_bytes_in_last_block(state_->handle, 1);
+  state_->check(archive_write_open(state_->handle, state_.get(), nullptr, &State::write, nullptr));
+}
+TarWriter::~TarWriter() {
+  if (state_->handle) archive_write_fail(state_->handle);   // an unfinished archive is never completed by the destructor
+}
+
+void TarWriter::begin(const std::string& name, uint64_t size) {
+  std::unique_ptr<archive_entry, void (*)(archive_entry*)> entry(archive_entry_new(), archive_entry_free);
+  archive_entry_set_pathname(entry.get(), name.c_str());
+  archive_entry_set_size(entry.get(), static_cast<la_int64_t>(size));
+  archive_entry_set_filetype(entry.get(), AE_IFREG);
+  archive_entry_set_perm(entry.get(), 0644);
+  archive_entry_set_mtime(entry.get(), 0, 0);
+  state_->check(archive_write_header(state_->handle, entry.get()));
+}
+
+void TarWriter::data(std::string_view bytes) {
+  if (bytes.empty()) return;
+  la_ssize_t n = archive_write_data(state_->handle, bytes.data(), bytes.size());
+  state_->check(n);
+  IBID_CHECK(static_cast<size_t>(n) == bytes.size());
+}
+
+void TarWriter::add(const std::string& name, std::string_view bytes) {
+  begin(name, bytes.size());
+  data(bytes);
+}
+
+void TarWriter::finish() { state_->check(archive_write_close(state_->handle)); }
+
+TarFile::TarFile(const std::string& path) : path_(path), fd_(open_for_reading(path)) {
+  struct stat s;
+  if (::fstat(fd_, &s) != 0 || !S_ISREG(s.st_mode)) {
+    ::close(fd_);
+    throw Error(ErrorKind::io, path, "not a regular file; a bundle is read at several places", "write the pipe's content to a file first");
+  }
+  file_size_ = static_cast<uint64_t>(s.st_size);
+  try {
+    list_entries();
+  } catch (...) {
+    ::close(fd_);
+    throw;
+  }
+}
+
+TarFile::~TarFile() { ::close(fd_); }
+
+void TarFile::list_entries() {
+  ReadArchive in;
+  archive_read_support_format_tar(in.handle);
+  if (archive_read_open_filename(in.handle, path_.c_str(), 1 << 16) != ARCHIVE_OK) throw Error(ErrorKind::corrupt, path_, "not a tar file, so not a bundle");
+  std::unordered_set<std::string> seen;
+  uint64_t end = 0;
+  archive_entry* entry = nullptr;
+  int result;
+  while ((result = archive_read_next_header(in.handle, &entry)) == ARCHIVE_OK) {
+    const char* name = archive_entry_pathname(entry);
+    std::string at = name ? name : "(unnamed)";
+    if (archive_entry_filetype(entry) != AE_IFREG || archive_entry_hardlink(entry)) throw Error(ErrorKind::corrupt, path_, "entry " + at + " is not a regular file");
+    if (!seen.insert(at).second) throw Error(ErrorKind::corrupt, path_, "entry " + at + " stands twice");
+    TarEntry e{at, data_offset(static_cast<uint64_t>(archive_read_header_position(in.handle)), at), static_cast<uint64_t>(archive_entry_size(entry))};
+    if (e.offset > file_size_ || e.size > file_size_ - e.offset) throw Error(ErrorKind::corrupt, path_, "cut short inside entry " + at);
+    end = e.offset + round_up(e.size);
+    entries_.push_back(std::move(e));
+  }
+  if (result != ARCHIVE_EOF) throw Error(ErrorKind::corrupt, path_, "damaged tar after entry " + (entries_.empty() ? "(none)" : entries_.back().name) + ": " + message(in.handle));
+  check_end(end);
+}
+
+void TarFile::check_end(uint64_t end) const {
+  if (file_size_ < end + 2 * kTarBlock) throw Error(ErrorKind::corrupt, path_, "cut short: the end marker of the tar is missing");
+  char piece[1 << 14];
+  for (uint64_t at = end; at < file_size_;) {
+    ssize_t n = ::pread(fd_, piece, sizeof piece, static_cast<off_t>(at));
+    if (n <= 0) throw Error(ErrorKind::io, path_, "reading failed");
+    if (std::any_of(piece, piece + n, [](char c) { return c != 0; })) throw Error(ErrorKind::corrupt, path_, "bytes after the end of the tar");
+    at += static_cast<uint64_t>(n);
+  }
+}
+
+// libarchive says where the first header of an entry stands. A pax header ('x', entries of 8 GiB and more) comes before the
+// entry's own; the name is compared so that a surprise is an error and never a wrong offset.
+uint64_t TarFile::data_offset(uint64_t header, const std::string& name) const {
+  char block[kTarBlock];
+  auto load = [&](uint64_t at) {
+    if (::pread(fd_, block, sizeof block, static_cast<off_t>(at)) != static_cast<ssize_t>(sizeof block)) throw Error(ErrorKind::corrupt, path_, "cut short at entry " + name);
+  };
+  load(header);
+  if (block[156] == 'x') {
+    header += kTarBlock + round_up(octal(block + 124, 12));
+    load(header);
+  }
+  if (name != std::string(block, strnlen(block, 100))) throw Error(ErrorKind::corrupt, path_, "entry " + name + " has a header that ibid does not write");
+  return header + kTarBlock;
+}
+
+const TarEntry* TarFile::find(std::string_view name) const {
+  auto it = std::find_if(entries_.begin(), entries_.end(), [&](const TarEntry& e) { return e.name == name; });
+  return it == entries_.end() ? nullptr : &*it;
+}
+
+std::string TarFile::read(const TarEntry& entry, uint64_t from, uint64_t size) const {
+  if (from > entry.size || size > entry.size - from) throw Error(ErrorKind::corrupt, path_, entry.name + " is shorter than its own table says");
+  std::string out(size, '\0');
+  for (uint64_t at = 0; at < size;) {
+    ssize_t n = ::pread(fd_, out.data() + at, size - at, static_cast<off_t>(entry.offset + from + at));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) throw Error(ErrorKind::io, path_, "reading failed");
+    at += static_cast<uint64_t>(n);
+  }
+  return out;
+}
+
+void TarFile::stream(const TarEntry& entry, const std::function<void(std::string_view)>& sink) const {
+  constexpr uint64_t kPiece = 1 << 20;
+  for (uint64_t at = 0; at < entry.size; at += kPiece) sink(read(entry, at, std::min(kPiece, entry.size - at)));
+}
+
+}  // namespace ibid::step

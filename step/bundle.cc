@@ -1,0 +1,157 @@
+// Writing a bundle, and what writing and reading share. See bundle.h; reading is in bundle_reader.cc.
+#include "step/bundle.h"
+
+#include <cstdio>
+#include <cstring>
+
+#include "runtime/error.h"
+#include "step/bundle_format.h"
+#include "step/canon.h"
+
+namespace ibid::step {
+
+std::string config_id_of(const Json& effective_config) { return digest_of(canonical(effective_config)); }
+
+std::string step_id_of(const std::string& config_id, const std::string& input_digest) {
+  return digest_of(canonical(Json(Json::Object{{"config", config_id}, {"input", input_digest}})));
+}
+
+BundleWriter::BundleWriter(OutputFile* out, BundleHead head) : out_(out), head_(std::move(head)) {
+  if (out_) tar_.emplace(*out_);
+}
+BundleWriter::~BundleWriter() = default;
+
+void BundleWriter::add(const std::string& record_id, std::string_view record_canonical, std::string_view record_leaf,
+                       std::string_view outcome_leaf, const std::string& status) {
+  if (!records_) {
+    std::optional<std::string> beside;
+    if (out_) beside = out_->path();
+    records_.emplace(beside, count_);
+    outcomes_.emplace(beside, count_);
+  }
+  Digest record = sha256(record_canonical);
+  input_.update({reinterpret_cast<const char*>(record.data()), record.size()});
+  records_->add(record_id, record_leaf);
+  outcomes_->add(record_id, outcome_leaf);
+  ++statuses_[status];
+  if (++count_ % kSegmentRecords == 0) close_segments();
+}
+
+void BundleWriter::close_segments() {
+  if (!records_) return;
+  SegmentWriter::Closed records = records_->close(), outcomes = outcomes_->close();
+  segments_.push_back({records_->first(), records_->count(), records.root, outcomes.root});
+  if (out_) {
+    write_segment(*records_, records, media::kRecords);
+    write_segment(*outcomes_, outcomes, media::kOutcomes);
+  }
+  records_.reset();
+  outcomes_.reset();
+}
+
+void BundleWriter::write_segment(SegmentWriter& segment, const SegmentWriter::Closed& closed, const char* media_type) {
+  tar_->begin(blob_path(closed.digest), closed.size);
+  segment.content().replay([&](std::string_view piece) { tar_->data(piece); });
+  written_.insert(closed.digest);
+  layers_.push_back({media_type, closed.digest, "", closed.size});
+}
+
+void BundleWriter::write_blob(const std::string& bytes, const char* media_type, const std::string& title) {
+  std::string digest = digest_of(bytes);
+  if (written_.insert(digest).second) tar_->add(blob_path(digest), bytes);
+  layers_.push_back({media_type, digest, title, bytes.size()});
+}
+
+void BundleWriter::write_model_file(const EmbeddedFile& file) {
+  // A tar entry needs its digest as its name before its bytes: the file is read twice and must not change in between.
+  std::string digest = digest_of_file(file.path);
+  std::FILE* f = std::fopen(file.path.c_str(), "rb");
+  if (!f || std::fseek(f, 0, SEEK_END) != 0) throw Error(ErrorKind::io, file.path, "cannot read");
+  uint64_t size = static_cast<uint64_t>(std::ftell(f));
+  std::rewind(f);
+  Sha256 again;
+  if (written_.insert(digest).second) {
+    tar_->begin(blob_path(digest), size);
+    std::vector<char> piece(1 << 20);
+    size_t n;
+    while ((n = std::fread(piece.data(), 1, piece.size(), f)) > 0) {
+      again.update({piece.data(), n});
+      tar_->data({piece.data(), n});
+    }
+    if (digest_text(again.finish()) != digest) throw Error(ErrorKind::io, file.path, "changed while it was embedded");
+  }
+  std::fclose(f);
+  layers_.push_back({media::kModelFile, digest, file.title, size});
+}
+
+BundleIds BundleWriter::finish() {
+  close_segments();
+  BundleIds ids;
+  ids.records = count_;
+  ids.config_id = config_id_of(head_.config);
+  ids.input_digest = digest_text(input_.finish());
+  ids.step_id = step_id_of(ids.config_id, ids.input_digest);
+  std::vector<Digest> records, outcomes;
+  for (const Segment& s : segments_) {
+    records.push_back(s.records);
+    outcomes.push_back(s.outcomes);
+  }
+  ids.records_digest = digest_text(merkle_root(records));
+  ids.result_digest = digest_text(merkle_root(outcomes));
+  std::string config = config_blob(ids);
+  ids.bundle_id = digest_of(config);
+  if (out_) {
+    for (const auto& [name, text] : head_.files) write_blob(text, media::kFile, name);
+    write_blob(head_.step_text, media::kStep, "step.yaml");
+    for (const EmbeddedFile& file : head_.model) write_model_file(file);
+    write_manifest(config);
+    tar_->finish();
+  }
+  return ids;
+}
+
+std::string BundleWriter::config_blob(BundleIds& ids) const {
+  Json::Array segments;
+  for (const Segment& s : segments_)
+    segments.push_back(Json::Object{{"first", s.first}, {"count", s.count}, {"records", digest_text(s.records)}, {"outcomes", digest_text(s.outcomes)}});
+  Json::Object statuses;
+  for (const auto& [status, count] : statuses_) statuses.emplace_back(status, count);
+  return canonical(Json(Json::Object{{"ibid_bundle", kBundleVersion},
+                                     {"config", head_.config},
+                                     {"config_id", ids.config_id},
+                                     {"input_digest", ids.input_digest},
+                                     {"step_id", ids.step_id},
+                                     {"records_digest", ids.records_digest},
+                                     {"result_digest", ids.result_digest},
+                                     {"records", ids.records},
+                                     {"segments", std::move(segments)},
+                                     {"statuses", std::move(statuses)}}));
+}
+
+void BundleWriter::write_manifest(const std::string& config) {
+  Json::Array layers;
+  for (const Blob& b : layers_) {
+    Json::Object layer{{"mediaType", b.media_type}, {"digest", b.digest}, {"size", b.size}};
+    if (!b.title.empty()) layer.emplace_back("annotations", Json::Object{{kTitle, b.title}});
+    layers.push_back(std::move(layer));
+  }
+  std::string config_digest = digest_of(config);
+  tar_->add(blob_path(config_digest), config);
+  std::string manifest = canonical(Json(Json::Object{
+      {"schemaVersion", 2},
+      {"mediaType", media::kManifest},
+      {"artifactType", media::kBundle},
+      {"config", Json::Object{{"mediaType", media::kConfig}, {"digest", config_digest}, {"size", static_cast<uint64_t>(config.size())}}},
+      {"layers", std::move(layers)}}));
+  tar_->add(blob_path(digest_of(manifest)), manifest);
+  tar_->add("index.json", canonical(Json(Json::Object{
+                              {"schemaVersion", 2},
+                              {"mediaType", media::kIndex},
+                              {"manifests", Json::Array{Json::Object{{"mediaType", media::kManifest},
+                                                                     {"artifactType", media::kBundle},
+                                                                     {"digest", digest_of(manifest)},
+                                                                     {"size", static_cast<uint64_t>(manifest.size())}}}}})));
+  tar_->add("oci-layout", kLayoutText);
+}
+
+}  // namespace ibid::step

@@ -1,0 +1,122 @@
+// The bundle: everything that one run of a step was given and gave, in one file whose name can be its digest.
+//
+// Owns: the layout of a bundle, its identities, reading and checking it. Must not know: how an answer came about.
+// Format: an OCI image layout in a tar, with exactly one manifest (BUNDLE.md describes it whole):
+//   blobs/sha256/HEX ...    segments of records and outcomes (segment.h), side files, the step as written, model files when
+//                           embedded, the config blob, the OCI manifest; then index.json and oci-layout
+// 1. The bundle id is the SHA-256 of the config blob, canonical JSON that commits to step id, result digest and every segment's
+//    roots. The manifest around it is only the carrier: with or without the model embedded, one run has one id.
+// 2. What is volatile (time, host, speed, version) never enters a bundle; it is the run record, a file of its own.
+// 3. Memory while writing is bounded: one table row per record of the current segment, one root per earlier segment.
+// 4. Reading trusts nothing: every blob is hashed or proved against a root before it is believed.
+#pragma once
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "runtime/json.h"
+#include "step/archive.h"
+#include "step/segment.h"
+
+namespace ibid::step {
+
+struct BundleIds {
+  std::string config_id, input_digest, step_id, records_digest, result_digest, bundle_id;   // each "sha256:..."
+  uint64_t records = 0;
+};
+
+// config_id = digest of the canonical effective configuration; step_id = digest of canonical {"config","input"}.
+std::string config_id_of(const Json& effective_config);
+std::string step_id_of(const std::string& config_id, const std::string& input_digest);
+
+struct EmbeddedFile { std::string title, path; };      // title: relative name inside the model
+
+struct BundleHead {
+  Json config;                                         // the effective configuration
+  std::map<std::string, std::string> files;            // side files by name
+  std::string step_text;                               // the manifest as written; outside the id
+  std::vector<EmbeddedFile> model;                     // empty: the weights are referenced by digest only
+};
+
+// Takes records in input order; with no output it only computes the identities.
+class BundleWriter {
+ public:
+  BundleWriter(OutputFile* out, BundleHead head);
+  ~BundleWriter();
+  // record_canonical: what the record digest is of; the leaves: JSON texts of leaves.h; status: for the counts.
+  void add(const std::string& record_id, std::string_view record_canonical, std::string_view record_leaf, std::string_view outcome_leaf,
+           const std::string& status);
+  BundleIds finish();
+
+ private:
+  struct Blob { std::string media_type, digest, title; uint64_t size; };
+  void close_segments();
+  void write_segment(SegmentWriter& segment, const SegmentWriter::Closed& closed, const char* media_type);
+  void write_blob(const std::string& bytes, const char* media_type, const std::string& title);
+  void write_model_file(const EmbeddedFile& file);
+  std::string config_blob(BundleIds& ids) const;
+  void write_manifest(const std::string& config);
+
+  OutputFile* out_;
+  BundleHead head_;
+  std::optional<TarWriter> tar_;
+  std::optional<SegmentWriter> records_, outcomes_;
+  struct Segment { uint64_t first, count; Digest records, outcomes; };
+  std::vector<Segment> segments_;
+  std::vector<Blob> layers_;
+  std::set<std::string> written_;                      // digests of blobs already in the tar
+  std::map<std::string, uint64_t> statuses_;
+  Sha256 input_;
+  uint64_t count_ = 0;
+};
+
+class Bundle {
+ public:
+  // Reads and checks manifest and config blob; segments are read later. Errors: not_found, corrupt (which part).
+  explicit Bundle(const std::string& path);
+
+  const std::string& path() const { return tar_.path(); }
+  const BundleIds& ids() const { return ids_; }
+  const Json& config() const { return config_; }                     // the effective configuration
+  const std::map<std::string, uint64_t>& statuses() const { return statuses_; }
+  std::map<std::string, std::string> side_files() const;             // checked against their digests
+  std::string step_text() const;
+  bool has_model() const;
+  // Writes the embedded model below folder and returns the path to open. Errors: corrupt, cannot_create.
+  std::string extract_model(const std::string& folder) const;
+
+  uint64_t segment_count() const { return segments_.size(); }
+  struct SegmentPair { SegmentReader records, outcomes; };
+  SegmentPair segment(uint64_t i) const;
+  // Row of a record by id, proved against the roots; reads the tables of the segments up to the one that holds it.
+  struct Found { uint64_t number; std::string record_leaf, outcome_leaf; };
+  std::optional<Found> find(std::string_view record_id) const;
+
+  // Everything: each blob's digest, no blob missing or left over, each leaf, root and id. Returns what is damaged, one line
+  // each; empty when all is well.
+  std::vector<std::string> verify() const;
+
+ private:
+  struct Layer { std::string media_type, digest, title; uint64_t size; };
+  struct Segment { uint64_t first, count; Digest records, outcomes; };
+  const TarEntry& entry_of(const std::string& digest, uint64_t size, const std::string& role) const;
+  std::string blob(const Layer& layer, const std::string& role) const;
+  void read_manifest();
+  void read_config(const std::string& text);
+  void match_layers() const;
+  void verify_blobs(std::vector<std::string>& damage) const;
+  void verify_segment(uint64_t i, Sha256& input, std::map<std::string, uint64_t>& statuses) const;
+
+  TarFile tar_;
+  Json manifest_, config_;
+  Layer config_layer_, manifest_layer_;
+  std::vector<Layer> layers_;
+  std::vector<Segment> segments_;
+  BundleIds ids_;
+  std::map<std::string, uint64_t> statuses_;
+};
+
+}  // namespace ibid::step

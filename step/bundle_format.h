@@ -1,0 +1,27 @@
+// The names that a bundle is made of, for its writer and its reader alone.
+#pragma once
+#include <string>
+#include <string_view>
+
+namespace ibid::step {
+
+inline constexpr int kBundleVersion = 1;
+inline constexpr const char* kTitle = "org.opencontainers.image.title";
+inline constexpr std::string_view kLayoutText = R"({"imageLayoutVersion":"1.0.0"})";
+
+namespace media {
+inline constexpr const char* kIndex = "application/vnd.oci.image.index.v1+json";
+inline constexpr const char* kManifest = "application/vnd.oci.image.manifest.v1+json";
+inline constexpr const char* kBundle = "application/vnd.ibid.bundle.v1";
+inline constexpr const char* kConfig = "application/vnd.ibid.bundle.config.v1+json";
+inline constexpr const char* kRecords = "application/vnd.ibid.records.v1";
+inline constexpr const char* kOutcomes = "application/vnd.ibid.outcomes.v1";
+inline constexpr const char* kFile = "application/vnd.ibid.side-file.v1";
+inline constexpr const char* kStep = "application/vnd.ibid.step.v1+yaml";
+inline constexpr const char* kModelFile = "application/vnd.ibid.model-file.v1";
+}  // namespace media
+
+// "blobs/sha256/HEX" of "sha256:HEX"
+inline std::string blob_path(const std::string& digest) { return "blobs/sha256/" + digest.substr(7); }
+
+}  // namespace ibid::step

@@ -1,0 +1,276 @@
+// Reading and checking a bundle. See bundle.h.
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "runtime/error.h"
+#include "step/bundle.h"
+#include "step/bundle_format.h"
+#include "step/canon.h"
+#include "step/leaves.h"
+
+namespace ibid::step {
+namespace {
+
+constexpr uint64_t kMaxSmallBlob = 64 << 20;           // manifest, config, side files: what is read whole
+
+Error corrupt(const std::string& path, const std::string& what) { return Error(ErrorKind::corrupt, path, what, "compare the file with its source, or fetch it again"); }
+
+// Parses a blob's JSON; whatever is wrong with it is damage.
+Json parse_blob(const std::string& path, const std::string& role, const std::string& text) {
+  try {
+    return Json::parse(text, role);
+  } catch (const Error& e) {
+    throw corrupt(path, role + ": " + e.what());
+  }
+}
+
+uint64_t unsigned_of(const Json& j) {
+  int64_t v = j.as_int();
+  if (v < 0) throw Error(ErrorKind::bad_data, "", "a negative count");
+  return static_cast<uint64_t>(v);
+}
+
+std::string digest_field(const Json& object, const char* key) {
+  const std::string& text = object.at(key).as_string();
+  if (!is_digest_text(text)) throw Error(ErrorKind::bad_data, "", std::string(key) + " is not a sha256 digest");
+  return text;
+}
+
+bool is_safe_title(const std::string& title) {
+  return !title.empty() && title[0] != '/' && title[0] != '.' && title.find("..") == std::string::npos && title.find('\0') == std::string::npos && title.size() < 200;
+}
+
+}  // namespace
+
+Bundle::Bundle(const std::string& path) : tar_(path) {
+  try {
+    read_manifest();
+    const TarEntry& entry = entry_of(config_layer_.digest, config_layer_.size, "the config blob");
+    std::string text = blob(config_layer_, "the config blob");
+    ids_.bundle_id = digest_of(text);
+    (void)entry;
+    read_config(text);
+    match_layers();
+  } catch (const Error& e) {
+    if (e.kind != ErrorKind::bad_data) throw;
+    throw corrupt(path, std::string("not a sound bundle: ") + e.what());
+  }
+}
+
+const TarEntry& Bundle::entry_of(const std::string& digest, uint64_t size, const std::string& role) const {
+  const TarEntry* entry = tar_.find(blob_path(digest));
+  if (!entry) throw corrupt(tar_.path(), role + " is missing: " + blob_path(digest));
+  if (entry->size != size) throw corrupt(tar_.path(), role + " has " + std::to_string(entry->size) + " bytes, not the " + std::to_string(size) + " that the manifest names: " + entry->name);
+  return *entry;
+}
+
+std::string Bundle::blob(const Layer& layer, const std::string& role) const {
+  const TarEntry& entry = entry_of(layer.digest, layer.size, role);
+  if (entry.size > kMaxSmallBlob) throw corrupt(tar_.path(), role + " is unreasonably large");
+  std::string text = tar_.read(entry, 0, entry.size);
+  if (digest_of(text) != layer.digest) throw corrupt(tar_.path(), role + " does not have its digest: " + entry.name);
+  return text;
+}
+
+void Bundle::read_manifest() {
+  const TarEntry* layout = tar_.find("oci-layout");
+  const TarEntry* index = tar_.find("index.json");
+  if (!layout || !index) throw corrupt(tar_.path(), std::string("not a bundle: ") + (layout ? "index.json" : "oci-layout") + " is missing");
+  if (layout->size > 1000 || Json::parse(tar_.read(*layout, 0, layout->size), "oci-layout").at("imageLayoutVersion").as_string() != "1.0.0")
+    throw corrupt(tar_.path(), "oci-layout is damaged");
+  if (index->size > kMaxSmallBlob) throw corrupt(tar_.path(), "index.json is unreasonably large");
+  Json top = parse_blob(tar_.path(), "index.json", tar_.read(*index, 0, index->size));
+  const Json::Array& manifests = top.at("manifests").items();
+  if (manifests.size() != 1) throw corrupt(tar_.path(), "index.json names " + std::to_string(manifests.size()) + " manifests instead of one");
+  manifest_layer_ = {media::kManifest, digest_field(manifests[0], "digest"), "", unsigned_of(manifests[0].at("size"))};
+  manifest_ = parse_blob(tar_.path(), "the manifest", blob(manifest_layer_, "the manifest"));
+  const Json* type = manifest_.find("artifactType");
+  if (!type || !type->is_string() || type->as_string() != media::kBundle) throw corrupt(tar_.path(), "an OCI archive, but not an ibid bundle of this format");
+  const Json& config = manifest_.at("config");
+  config_layer_ = {media::kConfig, digest_field(config, "digest"), "", unsigned_of(config.at("size"))};
+  for (const Json& l : manifest_.at("layers").items()) {
+    Layer layer{l.at("mediaType").as_string(), digest_field(l, "digest"), "", unsigned_of(l.at("size"))};
+    if (const Json* notes = l.find("annotations"))
+      if (const Json* title = notes->find(kTitle)) layer.title = title->as_string();
+    layers_.push_back(std::move(layer));
+  }
+}
+
+void Bundle::read_config(const std::string& text) {
+  Json c = parse_blob(tar_.path(), "the config blob", text);
+  if (unsigned_of(c.at("ibid_bundle")) != kBundleVersion)
+    throw Error(ErrorKind::incomparable, tar_.path(), "bundle format " + c.at("ibid_bundle").lexeme() + "; this ibid reads format " + std::to_string(kBundleVersion), "use the ibid that wrote it, or a later one");
+  if (canonical(c) != text) throw corrupt(tar_.path(), "the config blob is not canonical JSON");
+  config_ = c.at("config");
+  ids_.config_id = digest_field(c, "config_id");
+  ids_.input_digest = digest_field(c, "input_digest");
+  ids_.step_id = digest_field(c, "step_id");
+  ids_.records_digest = digest_field(c, "records_digest");
+  ids_.result_digest = digest_field(c, "result_digest");
+  ids_.records = unsigned_of(c.at("records"));
+  std::vector<Digest> records, outcomes;
+  uint64_t next = 0;
+  for (const Json& s : c.at("segments").items()) {
+    Segment segment{unsigned_of(s.at("first")), unsigned_of(s.at("count")), parse_digest(digest_field(s, "records")), parse_digest(digest_field(s, "outcomes"))};
+    bool last = segment.first + segment.count == ids_.records;
+    if (segment.first != next || segment.count == 0 || (last ? segment.count > kSegmentRecords : segment.count != kSegmentRecords))
+      throw corrupt(tar_.path(), "segments are not cut every " + std::to_string(kSegmentRecords) + " records");
+    next += segment.count;
+    segments_.push_back(segment);
+    records.push_back(segment.records);
+    outcomes.push_back(segment.outcomes);
+  }
+  if (next != ids_.records) throw corrupt(tar_.path(), "segments hold " + std::to_string(next) + " records, the configuration says " + std::to_string(ids_.records));
+  for (const auto& [status, count] : c.at("statuses").members()) statuses_[status] = unsigned_of(count);
+  auto agree = [&](const std::string& claimed, const std::string& computed, const char* name) {
+    if (claimed != computed) throw corrupt(tar_.path(), std::string(name) + " is " + claimed + ", but its parts give " + computed);
+  };
+  agree(ids_.config_id, config_id_of(config_), "config_id");
+  agree(ids_.step_id, step_id_of(ids_.config_id, ids_.input_digest), "step_id");
+  agree(ids_.records_digest, digest_text(merkle_root(records)), "records_digest");
+  agree(ids_.result_digest, digest_text(merkle_root(outcomes)), "result_digest");
+}
+
+// The layers stand in one order: records and outcomes of each segment, side files by name, the step, model files.
+void Bundle::match_layers() const {
+  size_t i = 0;
+  auto expect = [&](const char* type, const std::string& role) {
+    if (i >= layers_.size() || layers_[i].media_type != type) throw corrupt(tar_.path(), "the manifest lacks the layer of " + role + " at its place " + std::to_string(i));
+    ++i;
+  };
+  for (size_t s = 0; s < segments_.size(); ++s) {
+    expect(media::kRecords, "records segment " + std::to_string(s));
+    expect(media::kOutcomes, "outcomes segment " + std::to_string(s));
+  }
+  while (i < layers_.size() && layers_[i].media_type == media::kFile) ++i;
+  expect(media::kStep, "the step as written");
+  while (i < layers_.size() && layers_[i].media_type == media::kModelFile) ++i;
+  if (i != layers_.size()) throw corrupt(tar_.path(), "the manifest has a layer that does not belong: " + layers_[i].media_type);
+}
+
+std::map<std::string, std::string> Bundle::side_files() const {
+  std::map<std::string, std::string> files;
+  for (const Layer& layer : layers_)
+    if (layer.media_type == media::kFile) files[layer.title] = blob(layer, "side file " + layer.title);
+  return files;
+}
+
+std::string Bundle::step_text() const {
+  for (const Layer& layer : layers_)
+    if (layer.media_type == media::kStep) return blob(layer, "the step as written");
+  throw corrupt(tar_.path(), "the step as written is missing");
+}
+
+bool Bundle::has_model() const {
+  return std::any_of(layers_.begin(), layers_.end(), [](const Layer& l) { return l.media_type == media::kModelFile; });
+}
+
+std::string Bundle::extract_model(const std::string& folder) const {
+  size_t files = 0;
+  std::string last;
+  for (const Layer& layer : layers_) {
+    if (layer.media_type != media::kModelFile) continue;
+    if (!is_safe_title(layer.title)) throw corrupt(tar_.path(), "a model file with an unsafe name: " + layer.title);
+    last = folder + "/" + layer.title;
+    for (size_t slash = folder.size() + 1; (slash = last.find('/', slash)) != std::string::npos; ++slash)
+      if (::mkdir(last.substr(0, slash).c_str(), 0777) != 0 && errno != EEXIST) throw Error(ErrorKind::cannot_create, last, std::strerror(errno));
+    OutputFile out(last);
+    Sha256 hash;
+    tar_.stream(entry_of(layer.digest, layer.size, "model file " + layer.title), [&](std::string_view piece) {
+      hash.update(piece);
+      out.write(piece);
+    });
+    if (digest_text(hash.finish()) != layer.digest) throw corrupt(tar_.path(), "model file " + layer.title + " does not have its digest: " + blob_path(layer.digest));
+    out.commit();
+    ++files;
+  }
+  return files == 1 ? last : folder;
+}
+
+Bundle::SegmentPair Bundle::segment(uint64_t i) const {
+  IBID_CHECK(i < segments_.size());
+  const Segment& s = segments_[i];
+  const Layer &records = layers_[2 * i], &outcomes = layers_[2 * i + 1];
+  std::string n = std::to_string(i);
+  return {SegmentReader(tar_, entry_of(records.digest, records.size, "records segment " + n), s.first, s.count, s.records),
+          SegmentReader(tar_, entry_of(outcomes.digest, outcomes.size, "outcomes segment " + n), s.first, s.count, s.outcomes)};
+}
+
+std::optional<Bundle::Found> Bundle::find(std::string_view record_id) const {
+  for (uint64_t i = 0; i < segments_.size(); ++i) {
+    SegmentPair pair = segment(i);
+    std::optional<uint64_t> row = pair.records.find(record_id);
+    if (!row) continue;
+    Found found{segments_[i].first + *row, pair.records.leaf_text(*row), pair.outcomes.leaf_text(*row)};
+    pair.records.prove(*row, record_id, found.record_leaf);
+    pair.outcomes.prove(*row, record_id, found.outcome_leaf);
+    return found;
+  }
+  return std::nullopt;
+}
+
+void Bundle::verify_blobs(std::vector<std::string>& damage) const {
+  std::set<std::string> expected{"index.json", "oci-layout", blob_path(manifest_layer_.digest), blob_path(config_layer_.digest)};
+  auto role_of = [&](size_t i) {
+    const Layer& l = layers_[i];
+    if (l.media_type == media::kRecords) return "records segment " + std::to_string(i / 2);
+    if (l.media_type == media::kOutcomes) return "outcomes segment " + std::to_string(i / 2);
+    return (l.media_type == media::kModelFile ? "model file " : l.media_type == media::kFile ? "side file " : "the step as written ") + l.title;
+  };
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    expected.insert(blob_path(layers_[i].digest));
+    try {
+      const TarEntry& entry = entry_of(layers_[i].digest, layers_[i].size, role_of(i));
+      Sha256 hash;
+      tar_.stream(entry, [&](std::string_view piece) { hash.update(piece); });
+      if (digest_text(hash.finish()) != layers_[i].digest) damage.push_back(role_of(i) + " does not have its digest: " + entry.name);
+    } catch (const Error& e) {
+      damage.push_back(e.what());
+    }
+  }
+  for (const TarEntry& entry : tar_.entries())
+    if (!expected.count(entry.name)) damage.push_back("an entry that the manifest does not name: " + entry.name);
+}
+
+void Bundle::verify_segment(uint64_t i, Sha256& input, std::map<std::string, uint64_t>& statuses) const {
+  SegmentPair pair = segment(i);
+  for (uint64_t row = 0; row < pair.records.count(); ++row) {
+    std::string where = "record " + std::to_string(segments_[i].first + row + 1);
+    std::string record_text = pair.records.leaf_text(row), outcome_text = pair.outcomes.leaf_text(row);
+    Json record = parse_blob(tar_.path(), where, record_text), outcome = parse_blob(tar_.path(), where, outcome_text);
+    std::string id = leaf_id(record, where);
+    pair.records.prove(row, id, record_text);
+    pair.outcomes.prove(row, id, outcome_text);
+    if (leaf_id(outcome, where) != id) throw corrupt(tar_.path(), where + ": its outcome belongs to another record");
+    if (pair.records.find(id) != row || pair.outcomes.find(id) != row) throw corrupt(tar_.path(), where + " (" + id + ") is not in its segment's index");
+    Digest digest = sha256(canonical(record.at("fields")));
+    input.update({reinterpret_cast<const char*>(digest.data()), digest.size()});
+    ++statuses[worst_status(outcome, where)];
+  }
+}
+
+std::vector<std::string> Bundle::verify() const {
+  std::vector<std::string> damage;
+  verify_blobs(damage);
+  try {
+    Sha256 input;
+    std::map<std::string, uint64_t> statuses;
+    for (uint64_t i = 0; i < segments_.size(); ++i) verify_segment(i, input, statuses);
+    if (digest_text(input.finish()) != ids_.input_digest) damage.push_back("the records do not give the input digest " + ids_.input_digest);
+    if (statuses != statuses_) damage.push_back("the outcomes do not give the counts of statuses");
+    const Json* files = config_.at("prompt").find("files");
+    std::map<std::string, std::string> texts = side_files();
+    if ((files ? files->members().size() : 0) != texts.size()) damage.push_back("the side files are not those that the configuration names");
+    if (files)
+      for (const auto& [name, file] : files->members())
+        if (!texts.count(name) || digest_of(texts[name]) != file.at("digest").as_string()) damage.push_back("side file " + name + " is not the one that the configuration names");
+  } catch (const Error& e) {
+    if (damage.empty()) damage.push_back(e.what());
+  }
+  return damage;
+}
+
+}  // namespace ibid::step

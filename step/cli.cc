@@ -1,0 +1,236 @@
+// See cli.h. The table of commands itself is in commands.cc.
+#include "step/cli.h"
+
+#include <signal.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <cstring>
+
+#include "runtime/json.h"
+#include "step/source_text.h"
+
+namespace ibid::step {
+namespace {
+
+// Every command takes these.
+const std::vector<Flag>& common_flags() {
+  static const std::vector<Flag> flags = {
+      {"--quiet", nullptr, "say nothing on stderr but errors"},
+      {"--verbose", nullptr, "say more on stderr"},
+      {"--log-format", "text|json", "form of stderr lines (default text)"},
+      {"--help", nullptr, "this page"},
+  };
+  return flags;
+}
+
+const Flag* find_flag(const Command& command, const std::string& name) {
+  for (const std::vector<Flag>* list : {&command.flags, &common_flags()})
+    for (const Flag& f : *list)
+      if (name == f.name) return &f;
+  return nullptr;
+}
+
+Error unknown_flag(const Command& command, const std::string& name) {
+  std::vector<std::string_view> known;
+  for (const Flag& f : command.flags) known.push_back(f.name);
+  for (const Flag& f : common_flags()) known.push_back(f.name);
+  std::string hint = did_you_mean(name, known);
+  return Error(ErrorKind::usage, std::string("ibid ") + command.name, "unknown option " + name,
+               hint.empty() ? std::string("ibid ") + command.name + " --help lists them" : hint);
+}
+
+LogOptions g_log;
+volatile sig_atomic_t g_signal = 0;
+
+double now() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+void put_line(const char* level, const std::string& message, const std::string& hint = "", const std::string& where = "") {
+  std::string line;
+  if (g_log.format == LogFormat::json) {
+    Json::Object o{{"level", level}, {"message", message}};
+    if (!where.empty()) o.emplace_back("where", where);
+    if (!hint.empty()) o.emplace_back("hint", hint);
+    line = Json(std::move(o)).dump() + "\n";
+  } else {
+    std::string prefix = std::strcmp(level, "info") == 0 ? "ibid: " : std::string("ibid: ") + level + ": ";
+    line = prefix + (where.empty() ? "" : where + ": ") + message + "\n";
+    if (!hint.empty()) line += "ibid: hint: " + hint + "\n";
+  }
+  std::fwrite(line.data(), 1, line.size(), stderr);
+}
+
+std::string padded(const std::string& left, size_t width) { return left.size() < width ? left + std::string(width - left.size(), ' ') : left + " "; }
+
+}  // namespace
+
+int exit_code(ErrorKind kind) {
+  switch (kind) {
+    case ErrorKind::usage: return kUsage;
+    case ErrorKind::corrupt: return kCorrupt;
+    case ErrorKind::incomparable: return kIncomparable;
+    case ErrorKind::bad_data: return kBadData;
+    case ErrorKind::not_found: return kNotFound;
+    case ErrorKind::unavailable: return kUnavailable;
+    case ErrorKind::internal: return kInternal;
+    case ErrorKind::cannot_create: return kCannotCreate;
+    case ErrorKind::io: return kIo;
+    case ErrorKind::temporary: return kTemporary;
+  }
+  return kInternal;
+}
+
+Args::Args(const Command& command, const std::vector<std::string>& words) {
+  bool only_operands = false;
+  for (size_t i = 0; i < words.size(); ++i) {
+    const std::string& word = words[i];
+    if (only_operands || word == "-" || word.empty() || word[0] != '-') {
+      operands_.push_back(word);
+      continue;
+    }
+    if (word == "--") {
+      only_operands = true;
+      continue;
+    }
+    size_t equals = word.rfind("--", 0) == 0 ? word.find('=') : std::string::npos;
+    std::string name = word.substr(0, equals);
+    const Flag* flag = find_flag(command, name);
+    if (!flag) throw unknown_flag(command, name);
+    if (!flag->value) {
+      if (equals != std::string::npos) throw Error(ErrorKind::usage, name, "takes no value");
+      values_[name].push_back("");
+    } else if (equals != std::string::npos) {
+      values_[name].push_back(word.substr(equals + 1));
+    } else {
+      if (i + 1 == words.size()) throw Error(ErrorKind::usage, name, std::string("needs a value: ") + name + " " + flag->value);
+      values_[name].push_back(words[++i]);
+    }
+  }
+  if (has("--help")) return;
+  int n = static_cast<int>(operands_.size());
+  if (n < command.min_operands || (command.max_operands >= 0 && n > command.max_operands))
+    throw Error(ErrorKind::usage, std::string("ibid ") + command.name, n < command.min_operands ? "an operand is missing" : "too many operands: " + operands_.back(),
+                std::string("usage: ibid ") + command.name + " " + command.operands);
+}
+
+std::optional<std::string> Args::get(const std::string& flag) const {
+  auto it = values_.find(flag);
+  if (it == values_.end()) return std::nullopt;
+  return it->second.back();
+}
+
+std::vector<std::string> Args::all(const std::string& flag) const {
+  auto it = values_.find(flag);
+  return it == values_.end() ? std::vector<std::string>{} : it->second;
+}
+
+int64_t Args::number(const std::string& flag, int64_t otherwise, int64_t low, int64_t high) const {
+  std::optional<std::string> text = get(flag);
+  if (!text) return otherwise;
+  int64_t v = 0;
+  auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), v);
+  if (error != std::errc() || end != text->data() + text->size() || v < low || v > high)
+    throw Error(ErrorKind::usage, flag, "'" + *text + "' is not a whole number from " + std::to_string(low) + " to " + std::to_string(high));
+  return v;
+}
+
+uint64_t Args::bytes(const std::string& flag, uint64_t otherwise) const {
+  std::optional<std::string> text = get(flag);
+  if (!text) return otherwise;
+  uint64_t v = 0;
+  auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), v);
+  std::string suffix(text->substr(static_cast<size_t>(end - text->data())));
+  int shift = suffix.empty() ? 0 : suffix == "k" || suffix == "K" ? 10 : suffix == "M" ? 20 : suffix == "G" ? 30 : -1;
+  if (error != std::errc() || shift < 0 || v > (uint64_t{1} << 62 >> shift))
+    throw Error(ErrorKind::usage, flag, "'" + *text + "' is not a size", "write bytes, or a number with k, M or G: --memory 2G");
+  return v << shift;
+}
+
+std::string Args::choice(const std::string& flag, const std::string& otherwise, const std::vector<std::string>& choices) const {
+  std::string v = text(flag, otherwise);
+  if (std::find(choices.begin(), choices.end(), v) != choices.end()) return v;
+  std::string list;
+  for (const std::string& c : choices) list += (list.empty() ? "" : ", ") + c;
+  throw Error(ErrorKind::usage, flag, "'" + v + "' is not one of " + list);
+}
+
+const Command* find_command(const std::string& name) {
+  for (const Command& c : commands())
+    if (name == c.name) return &c;
+  return nullptr;
+}
+
+std::string help_text(const Command& c) {
+  std::string out = std::string("usage: ibid ") + c.name + " " + c.operands + "\n\n" + c.summary + "\n\noptions:\n";
+  for (const std::vector<Flag>* list : {&c.flags, &common_flags()})
+    for (const Flag& f : *list) out += "  " + padded(std::string(f.name) + (f.value ? std::string(" ") + f.value : ""), 28) + f.help + "\n";
+  return out + "\nexample:\n  " + c.example + "\n";
+}
+
+std::string overview_text() {
+  std::string out = "ibid runs an LLM call as a pipeline step, and can run it again next year with the same bytes coming out.\n\nusage: ibid COMMAND ...\n\n";
+  for (const Command& c : commands()) {
+    std::string summary = c.summary;
+    out += "  " + padded(c.name, 10) + summary.substr(0, summary.find('\n')) + "\n";
+  }
+  return out + "\nibid COMMAND --help says more; ibid --version prints the version (with --verbose: compiler, flags, machine).\n";
+}
+
+void set_log(const LogOptions& options) { g_log = options; }
+void note(const std::string& message) { if (!g_log.quiet) put_line("info", message); }
+void detail(const std::string& message) { if (g_log.verbose && !g_log.quiet) put_line("info", message); }
+void warn(const std::string& message) { if (!g_log.quiet) put_line("warning", message); }
+
+// A ManifestError's text is complete as it stands: several problems, each with its place and hint.
+void print_error(const Error& error) { put_line("error", error.what(), error.hint, error.where); }
+
+bool stderr_is_terminal() { return ::isatty(STDERR_FILENO) == 1; }
+
+Progress::Progress(std::optional<uint64_t> total_records) : total_(total_records), terminal_(stderr_is_terminal()), start_(now()), last_(start_) {}
+
+void Progress::update(uint64_t records, uint64_t tokens) {
+  double t = now();
+  if (g_log.quiet || t - last_ < (terminal_ ? 0.2 : 30.0)) return;
+  last_ = t;
+  char line[160];
+  double elapsed = t - start_;
+  int n = std::snprintf(line, sizeof line, "%llu%s records, %.0f tokens/s", static_cast<unsigned long long>(records),
+                        total_ ? ("/" + std::to_string(*total_)).c_str() : "", static_cast<double>(tokens) / elapsed);
+  if (total_ && records > 0 && n > 0) {
+    auto left = static_cast<long>(elapsed / static_cast<double>(records) * static_cast<double>(*total_ - records));
+    std::snprintf(line + n, sizeof line - static_cast<size_t>(n), ", %ld:%02ld left", left / 60, left % 60);
+  }
+  if (terminal_ && g_log.format == LogFormat::text) {
+    std::fprintf(stderr, "\r\033[Kibid: %s", line);
+    std::fflush(stderr);
+    shown_ = true;
+  } else {
+    put_line("info", line);
+  }
+}
+
+Progress::~Progress() {
+  if (shown_) std::fprintf(stderr, "\r\033[K");
+}
+
+void catch_signals() {
+  struct sigaction action{};
+  action.sa_handler = [](int s) { g_signal = s; };
+  sigemptyset(&action.sa_mask);
+  action.sa_flags = SA_RESETHAND;                      // a second signal ends the process at once
+  for (int s : {SIGINT, SIGTERM, SIGHUP}) sigaction(s, &action, nullptr);
+  signal(SIGPIPE, SIG_IGN);                            // a closed pipe is an I/O error with a message, exit 74
+}
+
+void stop_if_interrupted() {
+  if (g_signal != 0) throw Interrupted{static_cast<int>(g_signal)};
+}
+
+}  // namespace ibid::step

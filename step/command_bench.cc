@@ -1,0 +1,146 @@
+// `ibid bench`: tokens per second, and the share of what this machine can reach, both measured in one run.
+//
+// 1. Read bandwidth and int8 rate are measured here and now (kernels/ops.h, measure_roofline), on the instruction set in use.
+// 2. Shares count the work that cannot be avoided: decode of one sequence reads every converted weight once per token; prefill
+//    and batches need one int8 product per weight, token and pair of digits. Attention, norms and sampling are on top, uncounted.
+#include <sys/resource.h>
+#include <time.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "runtime/random_model.h"
+#include "step/commands.h"
+#include "step/session.h"
+
+namespace ibid::step {
+namespace {
+
+constexpr int kPromptRows = 512, kShortPrompt = 16, kAnswer = 64, kSequences = 32;
+
+double seconds() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+double median(std::vector<double> v) {
+  std::sort(v.begin(), v.end());
+  return v[v.size() / 2];
+}
+
+// int8 multiply-adds of the matrices: of all layers for one row, and of the output matrix for one row.
+struct Work { double layers, output; };
+Work macs_per_row(const runtime::ModelConfig& c, int products) {
+  double d = c.hidden, q = static_cast<double>(c.heads) * c.head_dim, kv = static_cast<double>(c.kv_heads) * c.head_dim, f = c.intermediate;
+  return {products * c.layers * (d * (q + 2 * kv) + q * d + 3 * d * f), products * static_cast<double>(c.vocab) * d};
+}
+
+class Bench {
+ public:
+  Bench(runtime::Engine& engine, int vocab) : engine_(engine), vocab_(vocab) {}
+
+  // Seconds to answer `sequences` prompts of `prompt` tokens with `answer` tokens each, all different.
+  double time(int sequences, int prompt, int answer) {
+    double start = seconds();
+    for (int s = 0; s < sequences; ++s) {
+      runtime::Request r;
+      r.id = static_cast<uint64_t>(s);
+      for (int i = 0; i < prompt; ++i) r.prompt.push_back(static_cast<int32_t>(next() % static_cast<uint64_t>(vocab_)));
+      r.decoding.max_tokens = answer;
+      engine_.submit(std::move(r));
+    }
+    while (engine_.pending() > 0) {
+      stop_if_interrupted();
+      std::optional<runtime::Answer> a = engine_.next();
+      IBID_CHECK(!a || static_cast<int>(a->tokens.size()) <= answer);
+      if (a) answered_ += a->tokens.size();
+    }
+    return seconds() - start;
+  }
+
+  // Seconds per step of decoding: what more tokens of the same answers cost, tokens that were really made.
+  double time_per_step(int sequences) {
+    double first = time(sequences, kShortPrompt, 1);
+    uint64_t before = answered_;
+    double all = time(sequences, kShortPrompt, kAnswer + 1);
+    double steps = static_cast<double>(answered_ - before) / sequences - 1;
+    return (all - first) / steps;
+  }
+
+ private:
+  uint64_t next() { return state_ = state_ * 6364136223846793005u + 1442695040888963407u, state_ >> 33; }
+  runtime::Engine& engine_;
+  int vocab_;
+  uint64_t answered_ = 0, state_ = 20261122;
+};
+
+struct Line { std::string what; double value; const char* unit; double share; };
+
+void print(const std::vector<Line>& lines, bool tsv) {
+  if (tsv) std::printf("what\tvalue\tunit\tshare\n");
+  for (const Line& l : lines) {
+    if (tsv) std::printf("%s\t%.6g\t%s\t%s\n", l.what.c_str(), l.value, l.unit, l.share < 0 ? "" : std::to_string(l.share).c_str());
+    else if (l.share < 0) std::printf("%-16s %10.4g %s\n", l.what.c_str(), l.value, l.unit);
+    else std::printf("%-16s %10.4g %-10s %5.1f %% of what this machine reaches\n", l.what.c_str(), l.value, l.unit, 100 * l.share);
+  }
+}
+
+std::vector<Line> measure(runtime::Engine& engine, const runtime::ModelConfig& config, kernels::Profile profile, int vocab, int repeat) {
+  int products = 2 * kernels::weight_digits(profile);
+  Work work = macs_per_row(config, products);
+  Bench bench(engine, vocab);
+  bench.time(1, kPromptRows, 1);                       // warms clocks, and every page that is measured below
+  bench.time(kSequences, kShortPrompt, 2);
+  std::vector<double> prefill, one, many, bandwidth, rate;
+  for (int i = 0; i < repeat; ++i) {                   // everything in turn, so that a slow moment hits all alike
+    kernels::Roofline roof = engine.device().measure_roofline();
+    bandwidth.push_back(roof.read_bytes_per_s);
+    rate.push_back(roof.int8_macs_per_s);
+    prefill.push_back(bench.time(1, kPromptRows, 1));
+    one.push_back(bench.time_per_step(1));
+    many.push_back(bench.time_per_step(kSequences));
+  }
+  double p = median(prefill), o = median(one), m = median(many), bw = median(bandwidth), r = median(rate);
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const runtime::EngineStats& stats = engine.stats();
+  double weights = static_cast<double>(stats.weight_bytes);
+  return {{"read_bandwidth", bw / 1e9, "GB/s", -1},
+          {"int8_rate", r / 1e9, "GMAC/s", -1},
+          {"prefill_512", kPromptRows / p, "tokens/s", (kPromptRows * work.layers + work.output) / p / r},
+          {"decode_1", 1 / o, "tokens/s", weights / o / bw},
+          {"decode_32", kSequences / m, "tokens/s", kSequences * (work.layers + work.output) / m / r},
+          {"weights", weights / 1048576, "MiB", -1},
+          {"kv_budget", static_cast<double>(stats.kv_bytes) / 1048576, "MiB", -1},
+          {"peak_memory", static_cast<double>(usage.ru_maxrss) / 1024, "MiB", -1}};
+}
+
+}  // namespace
+
+int command_bench(const Args& args) {
+  kernels::Profile profile = args.choice("--profile", "w16a16", {"w16a16", "w8a16"}) == "w8a16" ? kernels::Profile::w8a16 : kernels::Profile::w16a16;
+  bool tsv = args.choice("--format", "text", {"text", "tsv"}) == "tsv";
+  double start = seconds();
+  std::optional<runtime::RandomModel> random;
+  std::optional<runtime::ModelFiles> real;
+  if (args.has("--model")) real.emplace(runtime::open_model(*args.get("--model")));
+  else random.emplace(runtime::make_random_model(args.text("--shape", "qwen2-0.5b"), 1));
+  const runtime::ModelFiles& files = real ? *real : random->files;
+  runtime::Tokenizer tokenizer = make_tokenizer(files);
+  runtime::EngineOptions options;
+  options.profile = profile;
+  options.context = std::min(1024, files.config.max_positions);
+  options.max_batch = kSequences;
+  options.prefix_cache = false;
+  runtime::Engine engine(open_device(args), files, tokenizer, options);
+  double ready = seconds() - start;
+  note(engine.device().describe() + ", " + (real ? base_name(*args.get("--model")) : args.text("--shape", "qwen2-0.5b")) + ", " + args.text("--profile", "w16a16"));
+  int vocab = std::min(tokenizer.size(), files.config.vocab);
+  std::vector<Line> lines = measure(engine, files.config, profile, vocab, static_cast<int>(args.number("--repeat", 3, 1, 99)));
+  lines.push_back({"start_up", ready, "s", -1});
+  print(lines, tsv);
+  return kDone;
+}
+
+}  // namespace ibid::step

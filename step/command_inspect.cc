@@ -1,0 +1,99 @@
+// `ibid verify` and `ibid show`: what a bundle holds, proved, without model or device.
+#include <cstdio>
+
+#include "step/bundle.h"
+#include "step/canon.h"
+#include "step/commands.h"
+#include "step/html.h"
+
+namespace ibid::step {
+namespace {
+
+void print_ids(const Bundle& b) {
+  const BundleIds& ids = b.ids();
+  std::printf("bundle  %s\nstep    %s\nresult  %s\nconfig  %s\ninput   %s\nmodel   %s\nrecords %llu", ids.bundle_id.c_str(), ids.step_id.c_str(), ids.result_digest.c_str(),
+              ids.config_id.c_str(), ids.input_digest.c_str(), b.config().at("model").at("digest").as_string().c_str(), static_cast<unsigned long long>(ids.records));
+  for (const auto& [status, count] : b.statuses()) std::printf(", %llu %s", static_cast<unsigned long long>(count), status.c_str());
+  std::printf("\n");
+}
+
+// What may go to a terminal: control characters but line breaks and tabs are shown as U+FFFD.
+std::string printable(const std::string& text) {
+  std::string out;
+  for (char c : text) {
+    auto u = static_cast<unsigned char>(c);
+    if ((u < 0x20 && c != '\n' && c != '\t') || u == 0x7f) out += "\xEF\xBF\xBD";
+    else out += c;
+  }
+  return out;
+}
+
+void print_block(const char* title, const std::string& text) { std::printf("--- %s\n%s\n", title, printable(text).c_str()); }
+
+void print_answer(const Json& answer, size_t index, size_t count) {
+  std::string title = count > 1 ? "answer " + std::to_string(index + 1) + " of " + std::to_string(count) : "answer";
+  const Json::Array &logprobs = answer.at("logprobs").items(), &margins = answer.at("margins").items();
+  double sum = 0, least = 0;
+  for (size_t i = 0; i < logprobs.size(); ++i) {
+    sum += logprobs[i].as_double();
+    if (i == 0 || margins[i].as_double() < least) least = margins[i].as_double();
+  }
+  print_block((title + ", status " + answer.at("status").as_string()).c_str(), answer.at("text").as_string());
+  std::printf("--- %zu tokens, log-probability %.4f, smallest margin %.4f\n", logprobs.size(), sum, least);
+  if (const Json* error = answer.find("error")) std::printf("--- error: %s\n", printable(error->as_string()).c_str());
+}
+
+int show_record(const Bundle& bundle, const std::string& id, bool as_json) {
+  std::optional<Bundle::Found> found = bundle.find(id);
+  if (!found) throw Error(ErrorKind::bad_data, bundle.path(), "no record " + id, "ids are those of the input, or its numbers from 1");
+  if (as_json) {
+    std::printf("%s\n%s\n", found->record_leaf.c_str(), found->outcome_leaf.c_str());
+    return kDone;
+  }
+  Json record = Json::parse(found->record_leaf, "record"), outcome = Json::parse(found->outcome_leaf, "outcome");
+  std::printf("record  %s (number %llu of %llu), proved against %s\n", printable(id).c_str(), static_cast<unsigned long long>(found->number + 1),
+              static_cast<unsigned long long>(bundle.ids().records), bundle.ids().bundle_id.c_str());
+  for (const Json& f : record.at("fields").items()) std::printf("field   %s: %s\n", printable(f.items().at(0).as_string()).c_str(), printable(f.items().at(2).as_string()).c_str());
+  if (const Json* cut = record.find("truncated")) std::printf("cut     %s\n", cut->dump().c_str());
+  if (record.at("prompt").is_string()) print_block(("prompt, " + std::to_string(record.at("prompt_ids").items().size()) + " tokens").c_str(), record.at("prompt").as_string());
+  const Json::Array& answers = outcome.at("answers").items();
+  for (size_t i = 0; i < answers.size(); ++i) print_answer(answers[i], i, answers.size());
+  return kDone;
+}
+
+}  // namespace
+
+int command_verify(const Args& args) {
+  Bundle bundle(args.operands()[0]);
+  std::vector<std::string> damage = bundle.verify();
+  if (!damage.empty()) {
+    std::string all = std::to_string(damage.size()) + " part" + (damage.size() == 1 ? "" : "s") + " of the bundle " + (damage.size() == 1 ? "is" : "are") + " damaged";
+    for (const std::string& d : damage) all += "\n  " + d;
+    throw Error(ErrorKind::corrupt, bundle.path(), all, "compare the file with its source, or fetch it again");
+  }
+  if (std::optional<std::string> expected = args.get("--expect"); expected && *expected != bundle.ids().bundle_id)
+    throw Error(ErrorKind::corrupt, bundle.path(), "a sound bundle, but another one\n  expected " + *expected + "\n  found    " + bundle.ids().bundle_id);
+  std::printf("sound\n");
+  print_ids(bundle);
+  return kDone;
+}
+
+int command_show(const Args& args) {
+  Bundle bundle(args.operands()[0]);
+  if (args.operands().size() > 1) return show_record(bundle, args.operands()[1], args.has("--json"));
+  if (args.has("--html")) {
+    OutputFile out(*args.get("--html"));
+    write_html(bundle, static_cast<uint64_t>(args.number("--limit", 1000, 1, INT64_MAX)), out);
+    out.commit();
+    return kDone;
+  }
+  if (args.has("--json")) {
+    std::printf("%s\n", canonical(bundle.config()).c_str());
+    return kDone;
+  }
+  print_ids(bundle);
+  std::printf("--- the step as written\n%s", printable(bundle.step_text()).c_str());
+  return kDone;
+}
+
+}  // namespace ibid::step

@@ -1,0 +1,55 @@
+// `ibid lint`, `ibid freeze`, `ibid pin`: what concerns a step before it runs.
+#include <cstdio>
+#include <filesystem>
+
+#include "runtime/model_files.h"
+#include "step/bundle.h"
+#include "step/commands.h"
+#include "step/session.h"
+
+namespace ibid::step {
+
+int command_lint(const Args& args) {
+  Manifest m = read_manifest(args.operands()[0], manifest_options(args));
+  std::printf("%s: sound\nconfig %s\n", args.operands()[0].c_str(), config_id_of(effective_config(m)).c_str());
+  return kDone;
+}
+
+int command_freeze(const Args& args) {
+  Manifest m = read_manifest(args.operands()[0], manifest_options(args));
+  OutputFile out(args.text("-o", "-"));
+  out.write(freeze(m));
+  out.commit();
+  note("config " + config_id_of(effective_config(m)));
+  return kDone;
+}
+
+// OpenSSF model signing's root for a folder: SHA-256 over the raw digests of its files, sorted by path.
+static std::string model_signing_root(const std::string& path) {
+  Sha256 all;
+  for (const EmbeddedFile& file : model_embedding(path)) {
+    Digest d = parse_digest(digest_of_file(file.path));
+    all.update({reinterpret_cast<const char*>(d.data()), d.size()});
+  }
+  return digest_text(all.finish());
+}
+
+int command_pin(const Args& args) {
+  const std::string& path = args.operands()[0];
+  runtime::ModelFiles files = runtime::open_model(path);            // a model that ibid cannot run is refused here already
+  std::string digest = model_digest(path);
+  const runtime::ModelConfig& c = files.config;
+  std::printf("# %s: %s, %d layers, hidden %d, %d heads (%d K/V), vocabulary %d, trained for %d positions\n", base_name(path).c_str(), c.architecture.c_str(), c.layers,
+              c.hidden, c.heads, c.kv_heads, c.vocab, c.max_positions);
+  if (!files.gguf) std::printf("# OpenSSF model-signing root of these files: %s\n", model_signing_root(path).c_str());
+  std::printf("model:\n  digest: %s\n", digest.c_str());
+  if (args.has("--write")) {
+    OutputFile sidecar(sidecar_path(path));
+    sidecar.write(sidecar_text(path, digest));
+    sidecar.commit();
+    note("wrote " + sidecar.path());
+  }
+  return kDone;
+}
+
+}  // namespace ibid::step

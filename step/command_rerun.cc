@@ -1,0 +1,208 @@
+// `ibid rerun`: an archived step again, from the bundle and the weights alone, compared byte by byte.
+//
+// 1. Nothing but the bundle and the model is read: no manifest, no side file, no input, no cache.
+// 2. A subset (--records, --sample) is as good a proof as the whole for the records in it: no answer depends on another.
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <deque>
+#include <filesystem>
+#include <set>
+
+#include "step/bundle.h"
+#include "step/canon.h"
+#include "step/commands.h"
+#include "step/comparison.h"
+#include "step/session.h"
+
+namespace ibid::step {
+namespace {
+
+constexpr size_t kListedDifferences = 10;
+
+// A folder for an embedded model, removed at the end.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    const char* base = std::getenv("TMPDIR");
+    path_ = std::string(base && *base ? base : "/tmp") + "/ibid-model-XXXXXX";
+    if (!mkdtemp(path_.data())) throw Error(ErrorKind::cannot_create, path_, "cannot create a folder for the embedded model", "set TMPDIR to a folder with room for it");
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+Record record_of(const Json& leaf, uint64_t number, const std::string& where) {
+  Record r;
+  r.index = number;
+  r.id = leaf_id(leaf, where);
+  r.where = where;
+  for (const Json& f : leaf.at("fields").items()) {
+    const Json::Array& triple = f.items();
+    if (triple.size() != 3) throw Error(ErrorKind::corrupt, where, "a field that is not [name, kind, lexeme]");
+    const std::string &name = triple[0].as_string(), &kind = triple[1].as_string(), &lexeme = triple[2].as_string();
+    if (kind == "bad_record") {
+      r.problem = "unreadable";
+      r.raw = lexeme;
+      return r;
+    }
+    r.fields.push_back({name, kind == "string" ? Json(lexeme) : Json::parse(kind == "number" || kind == "json" ? lexeme : kind, where)});
+  }
+  return r;
+}
+
+// Walks the records of a bundle that are to be rerun, in order, and remembers what was archived for them.
+class Archive {
+ public:
+  Archive(const Bundle& bundle, std::optional<std::set<uint64_t>> chosen) : bundle_(bundle), chosen_(std::move(chosen)) {}
+
+  bool next(Record& record) {
+    for (; number_ < bundle_.ids().records; ++number_) {
+      if (chosen_ && !chosen_->count(number_)) continue;
+      uint64_t segment = number_ / kSegmentRecords, row = number_ % kSegmentRecords;
+      if (!pair_ || segment_ != segment) {
+        pair_.emplace(bundle_.segment(segment));
+        segment_ = segment;
+      }
+      std::string where = bundle_.path() + ": record " + std::to_string(number_ + 1);
+      std::string leaf = pair_->records.leaf_text(row), outcome = pair_->outcomes.leaf_text(row);
+      Json parsed = Json::parse(leaf, where);
+      record = record_of(parsed, number_, where);
+      pair_->records.prove(row, record.id, leaf);
+      pair_->outcomes.prove(row, record.id, outcome);
+      if (record.problem) record.problem = Json::parse(outcome, where).at("answers").items().at(0).at("error").as_string();
+      archived_.emplace_back(std::move(leaf), std::move(outcome));
+      ++number_;
+      return true;
+    }
+    return false;
+  }
+
+  std::pair<std::string, std::string> take() {         // leaves of the oldest record not yet taken
+    auto front = std::move(archived_.front());
+    archived_.pop_front();
+    return front;
+  }
+
+ private:
+  const Bundle& bundle_;
+  std::optional<std::set<uint64_t>> chosen_;
+  std::optional<Bundle::SegmentPair> pair_;
+  uint64_t segment_ = 0, number_ = 0;
+  std::deque<std::pair<std::string, std::string>> archived_;
+};
+
+std::optional<std::set<uint64_t>> chosen_records(const Bundle& bundle, const Args& args) {
+  if (args.has("--records") && args.has("--sample")) throw Error(ErrorKind::usage, "--sample", "does not go with --records");
+  std::set<uint64_t> chosen;
+  if (args.has("--records")) {
+    std::string list = *args.get("--records") + ",";
+    for (size_t at = 0, comma; (comma = list.find(',', at)) != std::string::npos; at = comma + 1) {
+      std::string id = list.substr(at, comma - at);
+      if (id.empty()) continue;
+      std::optional<Bundle::Found> found = bundle.find(id);
+      if (!found) throw Error(ErrorKind::bad_data, bundle.path(), "no record " + id, "'ibid show " + bundle.path() + "' says how many there are; ids are those of the input");
+      chosen.insert(found->number);
+    }
+    return chosen;
+  }
+  if (!args.has("--sample")) return std::nullopt;
+  auto k = static_cast<uint64_t>(args.number("--sample", 1, 1, INT64_MAX));
+  if (k >= bundle.ids().records) return std::nullopt;
+  // Ranks every record by a digest that nobody could steer when the bundle was made, and takes the first K.
+  std::vector<std::pair<Digest, uint64_t>> ranks;
+  for (uint64_t i = 0; i < bundle.ids().records; ++i) ranks.emplace_back(sha256("ibid sample v1\n" + bundle.ids().bundle_id + "\n" + std::to_string(i)), i);
+  std::nth_element(ranks.begin(), ranks.begin() + static_cast<long>(k), ranks.end());
+  for (uint64_t i = 0; i < k; ++i) chosen.insert(ranks[i].second);
+  return chosen;
+}
+
+std::string describe_difference(const std::string& number_and_id, const std::pair<std::string, std::string>& archived, const Answered& now, const Session& session, bool with_top) {
+  std::string record = now.record_leaf_text();
+  if (record != archived.first) {
+    Json before = Json::parse(archived.first, number_and_id), after = Json::parse(record, number_and_id);
+    std::string first;
+    list_differences(before, after, "", [&](const std::string& line) { if (first.empty()) first = line; });
+    return number_and_id + ": the prompt: " + (first.size() > 400 ? first.substr(0, 400) + "..." : first);
+  }
+  auto text = [&](int32_t id) { return id >= 0 && id < session.tokenizer().size() ? std::string(session.tokenizer().token_text(id)) : ""; };
+  return number_and_id + ": " + first_difference(Json::parse(archived.second, number_and_id), Json::parse(now.outcome_leaf_text(with_top), number_and_id), "archived", "now", text);
+}
+
+std::string model_for(const Bundle& bundle, const Args& args, const std::string& digest, std::optional<TemporaryFolder>& extracted) {
+  if (args.has("--model")) {
+    try {
+      return locate_model(*args.get("--model"), digest);
+    } catch (const Error& e) {
+      throw Error(ErrorKind::incomparable, e.where, e.what(), e.hint);
+    }
+  }
+  if (bundle.has_model()) return bundle.extract_model(extracted.emplace().path());
+  throw Error(ErrorKind::incomparable, bundle.path(), "the weights are not in the bundle, and --model is missing: " + digest, "name the model's file or folder, or a folder of models");
+}
+
+// One-sided 95 % bound of Clopper and Pearson on the share of differing records, when none of k differed.
+std::string bound_text(uint64_t k) {
+  char text[160];
+  std::snprintf(text, sizeof text, "%llu of %llu equal: with 95 %% confidence at most %.3g %% of the records differ", static_cast<unsigned long long>(k),
+                static_cast<unsigned long long>(k), 100 * (1 - std::pow(0.05, 1 / static_cast<double>(k))));
+  return text;
+}
+
+}  // namespace
+
+int command_rerun(const Args& args) {
+  Bundle bundle(args.operands()[0]);
+  Manifest manifest = Manifest::from_config(bundle.config(), bundle.side_files(), bundle.path());
+  std::optional<std::set<uint64_t>> chosen = chosen_records(bundle, args);
+  std::optional<TemporaryFolder> extracted;
+  std::optional<ErrorKind> when_other;
+  if (!args.has("--other-model")) when_other = ErrorKind::incomparable;
+  Session session(manifest, model_for(bundle, args, manifest.model.digest, extracted), args, when_other);
+  std::string device = session.engine().device().describe();
+  note("rerun of " + bundle.ids().step_id + " on " + device);
+
+  Archive archive(bundle, chosen);
+  BundleWriter digests(nullptr, {bundle.config(), {}, "", {}});
+  bool with_top = manifest.output.logprobs > 0;
+  uint64_t done = 0, tokens = 0, differing = 0;
+  std::vector<std::string> differences;
+  {
+    Progress progress(chosen ? chosen->size() : bundle.ids().records);
+    answer_all(session, [&](Record& r) { return archive.next(r); },
+               [&](Answered&& a) {
+                 std::pair<std::string, std::string> before = archive.take();
+                 std::string record = a.record_leaf_text(), outcome = a.outcome_leaf_text(with_top);
+                 digests.add(a.record.id, a.fields_canonical(), record, outcome, a.status());
+                 tokens += a.answer_tokens();
+                 progress.update(++done, tokens);
+                 if (record == before.first && outcome == before.second) return;
+                 if (++differing <= kListedDifferences)
+                   differences.push_back(describe_difference("record " + a.record.id + " (number " + std::to_string(a.record.index + 1) + ")", before, a, session, with_top));
+               });
+  }
+  BundleIds ids = digests.finish();
+  if (!chosen && differing == 0) IBID_CHECK(ids.result_digest == bundle.ids().result_digest && ids.step_id == bundle.ids().step_id);
+  std::printf("%s\nstep    %s\n", differing == 0 ? "identical" : "differs", bundle.ids().step_id.c_str());
+  if (!chosen) std::printf("result  %s\n", ids.result_digest.c_str());
+  if (!chosen && differing) std::printf("archive %s\n", bundle.ids().result_digest.c_str());
+  std::printf("records %llu of %llu compared, %llu differ\n", static_cast<unsigned long long>(done), static_cast<unsigned long long>(bundle.ids().records), static_cast<unsigned long long>(differing));
+  for (const std::string& d : differences) std::printf("%s\n", d.c_str());
+  if (differing) {
+    std::printf("this machine: %s\n", device.c_str());
+    if (args.has("--other-model")) std::printf("model   %s instead of %s\n", session.digest().found().c_str(), manifest.model.digest.c_str());
+    return kDiffers;
+  }
+  if (args.has("--sample") && chosen) std::printf("%s\n", bound_text(done).c_str());
+  return kDone;
+}
+
+}  // namespace ibid::step

@@ -1,0 +1,66 @@
+// The one table of commands and flags: parsing, help and the README's list come from it.
+#include "step/commands.h"
+
+#include "step/session.h"
+
+namespace ibid::step {
+namespace {
+
+std::vector<Flag> with(std::vector<Flag> flags, const std::vector<Flag>& more) {
+  flags.insert(flags.end(), more.begin(), more.end());
+  return flags;
+}
+
+}  // namespace
+
+const std::vector<Command>& commands() {
+  static const std::vector<Command> table = {
+      {"run", "STEP.yaml [INPUT...]", 1, -1, "run a step over its input\nReads standard input when no INPUT is named. gzip and zstd are recognised by content.",
+       "ibid run step.yaml samples.tsv --model models/ -o answers.jsonl --bundle answers.ibid.tar",
+       with({{"-o", "FILE", "where the answers go (default -, standard output)"},
+             {"--bundle", "FILE", "write the bundle: prompts, answers, configuration, digests"},
+             {"--embed-model", nullptr, "put the model's files into the bundle"},
+             {"--run-record", "FILE", "write what is volatile: time, host, device, speed (JSON)"},
+             {"--model", "PATH", "GGUF file, Hugging Face folder, or a folder of models"},
+             {"--file", "NAME=PATH", "where a side file lies (its digest must still agree)"},
+             {"--set", "KEY=VALUE", "change the step before it is checked, e.g. decoding.max_tokens=20"}},
+            device_flags()),
+       command_run},
+      {"rerun", "BUNDLE", 1, 1, "run an archived step again and compare every byte\nExit 0: identical; 3: differs; 5: cannot be compared (another model).",
+       "ibid rerun answers.ibid.tar --model models/ --sample 100",
+       with({{"--model", "PATH", "as for run; not needed when the model is embedded"},
+             {"--records", "ID,...", "only these records"},
+             {"--sample", "K", "only K records, chosen by the bundle's own digest"},
+             {"--other-model", nullptr, "compare although the model is another one"}},
+            device_flags()),
+       command_rerun},
+      {"verify", "BUNDLE", 1, 1, "check every digest of a bundle; needs no model\nExit 0: sound; 4: damaged, with the names of the damaged parts.",
+       "ibid verify answers.ibid.tar --expect sha256:...", {{"--expect", "ID", "the bundle id that it must have"}}, command_verify},
+      {"show", "BUNDLE [RECORD]", 1, 2, "print what a bundle holds: configuration and ids, or one record with prompt and answer",
+       "ibid show answers.ibid.tar S01",
+       {{"--json", nullptr, "the record's leaves as they are"}, {"--html", "FILE", "write one self-contained page"}, {"--limit", "N", "records on that page (default 1000)"}},
+       command_show},
+      {"diff", "A B", 2, 2, "say why two steps, or two bundles, differ: the field, the record, the token\nExit 0: the same; 3: they differ.",
+       "ibid diff old.ibid.tar new.ibid.tar", {{"--limit", "N", "differing records to list (default 10)"}}, command_diff},
+      {"pin", "MODEL", 1, 1, "compute a model's digest and print the manifest stanza for it", "ibid pin models/SmolLM2-135M-Instruct.Q4_1.gguf",
+       {{"--write", nullptr, "also write MODEL.ibid.json, by which folders of models are searched"}}, command_pin},
+      {"lint", "STEP.yaml", 1, 1, "say everything that is wrong with a step, with line, column and hint", "ibid lint step.yaml",
+       {{"--file", "NAME=PATH", "where a side file lies"}, {"--set", "KEY=VALUE", "change the step before it is checked"}}, command_lint},
+      {"freeze", "STEP.yaml", 1, 1, "write one self-contained step: side files inlined, defaults spelled out", "ibid freeze step.yaml -o frozen.yaml",
+       {{"-o", "FILE", "where it goes (default -, standard output)"}, {"--file", "NAME=PATH", "where a side file lies"}, {"--set", "KEY=VALUE", "change the step first"}}, command_freeze},
+      {"selftest", "", 0, 0, "recompute golden digests on every instruction set of this machine", "ibid selftest",
+       {{"--isa", "NAME", "only this instruction set"}, {"--threads", "N", "CPU threads"}, {"--print", nullptr, "print the digests that were computed"}}, command_selftest},
+      {"bench", "", 0, 0, "measure tokens per second against what this machine can reach", "ibid bench --shape qwen2-0.5b --profile w8a16",
+       {{"--model", "PATH", "a real model instead of random weights"},
+        {"--shape", "NAME", "random weights of a shape: qwen2-0.5b (default), llama-1b, tiny"},
+        {"--profile", "NAME", "w16a16 (default) or w8a16"},
+        {"--isa", "NAME", "instruction set"},
+        {"--threads", "N", "CPU threads"},
+        {"--format", "text|tsv", "form of the table (default text)"},
+        {"--repeat", "N", "runs of which the median counts (default 3)"}},
+       command_bench},
+  };
+  return table;
+}
+
+}  // namespace ibid::step

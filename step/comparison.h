@@ -1,0 +1,19 @@
+// Where two answers to one record part: the first sample and token, with the margins that were at stake.
+#pragma once
+#include <functional>
+#include <string>
+
+#include "runtime/json.h"
+
+namespace ibid::step {
+
+// What a token id looks like; may return "" when no tokenizer is at hand.
+using TokenText = std::function<std::string(int32_t id)>;
+
+// First difference of two outcome leaves, in words that name left ("archived") and right ("now"); "" when they are equal.
+std::string first_difference(const Json& left, const Json& right, const std::string& left_name, const std::string& right_name, const TokenText& token_text);
+
+// First difference of two JSON values as "path: left -> right" lines, every differing leaf; for configurations.
+void list_differences(const Json& left, const Json& right, const std::string& path, const std::function<void(const std::string&)>& line);
+
+}  // namespace ibid::step

@@ -1,0 +1,36 @@
+// What a bundle keeps of each record: the record leaf (input and prompt) and the outcome leaf (answers), as JSON lines.
+//
+//   record   {"id":..,"fields":[[name,kind,lexeme],..],"prompt":..|null,"prompt_ids":[..]|null,"truncated":{..}?}
+//   outcome  {"id":..,"answers":[{"status":..,"text":..,"ids":[..],"logprobs":[..],"margins":[..],"top":[[[id,logprob],..],..]?,
+//             "error":..?},..]}
+// 1. The bytes are a function of the step alone; numbers are shortest decimals that read back to the same float32.
+// 2. Keys stand in the order above; what is absent is left out (truncated, top, error) or null (prompt of a bad record).
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/engine.h"
+#include "runtime/json.h"
+
+namespace ibid::step {
+
+// One answer to one record: what the engine gave, or why there is none.
+struct AnswerRecord {
+  std::string status;                                  // ok, truncated, overflow, template_error, bad_record, numeric_error
+  std::string text;
+  std::vector<runtime::AnswerToken> tokens;
+  std::string error;                                   // why, when there is no answer
+};
+
+std::string float_text(float v);                       // shortest decimal that parses back to v; integers without ".0"
+std::string outcome_leaf(const std::string& id, const std::vector<AnswerRecord>& answers, bool with_top);
+std::string record_leaf(const std::string& id, const std::string& fields_canonical, const std::optional<std::string>& prompt,
+                        const std::vector<int32_t>& prompt_ids, const Json& truncated);
+
+// The parts of leaves that checks need; errors: corrupt.
+std::string leaf_id(const Json& leaf, const std::string& where);
+std::string worst_status(const Json& outcome, const std::string& where);     // of its answers: the first that is not ok, else ok
+
+}  // namespace ibid::step

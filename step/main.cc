@@ -1,0 +1,69 @@
+// argv to command. The only file that ends the process.
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <new>
+
+#include "step/cli.h"
+#include "step/version.h"
+
+using namespace ibid;
+using namespace ibid::step;
+
+namespace {
+
+int print(const std::string& text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
+    throw Error(ErrorKind::io, "<stdout>", "writing failed");
+  return kDone;
+}
+
+int dispatch(const std::vector<std::string>& words) {
+  if (words.empty()) {
+    std::fputs(overview_text().c_str(), stderr);
+    return kUsage;
+  }
+  if (words[0] == "--version") return print(version_text(words.size() > 1 && words[1] == "--verbose"));
+  if (words[0] == "--help" || words[0] == "help") {
+    const Command* topic = words.size() > 1 ? find_command(words[1]) : nullptr;
+    return print(topic ? help_text(*topic) : overview_text());
+  }
+  const Command* command = find_command(words[0]);
+  if (!command) throw Error(ErrorKind::usage, "ibid", "unknown command " + words[0], "ibid --help lists the commands");
+  Args args(*command, {words.begin() + 1, words.end()});
+  if (args.has("--help")) return print(help_text(*command));
+  set_log({args.choice("--log-format", "text", {"text", "json"}) == "json" ? LogFormat::json : LogFormat::text, args.has("--quiet"), args.has("--verbose")});
+  return command->run(args);
+}
+
+int guarded(const std::vector<std::string>& words) {
+  try {
+    int code = dispatch(words);
+    if (std::fflush(stdout) != 0) throw Error(ErrorKind::io, "<stdout>", "writing failed");
+    return code;
+  } catch (const Interrupted& stop) {
+    signal(stop.signal, SIG_DFL);
+    raise(stop.signal);                                // pipelines tell a death by signal from a failure
+    return 128 + stop.signal;
+  } catch (const Error& e) {
+    print_error(e);
+    return exit_code(e.kind);
+  } catch (const std::bad_alloc&) {
+    print_error(Error(ErrorKind::temporary, "", "out of memory", "give the job more memory, or lower --memory"));
+    return kTemporary;
+  } catch (const std::exception& e) {
+    print_error(Error(ErrorKind::internal, "", e.what(), "this is a bug in ibid; please report it with the command line"));
+    return kInternal;
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  catch_signals();
+  int code = guarded({argv + 1, argv + argc});
+  std::fflush(stderr);
+  std::exit(code);
+}

@@ -1,0 +1,191 @@
+// See manifest.h: the stages in order, and the way back from a Manifest to its configuration and to YAML.
+#include "step/manifest.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "step/canon.h"
+#include "step/manifest_reader.h"
+
+namespace ibid::step {
+namespace {
+
+constexpr size_t kMaxShownProblems = 50;
+
+bool stands_before(const Problem& a, const Problem& b) {
+  if (a.at.source != b.at.source) return false;        // sources keep the order in which they were read
+  return a.at.line != b.at.line ? a.at.line < b.at.line : a.at.byte < b.at.byte;
+}
+
+ErrorKind kind_of(const std::vector<Problem>& problems) {
+  const bool only_missing = std::all_of(problems.begin(), problems.end(), [](const Problem& p) { return p.missing_file; });
+  return only_missing ? ErrorKind::not_found : ErrorKind::bad_data;
+}
+
+std::string where_of(const std::string& name, const std::vector<Problem>& problems) {
+  std::string place = problems.size() == 1 ? place_of(problems[0].at) : "";
+  return place.empty() ? name : place;
+}
+
+std::string text_of(const std::vector<Problem>& problems) {
+  if (problems.size() == 1) {
+    std::string text = problems[0].what + "\n" + excerpt_of(problems[0].at);
+    text.pop_back();
+    return text;
+  }
+  std::string text = std::to_string(problems.size()) + " things are wrong with the manifest";
+  for (size_t i = 0; i < problems.size() && i < kMaxShownProblems; ++i) text.append("\n").append(describe(problems[i]));
+  if (problems.size() > kMaxShownProblems) text.append("\nand ").append(std::to_string(problems.size() - kMaxShownProblems)).append(" more\n");
+  text.pop_back();
+  return text;
+}
+
+[[noreturn]] void refuse(const std::string& name, std::vector<Problem> problems, const SourceText* first) {
+  // Problems of the file first, by position; then those of each --set in turn.
+  std::stable_partition(problems.begin(), problems.end(), [first](const Problem& p) { return p.at.source.get() == first; });
+  auto begin = problems.begin();
+  while (begin != problems.end()) {
+    auto end = std::find_if(begin, problems.end(), [&](const Problem& p) { return p.at.source != begin->at.source; });
+    std::stable_sort(begin, end, stands_before);
+    begin = end;
+  }
+  throw ManifestError(name, std::move(problems));
+}
+
+// Stages 2 to 5 over a tree; used for YAML from disk and for configurations from bundles alike.
+Manifest manifest_of(const YamlNode& root, const std::string& name, std::vector<Problem> problems,
+                     const std::function<SideFileSource(const Manifest&)>& side_files) {
+  const SourceText* source = root.at.source.get();
+  if (!passes_version_gate(root, problems)) refuse(name, {problems.back()}, source);
+  Manifest manifest = read_tree(root, problems);
+  load_side_files(manifest, root, side_files(manifest), problems);
+  check_manifest(manifest, root, problems);
+  if (!problems.empty()) refuse(name, std::move(problems), source);
+  return manifest;
+}
+
+std::string read_text(const std::string& path) {
+  std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
+  if (!file) throw Error(errno == ENOENT ? ErrorKind::not_found : ErrorKind::io, path, std::string("cannot open: ") + std::strerror(errno));
+  std::string text;
+  char buffer[1 << 16];
+  size_t got = 0;
+  while (text.size() <= kMaxYamlBytes && (got = std::fread(buffer, 1, sizeof buffer, file.get())) > 0) text.append(buffer, got);
+  if (std::ferror(file.get())) throw Error(ErrorKind::io, path, std::string("cannot read: ") + std::strerror(errno));
+  return text;
+}
+
+Json strings(const std::vector<std::string>& texts) {
+  Json::Array items;
+  for (const std::string& text : texts) items.emplace_back(text);
+  return Json(std::move(items));
+}
+
+Json decimal(float value) { return Json::number(canonical_number(value)); }
+
+Json prompt_config(const PromptSpec& prompt) {
+  Json out = Json::Object{};
+  if (prompt.text) {
+    out.set("text", *prompt.text);
+  } else {
+    Json::Array messages;
+    for (const Message& message : prompt.messages) messages.push_back(Json::Object{{name_of(message.role), message.content}});
+    out.set("messages", std::move(messages));
+  }
+  Json files = Json::Object{};
+  for (const auto& [name, file] : prompt.files) files.set(name, Json::Object{{"digest", file.digest}});
+  out.set("files", std::move(files));
+  if (!prompt.date.empty()) out.set("date", prompt.date);
+  if (!prompt.text) out.set("template_args", prompt.template_args);
+  return out;
+}
+
+Json decoding_config(const DecodingSpec& decoding) {
+  Json out = Json::Object{{"method", name_of(decoding.method)}};
+  if (decoding.method == Method::sample) {
+    out.set("temperature", decimal(decoding.temperature));
+    out.set("top_k", decoding.top_k);
+    out.set("top_p", decimal(decoding.top_p));
+    out.set("min_p", decimal(decoding.min_p));
+    out.set("seed", decoding.seed);
+    out.set("samples", decoding.samples);
+  }
+  out.set("repetition_penalty", decimal(decoding.repetition_penalty));
+  out.set("max_tokens", decoding.max_tokens);
+  out.set("context", decoding.context);
+  if (const auto& cut = decoding.truncate)
+    out.set("truncate", Json::Object{{"field", cut->field}, {"keep", name_of(cut->keep)}, {"tokens", cut->tokens}});
+  out.set("stop", strings(decoding.stop));
+  return out;
+}
+
+}  // namespace
+
+ManifestError::ManifestError(const std::string& name, std::vector<Problem> all)
+    : Error(kind_of(all), where_of(name, all), text_of(all), all.size() == 1 ? all[0].hint : ""), problems(std::move(all)) {}
+
+Manifest read_manifest(const std::string& path, const ManifestOptions& options) { return parse_manifest(read_text(path), path, options); }
+
+Manifest parse_manifest(std::string_view text, const std::string& path, const ManifestOptions& options) {
+  auto source = std::make_shared<const SourceText>(path, std::string(text));
+  std::vector<Problem> problems;
+  std::optional<YamlNode> root = parse_yaml(source, problems);
+  if (!root) refuse(path, std::move(problems), source.get());
+  apply_sets(*root, options.sets, problems);
+  Manifest manifest = manifest_of(*root, path, std::move(problems), [&](const Manifest& m) { return disk_source(m, path, options.files); });
+  manifest.as_written = text;
+  return manifest;
+}
+
+Manifest Manifest::from_config(const Json& config, const std::map<std::string, std::string>& texts, const std::string& where) {
+  auto source = std::make_shared<const SourceText>(where, "");
+  SideFileSource from_texts = [&texts](const std::string& name, const SideFile&, Problem& problem) -> std::optional<std::string> {
+    auto found = texts.find(name);
+    if (found != texts.end()) return found->second;
+    problem.what = "the text of side file '" + name + "' is missing";
+    return std::nullopt;
+  };
+  Manifest manifest = manifest_of(yaml_from_json(config, {source, 0, 0}), where, {}, [&](const Manifest&) { return from_texts; });
+  // Anything else would be run under another config id than the one it came with.
+  if (canonical(effective_config(manifest)) != canonical(config))
+    throw Error(ErrorKind::bad_data, where, "not an effective configuration: defaults are missing, or a number is not canonical");
+  return manifest;
+}
+
+Json effective_config(const Manifest& manifest) {
+  Json out = Json::Object{{"ibid", 1}};
+  out.set("model", Json::Object{{"digest", manifest.model.digest}});
+  Json input = Json::Object{{"format", name_of(manifest.input.format)}};
+  if (!manifest.input.id.empty()) input.set("id", manifest.input.id);
+  out.set("input", std::move(input));
+  out.set("prompt", prompt_config(manifest.prompt));
+  out.set("decoding", decoding_config(manifest.decoding));
+  const OutputSpec& output = manifest.output;
+  out.set("output", Json::Object{{"format", name_of(output.format)}, {"keep", strings(output.keep)}, {"logprobs", output.logprobs}});
+  out.set("on_error", name_of(manifest.on_error));
+  if (manifest.on_error == OnError::record) out.set("max_errors", manifest.max_errors);
+  out.set("semantics", name_of(manifest.semantics));
+  return out;
+}
+
+std::string freeze(const Manifest& manifest) {
+  Json config = effective_config(manifest);
+  Json out = Json::Object{{"ibid", 1}};
+  if (!manifest.name.empty()) out.set("name", manifest.name);
+  for (auto& [key, value] : config.members()) out.set(key, value);
+  if (!manifest.model.source.empty()) {
+    Json model = config.at("model");
+    model.set("source", manifest.model.source);
+    out.set("model", std::move(model));
+  }
+  Json prompt = config.at("prompt");
+  Json files = Json::Object{};
+  for (const auto& [name, file] : manifest.prompt.files) files.set(name, Json::Object{{"digest", file.digest}, {"text", file.text}});
+  prompt.set("files", std::move(files));
+  out.set("prompt", std::move(prompt));
+  return write_yaml(out);
+}
+
+}  // namespace ibid::step

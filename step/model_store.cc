@@ -1,0 +1,92 @@
+// See model_store.h.
+#include "step/model_store.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "runtime/model_files.h"
+#include "step/canon.h"
+
+namespace ibid::step {
+namespace fs = std::filesystem;
+
+bool is_model(const std::string& path) {
+  std::error_code ignored;
+  return fs::is_regular_file(path, ignored) || fs::exists(path + "/config.json", ignored);
+}
+
+std::vector<EmbeddedFile> model_embedding(const std::string& path) {
+  std::vector<EmbeddedFile> files;
+  for (const std::string& file : runtime::model_file_list(path)) files.push_back({base_name(file), file});
+  return files;
+}
+
+std::string model_digest(const std::string& path) {
+  std::error_code ignored;
+  if (!fs::is_directory(path, ignored)) return digest_of_file(path);
+  Json::Array list;
+  for (const EmbeddedFile& file : model_embedding(path))
+    list.push_back(Json::Object{{"path", file.title}, {"sha256", digest_of_file(file.path).substr(7)}, {"size", static_cast<uint64_t>(fs::file_size(file.path))}});
+  return digest_of(canonical(Json(std::move(list))));
+}
+
+std::string sidecar_path(const std::string& model_path) {
+  std::string path = model_path;
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path + ".ibid.json";
+}
+
+std::string sidecar_text(const std::string& model_path, const std::string& digest) {
+  std::string name = base_name(sidecar_path(model_path));
+  return canonical(Json(Json::Object{{"digest", digest}, {"path", name.substr(0, name.size() - 10)}})) + "\n";
+}
+
+namespace {
+
+// What a sidecar promises for this digest: a path beside it, or "" when it speaks of another model or is not readable.
+std::string promised_by(const fs::path& sidecar, const std::string& digest) {
+  try {
+    Json j = Json::parse(read_file(sidecar.string(), 1 << 16), sidecar.string());
+    std::string name = j.at("path").as_string();
+    if (j.at("digest").as_string() != digest || name.find('/') != std::string::npos) return "";
+    return (sidecar.parent_path() / name).string();
+  } catch (const Error&) {
+    return "";
+  }
+}
+
+}  // namespace
+
+std::string locate_model(const std::string& where, const std::string& digest) {
+  std::error_code failed;
+  if (!fs::exists(where, failed)) throw Error(ErrorKind::not_found, where, "no such model", "--model names a GGUF file, a folder in Hugging Face layout, or a folder of models");
+  if (is_model(where)) return where;
+  std::string hex = digest.substr(7);
+  for (const std::string& name : {hex, "sha256-" + hex, hex + ".gguf", "sha256-" + hex + ".gguf"})
+    if (is_model(where + "/" + name)) return where + "/" + name;
+  std::vector<fs::path> sidecars;
+  for (const fs::directory_entry& entry : fs::directory_iterator(where, failed))
+    if (entry.path().string().ends_with(".ibid.json")) sidecars.push_back(entry.path());
+  std::sort(sidecars.begin(), sidecars.end());
+  for (const fs::path& sidecar : sidecars) {
+    std::string path = promised_by(sidecar, digest);
+    if (!path.empty() && is_model(path)) return path;
+  }
+  throw Error(ErrorKind::not_found, where, "no model with digest " + digest + " in this folder (" + std::to_string(sidecars.size()) + " sidecars read)",
+              "name the model itself with --model, or run 'ibid pin --write MODEL' once for the models in this folder");
+}
+
+DigestCheck::DigestCheck(const std::string& path, std::string expected)
+    : path_(path), expected_(std::move(expected)), running_(std::async(std::launch::async, [path] { return model_digest(path); })) {}
+
+const std::string& DigestCheck::found() {
+  if (running_.valid()) found_ = running_.get();
+  return found_;
+}
+
+void DigestCheck::require(ErrorKind kind) {
+  if (found() == expected_) return;
+  throw Error(kind, path_, "not the model that the step pins\n  pinned: " + expected_ + "\n  this:   " + found(), "'ibid pin " + path_ + "' prints the stanza for this model; to use it, pin it");
+}
+
+}  // namespace ibid::step

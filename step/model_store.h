@@ -1,0 +1,41 @@
+// Which bytes a model digest stands for, and finding a model that has it.
+//
+// 1. The digest of a GGUF file is its SHA-256. The digest of a folder is that of the canonical JSON list of {path, sha256,
+//    size} over the files that make up the model (runtime/model_files.h has the allow-list), sorted by path.
+// 2. A folder of models is searched by names that are digests (HEX, sha256-HEX, with or without .gguf) and by sidecars
+//    (*.ibid.json, written by `ibid pin --write`), never by hashing everything in it. A name is a hint; the bytes decide.
+#pragma once
+#include <future>
+#include <string>
+#include <vector>
+
+#include "runtime/error.h"
+#include "step/bundle.h"
+
+namespace ibid::step {
+
+bool is_model(const std::string& path);               // a GGUF file, or a folder with a config.json
+std::string model_digest(const std::string& path);    // reads all of it; errors: not_found, io
+std::vector<EmbeddedFile> model_embedding(const std::string& path);
+
+// The path of the model to use: `where` itself when it is a model, else what a search of the folder finds for the digest.
+// Errors: not_found, naming the digest and what was searched.
+std::string locate_model(const std::string& where, const std::string& digest);
+
+std::string sidecar_path(const std::string& model_path);
+std::string sidecar_text(const std::string& model_path, const std::string& digest);
+
+// Hashes a model while it is being loaded. Destruction waits.
+class DigestCheck {
+ public:
+  DigestCheck(const std::string& path, std::string expected);
+  // Waits; errors: `kind` with both digests when they differ.
+  void require(ErrorKind kind);
+  const std::string& found();                          // waits
+
+ private:
+  std::string path_, expected_, found_;
+  std::future<std::string> running_;
+};
+
+}  // namespace ibid::step

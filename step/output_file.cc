@@ -1,0 +1,147 @@
+// See output_file.h.
+#include "step/output_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "runtime/error.h"
+
+namespace ibid::step {
+namespace {
+
+constexpr size_t kBuffer = 1 << 16;
+
+bool write_fully(int fd, const char* data, size_t size) {
+  while (size > 0) {
+    ssize_t n = ::write(fd, data, size);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return false;
+    data += n;
+    size -= static_cast<size_t>(n);
+  }
+  return true;
+}
+
+bool is_written_in_place(const std::string& path) {
+  struct stat s;
+  return ::stat(path.c_str(), &s) == 0 && !S_ISREG(s.st_mode) && !S_ISDIR(s.st_mode);
+}
+
+}  // namespace
+
+std::string directory_of(const std::string& path) {
+  size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+std::string base_name(const std::string& path) {
+  size_t slash = path.rfind('/');
+  return slash == std::string::npos ? path : path.substr(slash + 1);
+}
+
+std::string read_file(const std::string& path, size_t max_bytes) {
+  std::FILE* f = std::fopen(path.c_str(), "rb");
+  if (!f) throw Error(errno == ENOENT || errno == ENOTDIR ? ErrorKind::not_found : ErrorKind::io, path, std::strerror(errno));
+  std::string out;
+  char piece[1 << 16];
+  size_t n;
+  while ((n = std::fread(piece, 1, sizeof piece, f)) > 0 && out.size() <= max_bytes) out.append(piece, n);
+  int failure = std::ferror(f) ? errno : 0;
+  std::fclose(f);
+  if (failure) throw Error(ErrorKind::io, path, std::strerror(failure));
+  if (out.size() > max_bytes) throw Error(ErrorKind::bad_data, path, "larger than " + std::to_string(max_bytes) + " bytes");
+  return out;
+}
+
+OutputFile::OutputFile(const std::string& path) : path_(path) {
+  if (path == "-") {
+    fd_ = ::dup(STDOUT_FILENO);
+  } else if (is_written_in_place(path)) {
+    fd_ = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+  } else {
+    temporary_ = directory_of(path) + "/." + base_name(path) + "." + std::to_string(::getpid()) + ".ibid-tmp";
+    fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  }
+  if (fd_ < 0) {
+    int code = errno;
+    temporary_.clear();
+    throw Error(ErrorKind::cannot_create, path, std::string("cannot create: ") + std::strerror(code), "does the folder exist, and may you write there?");
+  }
+}
+
+OutputFile::~OutputFile() {
+  if (fd_ >= 0) ::close(fd_);
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+void OutputFile::write_all(const char* data, size_t size) {
+  if (!write_fully(fd_, data, size)) throw Error(ErrorKind::io, path_, std::string("writing failed: ") + std::strerror(errno));
+}
+
+void OutputFile::write(std::string_view bytes) {
+  buffer_ += bytes;
+  if (buffer_.size() >= kBuffer) flush();
+}
+
+void OutputFile::flush() {
+  write_all(buffer_.data(), buffer_.size());
+  buffer_.clear();
+}
+
+void OutputFile::commit() {
+  flush();
+  // fsync is refused by pipes and terminals; for a file its failure is the disk's.
+  if (!temporary_.empty() && ::fsync(fd_) != 0) throw Error(ErrorKind::io, path_, std::string("fsync failed: ") + std::strerror(errno));
+  int fd = fd_;
+  fd_ = -1;
+  if (::close(fd) != 0) throw Error(ErrorKind::io, path_, std::string("closing failed: ") + std::strerror(errno));
+  if (temporary_.empty()) return;
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) throw Error(ErrorKind::cannot_create, path_, std::string("cannot rename into place: ") + std::strerror(errno));
+  temporary_.clear();
+  int folder = ::open(directory_of(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder >= 0) {                                  // makes the rename itself durable; not every file system allows it
+    (void)::fsync(folder);
+    ::close(folder);
+  }
+}
+
+SpoolFile::SpoolFile(const std::string& beside) : where_(directory_of(beside)) {
+  std::string name = where_ + "/.ibid-spool-XXXXXX";
+  fd_ = ::mkstemp(name.data());
+  if (fd_ < 0) throw Error(ErrorKind::cannot_create, where_, std::string("cannot create a temporary file: ") + std::strerror(errno));
+  ::unlink(name.c_str());                             // nothing is left behind, however the process ends
+}
+
+SpoolFile::~SpoolFile() { ::close(fd_); }
+
+void SpoolFile::append(std::string_view bytes) {
+  size_ += bytes.size();
+  buffer_ += bytes;
+  if (buffer_.size() >= kBuffer) flush();
+}
+
+void SpoolFile::flush() {
+  if (!write_fully(fd_, buffer_.data(), buffer_.size()))
+    throw Error(ErrorKind::io, where_, std::string("writing a temporary file failed: ") + std::strerror(errno));
+  buffer_.clear();
+}
+
+size_t SpoolFile::read_at(uint64_t offset, char* to, size_t n) {
+  ssize_t got = ::pread(fd_, to, n, static_cast<off_t>(offset));
+  if (got <= 0) throw Error(ErrorKind::io, where_, "reading a temporary file back failed");
+  return static_cast<size_t>(got);
+}
+
+void SpoolFile::clear() {
+  buffer_.clear();
+  size_ = 0;
+  if (::ftruncate(fd_, 0) != 0 || ::lseek(fd_, 0, SEEK_SET) != 0) throw Error(ErrorKind::io, where_, "emptying a temporary file failed");
+}
+
+}  // namespace ibid::step

@@ -1,0 +1,70 @@
+// An output that appears whole or not at all.
+//
+// 1. A regular target is written as a temporary file beside it, fsynced, and renamed over it by commit(); a run that stops
+//    before leaves the old target untouched and removes the temporary file (after kill -9 a file named .TARGET.PID.ibid-tmp stays).
+// 2. "-" is standard output; an existing FIFO or device is written in place, never renamed over.
+// 3. Every write, the flush and the close are checked. Errors: cannot_create, io (a closed pipe and a full disk included).
+#pragma once
+#include <string>
+#include <string_view>
+
+namespace ibid::step {
+
+class OutputFile {
+ public:
+  explicit OutputFile(const std::string& path);
+  ~OutputFile();
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+
+  void write(std::string_view bytes);
+  void flush();                                       // hands what was written to the system; streaming readers see it
+  void commit();                                      // once, last
+  const std::string& path() const { return path_; }
+
+ private:
+  void write_all(const char* data, size_t size);
+  std::string path_, temporary_;                      // temporary_ is empty when the target is written in place
+  int fd_ = -1;
+  std::string buffer_;
+};
+
+// An unnamed file for data that waits for its turn: written, then read back from the start. Lives in the folder of `beside`.
+class SpoolFile {
+ public:
+  explicit SpoolFile(const std::string& beside);
+  ~SpoolFile();
+  SpoolFile(const SpoolFile&) = delete;
+  SpoolFile& operator=(const SpoolFile&) = delete;
+  void append(std::string_view bytes);
+  uint64_t size() const { return size_; }
+  // Calls sink with the whole content in order, in pieces.
+  template <class Sink>
+  void replay(Sink&& sink) {
+    flush();
+    char piece[1 << 16];
+    for (uint64_t at = 0; at < size_;) {
+      size_t n = read_at(at, piece, sizeof piece);
+      sink(std::string_view(piece, n));
+      at += n;
+    }
+  }
+  void clear();
+
+ private:
+  void flush();
+  size_t read_at(uint64_t offset, char* to, size_t n);
+  std::string where_;
+  int fd_ = -1;
+  uint64_t size_ = 0;
+  std::string buffer_;
+};
+
+// Folder part of a path ("." when there is none) and its last part.
+std::string directory_of(const std::string& path);
+std::string base_name(const std::string& path);
+
+// The whole content of a small file. Errors: not_found, io, bad_data (larger than max_bytes).
+std::string read_file(const std::string& path, size_t max_bytes);
+
+}  // namespace ibid::step

@@ -1,0 +1,78 @@
+// The inside of records.h: bytes with line numbers, and one parser per input format.
+//
+// Owns the reading of bytes and rows. Must not know ids or numbering: records.cc gives them. No other code includes this
+// file but records*.cc.
+#pragma once
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/error.h"
+#include "step/records.h"
+
+namespace ibid::step {
+
+// Reads one input; drops a byte order mark at its start.
+class ByteReader {
+ public:
+  explicit ByteReader(const Input& input);
+  int peek() { return pos_ < end_ || fill() ? static_cast<unsigned char>(buffer_[pos_]) : -1; }   // -1: the end
+  int get() {
+    const int c = peek();
+    if (c < 0) return c;
+    ++pos_;
+    line_ += c == '\n';
+    return c;
+  }
+  // Appends the rest of the line without its end. False when there is no further line. Errors: bad_data, beyond the limit.
+  bool read_line(std::string& out);
+  std::string where() const { return name_ + ":" + std::to_string(line_); }   // of the next byte
+  const std::string& name() const { return name_; }
+
+ private:
+  bool fill();
+  std::string name_;
+  ByteSource source_;
+  std::vector<char> buffer_;
+  size_t pos_ = 0, end_ = 0, line_ = 1;
+};
+
+// The inputs one after another, one of them open.
+class InputSequence {
+ public:
+  explicit InputSequence(std::vector<Input> inputs) : inputs_(std::move(inputs)) {}
+  // The open input, opening the next one when there is none; null at the end of all. `opened` tells that it is new.
+  ByteReader* current(bool* opened = nullptr);
+  void close() { reader_.reset(); }
+
+ private:
+  std::vector<Input> inputs_;
+  size_t next_ = 0;
+  std::unique_ptr<ByteReader> reader_;
+};
+
+// Fills fields, or problem and raw, and where. False at the end.
+class RecordFormat {
+ public:
+  virtual ~RecordFormat() = default;
+  virtual bool next(Record& record) = 0;
+};
+
+std::unique_ptr<RecordFormat> make_jsonl(std::vector<Input> inputs);
+std::unique_ptr<RecordFormat> make_delimited(std::vector<Input> inputs, char separator, const std::string& id_column);
+std::unique_ptr<RecordFormat> make_text(std::vector<Input> inputs);
+std::unique_ptr<RecordFormat> make_fasta(std::vector<Input> inputs);
+std::unique_ptr<RecordFormat> make_files(std::vector<Input> inputs);
+
+// Makes the record unreadable: no fields, its bytes escaped (a backslash as \\, a byte that is not UTF-8 as \xNN).
+void spoil(Record& record, std::string problem, std::string_view bytes);
+
+// Errors: bad_data when size is beyond kMaxRecordBytes.
+inline void check_size(size_t size, const std::string& where) {
+  if (size > kMaxRecordBytes)
+    throw Error(ErrorKind::bad_data, where, "a record is longer than " + std::to_string(kMaxRecordBytes) + " bytes",
+        "is a quote or a line break missing?");
+}
+
+}  // namespace ibid::step

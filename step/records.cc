@@ -1,0 +1,229 @@
+// See records.h: what all formats share (bytes, ids, canonical form).
+#include "step/records.h"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <unordered_set>
+
+#include "step/digest.h"
+#include "step/record_formats.h"
+
+namespace ibid::step {
+namespace {
+
+constexpr size_t kBufferBytes = size_t{1} << 16;
+
+struct IdHash {
+  uint64_t high = 0, low = 0;
+  bool operator==(const IdHash&) const = default;
+};
+struct IdHasher { size_t operator()(const IdHash& h) const { return static_cast<size_t>(h.low); } };
+
+// 128 bits of SHA-256: two ids meet by chance once in 2^64 records, and nobody can make them meet.
+IdHash hash_of(std::string_view id) {
+  const Digest digest = sha256(id);
+  IdHash out;
+  std::memcpy(&out.high, digest.data(), 8);
+  std::memcpy(&out.low, digest.data() + 8, 8);
+  return out;
+}
+
+// Why this cannot be an id; "" when it can.
+std::string id_complaint(const std::string& id) {
+  if (id.empty()) return "is empty";
+  if (id.size() > kMaxIdBytes) return "is longer than " + std::to_string(kMaxIdBytes) + " bytes";
+  for (char c : id)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) return "holds a control character";
+  return "";
+}
+
+std::string id_field_of(const InputSpec& spec) {
+  if (spec.format == InputFormat::fasta) return "id";
+  if (spec.format == InputFormat::files) return "name";
+  return spec.format == InputFormat::text ? "" : spec.id;
+}
+
+std::unique_ptr<RecordFormat> make_format(const InputSpec& spec, std::vector<Input> inputs) {
+  switch (spec.format) {
+    case InputFormat::jsonl: return make_jsonl(std::move(inputs));
+    case InputFormat::csv: return make_delimited(std::move(inputs), ',', spec.id);
+    case InputFormat::tsv: return make_delimited(std::move(inputs), '\t', spec.id);
+    case InputFormat::text: return make_text(std::move(inputs));
+    case InputFormat::fasta: return make_fasta(std::move(inputs));
+    case InputFormat::files: return make_files(std::move(inputs));
+  }
+  IBID_CHECK(!"unknown input format");
+}
+
+}  // namespace
+
+// --- bytes ---
+
+ByteReader::ByteReader(const Input& input) : name_(input.name), source_(input.open()), buffer_(kBufferBytes) {
+  while (end_ < 3) {                                   // a source may give its first bytes one by one
+    const size_t got = source_(buffer_.data() + end_, buffer_.size() - end_);
+    if (got == 0) break;
+    end_ += got;
+  }
+  if (end_ >= 3 && std::memcmp(buffer_.data(), "\xEF\xBB\xBF", 3) == 0) pos_ = 3;
+}
+
+bool ByteReader::fill() {
+  pos_ = 0;
+  end_ = source_(buffer_.data(), buffer_.size());
+  IBID_CHECK(end_ <= buffer_.size());
+  return end_ > 0;
+}
+
+bool ByteReader::read_line(std::string& out) {
+  if (peek() < 0) return false;
+  const std::string start = where();
+  while (peek() >= 0) {
+    const char* from = buffer_.data() + pos_;
+    const char* stop = static_cast<const char*>(std::memchr(from, '\n', end_ - pos_));
+    const size_t count = stop ? static_cast<size_t>(stop - from) : end_ - pos_;
+    out.append(from, count);
+    pos_ += count;
+    check_size(out.size(), start);
+    if (stop) { get(); break; }
+  }
+  if (!out.empty() && out.back() == '\r') out.pop_back();
+  return true;
+}
+
+ByteReader* InputSequence::current(bool* opened) {
+  if (opened) *opened = !reader_;
+  if (!reader_ && next_ < inputs_.size()) reader_ = std::make_unique<ByteReader>(inputs_[next_++]);
+  return reader_.get();
+}
+
+void spoil(Record& record, std::string problem, std::string_view bytes) {
+  static const char* const hex = "0123456789abcdef";
+  record.fields.clear();
+  record.problem = std::move(problem);
+  record.raw.clear();
+  for (size_t i = 0; i < bytes.size();) {
+    const auto c = static_cast<unsigned char>(bytes[i]);
+    const size_t length = c < 0x80 ? 1 : c >= 0xF0 ? 4 : c >= 0xE0 ? 3 : 2;
+    std::string_view one = bytes.substr(i, length);
+    if (c == '\\') record.raw += "\\\\";
+    else if (is_utf8(one)) record.raw += one;
+    else {
+      record.raw.append("\\x").append(1, hex[c >> 4]).append(1, hex[c & 15]);
+      one = bytes.substr(i, 1);
+    }
+    i += one.size();
+  }
+}
+
+// --- records ---
+
+std::string field_kind(const Json& value) {
+  if (value.is_string()) return "string";
+  if (value.is_number()) return "number";
+  if (value.is_bool()) return value.as_bool() ? "true" : "false";
+  return value.is_null() ? "null" : "json";
+}
+
+std::string field_lexeme(const Json& value) {
+  if (value.is_string()) return value.as_string();
+  if (value.is_number()) return value.lexeme();
+  return value.is_array() || value.is_object() ? value.dump() : "";
+}
+
+const Json* Record::find(std::string_view name) const {
+  for (const Field& field : fields)
+    if (field.name == name) return &field.value;
+  return nullptr;
+}
+
+Json Record::variables() const {
+  Json::Object members;
+  for (const Field& field : fields) members.emplace_back(field.name, field.value);
+  return Json(std::move(members));
+}
+
+std::string record_canonical(const Record& record) {
+  std::string out = "[";
+  auto append = [&out](std::string_view name, std::string_view kind, std::string_view lexeme) {
+    if (out.size() > 1) out += ',';
+    char before = '[';
+    for (std::string_view part : {name, kind, lexeme}) {
+      out += before;
+      append_json_string(out, part);
+      before = ',';
+    }
+    out += ']';
+  };
+  if (record.problem && record.fields.empty()) append("", "bad_record", record.raw);
+  for (const Field& field : record.fields) append(field.name, field_kind(field.value), field_lexeme(field.value));
+  return out + "]";
+}
+
+struct RecordReader::Impl {
+  std::string id_field;                                // "": records are numbered
+  std::unique_ptr<RecordFormat> format;
+  uint64_t count = 0;
+  std::unordered_set<IdHash, IdHasher> ids;            // asked, never walked through
+
+  // Gives the record its id, or a problem when the id that it should have is none.
+  void name(Record& record) {
+    const std::string number = std::to_string(record.index + 1);
+    record.id = number;
+    if (!record.problem && id_field.empty()) return;
+    if (!record.problem) {
+      std::string id, complaint = "is missing";
+      if (const Json* value = record.find(id_field)) {
+        id = field_lexeme(*value);
+        complaint = value->is_string() || value->is_number() ? id_complaint(id) : std::string("is a JSON ") + value->kind_name();
+      }
+      if (complaint.empty() && !ids.insert(hash_of(id)).second) complaint = "names an earlier record too: " + id;
+      record.id = std::move(id);
+      if (complaint.empty()) return;
+      record.problem = "the field '" + id_field + "', which names the record, " + complaint;
+    }
+    record.id = number;
+    do {
+      record.id.insert(record.id.begin(), '#');        // once more while somebody's own id looks like ours
+    } while (!id_field.empty() && !ids.insert(hash_of(record.id)).second);
+  }
+};
+
+RecordReader::RecordReader(const InputSpec& spec, std::vector<Input> inputs) : impl_(std::make_unique<Impl>()) {
+  impl_->id_field = id_field_of(spec);
+  impl_->format = make_format(spec, std::move(inputs));
+}
+
+RecordReader::~RecordReader() = default;
+
+bool RecordReader::next(Record& record) {
+  record = Record{};
+  if (!impl_->format->next(record)) return false;
+  record.index = impl_->count++;
+  impl_->name(record);
+  return true;
+}
+
+// --- sources ---
+
+ByteSource file_source(const std::string& path) {
+  std::shared_ptr<FILE> file(std::fopen(path.c_str(), "rb"), [](FILE* f) { if (f) std::fclose(f); });
+  if (!file) throw Error(errno == ENOENT ? ErrorKind::not_found : ErrorKind::io, path, std::string("cannot open: ") + std::strerror(errno));
+  return [file, path](char* buffer, size_t size) {
+    const size_t got = std::fread(buffer, 1, size, file.get());
+    if (got == 0 && std::ferror(file.get())) throw Error(ErrorKind::io, path, std::string("cannot read: ") + std::strerror(errno));
+    return got;
+  };
+}
+
+ByteSource text_source(std::string text) {
+  auto rest = std::make_shared<std::pair<std::string, size_t>>(std::move(text), 0);
+  return [rest](char* buffer, size_t size) {
+    const size_t count = rest->first.copy(buffer, size, rest->second);
+    rest->second += count;
+    return count;
+  };
+}
+
+}  // namespace ibid::step

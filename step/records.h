@@ -1,0 +1,87 @@
+// Input records: bytes of the INPUTs in, one Record after another out.
+//
+// Owns the six input formats and what a record's identity is made of. Must not know templates, models or compression
+// (a ByteSource already yields plain bytes).
+//
+// 1. Several inputs are one input, in the order given. A csv or tsv header must be the same in each of them.
+// 2. Memory is bounded by the longest record (kMaxRecordBytes, beyond it an Error) plus 16 bytes and a hash slot per record:
+//    ids must be unique, and are remembered as 128 bits of their SHA-256.
+// 3. A record that cannot be read is a record all the same: it has a `problem` (status bad_record), the id "#" + its number,
+//    and its bytes, escaped, are its content. Only what leaves no records at all is an Error (no header, headers differ).
+// 4. Nothing in id, fields, raw or problem tells where the bytes came from: how an engine cut the input into files cannot be
+//    seen. `where` is for messages only and never digested.
+// 5. A UTF-8 byte order mark at the start of an input is dropped. Lines end in LF or CRLF; the last may lack its end.
+//
+//   jsonl  one strict JSON object per line; blank lines are skipped; id: a string or number field, else numbered
+//   csv    RFC 4180, header row, quoted fields may hold line breaks; a quote inside an unquoted field stands for itself;
+//          a row with another number of fields is a bad record; blank lines are skipped unless there is one column
+//   tsv    the same with tabs
+//   text   one record per line (blank lines too), field `text`; numbered
+//   fasta  `id` (first word), `description` (the rest), `sequence` (lines joined)
+//   files  each input one record: `name` (the file's base name, its id) and `text`
+// Numbered records are "1", "2", ... over the whole input.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/json.h"
+#include "step/archive.h"
+#include "step/manifest.h"
+
+namespace ibid::step {
+
+inline constexpr size_t kMaxRecordBytes = size_t{64} << 20;
+inline constexpr size_t kMaxIdBytes = 1024;
+
+struct Input {
+  std::string name;                                    // path as given; its base name is what `files` shows
+  std::function<ByteSource()> open;                    // called once, when the reader gets there; one input is open at a time
+};
+
+struct Field {
+  std::string name;
+  Json value;                                          // csv, tsv, text, fasta, files: always a string
+};
+
+// "string", "number", "true", "false", "null" or "json" (arrays and objects), and the text that goes with it: the string
+// itself, the number as written, "", or compact JSON in source order with numbers as written.
+std::string field_kind(const Json& value);
+std::string field_lexeme(const Json& value);
+
+struct Record {
+  uint64_t index = 0;                                  // 0-based over the whole input
+  std::string id;                                      // never empty, unique in the input
+  std::vector<Field> fields;                           // in source order
+  std::optional<std::string> problem;                  // set: the record's status is bad_record, and this is why
+  std::string raw;                                     // of a record that could not be read: its bytes, what is not UTF-8 as \xNN
+  std::string where;                                   // "input.jsonl:17"; volatile
+
+  const Json* find(std::string_view name) const;       // null when absent
+  Json variables() const;                              // an object of all fields: what a template sees
+};
+
+// The bytes whose digest is the record's: canonical JSON of [[name, kind, lexeme], ...] in source order; of an unreadable
+// record [["", "bad_record", raw]].
+std::string record_canonical(const Record& record);
+
+class RecordReader {
+ public:
+  RecordReader(const InputSpec& spec, std::vector<Input> inputs);
+  ~RecordReader();
+  // False at the end. Errors: bad_data (with file and line), and whatever a source throws.
+  bool next(Record& record);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// The source of a file on disk, uncompressed, and of bytes at hand. Errors on opening: not_found, io.
+ByteSource file_source(const std::string& path);
+ByteSource text_source(std::string text);
+
+}  // namespace ibid::step

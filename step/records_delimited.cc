@@ -1,0 +1,133 @@
+// See records.h: csv and tsv, by RFC 4180.
+//
+//   row    = field *(SEP field) (LF / CRLF / end)
+//   field  = quoted / plain
+//   quoted = '"' *(any byte but '"' / '""') '"'
+//   plain  = *(any byte but SEP and LF)        a quote inside, not in front, stands for itself
+#include <algorithm>
+
+#include "step/record_formats.h"
+
+namespace ibid::step {
+namespace {
+
+struct Row {
+  std::vector<std::string> fields;
+  std::string raw;                                     // the row's bytes without its line end
+  std::string problem;                                 // "" when the grammar holds
+};
+
+class Delimited : public RecordFormat {
+ public:
+  Delimited(std::vector<Input> inputs, char separator, std::string id_column)
+      : inputs_(std::move(inputs)), separator_(separator), id_column_(std::move(id_column)) {}
+
+  bool next(Record& record) override {
+    bool opened = false;
+    while (ByteReader* in = inputs_.current(&opened)) {
+      if (opened) read_header(*in);
+      record.where = in->where();
+      Row row;
+      if (!read_row(*in, row)) { inputs_.close(); continue; }
+      if (row.raw.empty() && header_.size() > 1) continue;
+      to_record(row, record);
+      return true;
+    }
+    return false;
+  }
+
+ private:
+  enum class At { field_start, plain, quoted, quote_in_quoted, lost };
+
+  bool read_row(ByteReader& in, Row& row) const {
+    if (in.peek() < 0) return false;
+    const std::string start = in.where();
+    At at = At::field_start;
+    row.fields.emplace_back();
+    for (int c = in.get(); c >= 0; c = in.get()) {
+      if (c == '\n' && at != At::quoted) break;
+      row.raw += static_cast<char>(c);
+      check_size(row.raw.size(), start);
+      at = step(at, static_cast<char>(c), in.peek(), row);
+    }
+    if (at == At::quoted) row.problem = "a quoted field is not closed";
+    if (!row.raw.empty() && row.raw.back() == '\r') {
+      row.raw.pop_back();
+      if (at == At::plain) row.fields.back().pop_back();   // only the CR of CRLF can have got into a plain field's end
+    }
+    return true;
+  }
+
+  // One byte of the row; returns where it leaves us. following: the next byte, -1 at the end.
+  At step(At at, char c, int following, Row& row) const {
+    const bool line_end = c == '\r' && (following == '\n' || following < 0);
+    switch (at) {
+      case At::quoted:
+        if (c == '"') return At::quote_in_quoted;
+        row.fields.back() += c;
+        return At::quoted;
+      case At::quote_in_quoted:
+        if (c == '"') { row.fields.back() += '"'; return At::quoted; }
+        if (c == separator_) { row.fields.emplace_back(); return At::field_start; }
+        if (line_end) return At::quote_in_quoted;
+        row.problem = "text follows a closing quote";
+        return At::lost;
+      case At::lost:
+        return At::lost;
+      case At::field_start:
+        if (c == '"') return At::quoted;
+        [[fallthrough]];
+      case At::plain:
+        if (c == separator_) { row.fields.emplace_back(); return At::field_start; }
+        row.fields.back() += c;
+        return At::plain;
+    }
+    IBID_CHECK(!"unknown state");
+  }
+
+  void read_header(ByteReader& in) {
+    const std::string where = in.where();
+    Row row;
+    if (!read_row(in, row) || row.raw.empty()) throw Error(ErrorKind::bad_data, where, "no header row", "the first row names the columns");
+    if (row.problem.empty() && !is_utf8(row.raw)) row.problem = "not valid UTF-8";
+    if (!row.problem.empty()) throw Error(ErrorKind::bad_data, where, "bad header row: " + row.problem);
+    if (!header_.empty()) {
+      if (row.fields == header_) return;
+      throw Error(ErrorKind::bad_data, where, "the header differs from that of " + first_name_,
+          "several inputs are one input: give them the same columns");
+    }
+    std::vector<std::string> sorted = row.fields;
+    std::sort(sorted.begin(), sorted.end());
+    auto twice = std::adjacent_find(sorted.begin(), sorted.end());
+    if (sorted[0].empty()) throw Error(ErrorKind::bad_data, where, "a column has no name", "name every column in the header row");
+    if (twice != sorted.end())
+      throw Error(ErrorKind::bad_data, where, "two columns are called '" + *twice + "'", "give each column its own name");
+    if (!id_column_.empty() && !std::binary_search(sorted.begin(), sorted.end(), id_column_))
+      throw Error(ErrorKind::bad_data, where, "no column '" + id_column_ + "', which input.id names",
+          did_you_mean(id_column_, {row.fields.begin(), row.fields.end()}));
+    header_ = std::move(row.fields);
+    first_name_ = in.name();
+  }
+
+  void to_record(Row& row, Record& record) const {
+    if (row.problem.empty() && !is_utf8(row.raw)) row.problem = "not valid UTF-8";
+    if (row.problem.empty() && row.fields.size() != header_.size())
+      row.problem = std::to_string(row.fields.size()) + " fields where the header has " + std::to_string(header_.size());
+    if (!row.problem.empty()) return spoil(record, row.problem, row.raw);
+    for (size_t i = 0; i < header_.size(); ++i) record.fields.push_back({header_[i], std::move(row.fields[i])});
+  }
+
+  InputSequence inputs_;
+  char separator_;
+  std::string id_column_;
+  std::vector<std::string> header_;                    // of the first input; all others agree
+  std::string first_name_;
+};
+
+}  // namespace
+
+std::unique_ptr<RecordFormat> make_delimited(std::vector<Input> inputs, char separator, const std::string& id_column) {
+  return std::make_unique<Delimited>(std::move(inputs), separator, id_column);
+}
+
+}  // namespace ibid::step

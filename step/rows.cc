@@ -1,0 +1,124 @@
+// See rows.h.
+#include "step/rows.h"
+
+#include "runtime/json.h"
+
+namespace ibid::step {
+namespace {
+
+std::string escaped(const std::string& text, bool tabs) {
+  std::string out;
+  for (char c : text) {
+    if (c == '\\') out += "\\\\";
+    else if (c == '\n') out += "\\n";
+    else if (c == '\r') out += "\\r";
+    else if (c == '\t' && tabs) out += "\\t";
+    else out += c;
+  }
+  return out;
+}
+
+std::string csv_quoted(const std::string& text) {
+  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+  std::string out = "\"";
+  for (char c : text) {
+    if (c == '"') out += '"';
+    out += c;
+  }
+  return out + "\"";
+}
+
+std::string joined(const std::vector<std::string>& cells, char separator) {
+  std::string out;
+  for (size_t i = 0; i < cells.size(); ++i) {
+    if (i) out += separator;
+    out += cells[i];
+  }
+  return out + "\n";
+}
+
+// A token's bytes need not be text of their own; those that are not are shown as U+FFFD.
+std::string shown(std::string_view bytes) { return is_utf8(bytes) ? std::string(bytes) : "\xEF\xBF\xBD"; }
+
+}  // namespace
+
+bool has_response(const AnswerRecord& a) { return a.status == "ok" || a.status == "truncated"; }
+
+RowWriter::RowWriter(OutputFile& out, const Manifest& manifest, const runtime::Tokenizer& tokenizer) : out_(out), manifest_(manifest), tokenizer_(tokenizer) {
+  OutputFormat f = manifest.output.format;
+  if (f != OutputFormat::csv && f != OutputFormat::tsv) return;
+  std::vector<std::string> names = columns();
+  for (std::string& n : names) n = cell(n);
+  out_.write(joined(names, f == OutputFormat::csv ? ',' : '\t'));
+}
+
+std::vector<std::string> RowWriter::columns() const {
+  std::vector<std::string> names{"id"};
+  names.insert(names.end(), manifest_.output.keep.begin(), manifest_.output.keep.end());
+  if (manifest_.decoding.samples > 1) names.push_back("sample_index");
+  for (const char* n : {"status", "response", "error"}) names.push_back(n);
+  if (manifest_.output.logprobs > 0) names.push_back("logprobs");
+  return names;
+}
+
+std::string RowWriter::cell(const std::string& text) const { return manifest_.output.format == OutputFormat::csv ? csv_quoted(text) : escaped(text, true); }
+
+void RowWriter::write(const Record& record, const std::vector<AnswerRecord>& answers) {
+  for (size_t s = 0; s < answers.size(); ++s) {
+    switch (manifest_.output.format) {
+      case OutputFormat::jsonl: out_.write(json_row(record, answers[s], s)); break;
+      case OutputFormat::text: out_.write(escaped(answers[s].text, false) + "\n"); break;
+      case OutputFormat::csv:
+      case OutputFormat::tsv: out_.write(delimited_row(record, answers[s], s)); break;
+    }
+  }
+}
+
+std::string RowWriter::logprobs_json(const AnswerRecord& a) const {
+  Json::Array tokens;
+  for (const runtime::AnswerToken& t : a.tokens) {
+    Json::Array top;
+    for (const kernels::TokenLogprob& l : t.top)
+      top.push_back(Json::Object{{"id", static_cast<int64_t>(l.id)}, {"token", shown(tokenizer_.token_text(l.id))}, {"logprob", Json::number(float_text(l.logprob))}});
+    tokens.push_back(Json::Object{{"id", static_cast<int64_t>(t.id)}, {"token", shown(tokenizer_.token_text(t.id))},
+                                  {"logprob", Json::number(float_text(t.logprob))}, {"top", std::move(top)}});
+  }
+  return Json(std::move(tokens)).dump();
+}
+
+std::string RowWriter::json_row(const Record& record, const AnswerRecord& a, size_t sample) const {
+  std::string out = "{\"id\":";
+  append_json_string(out, record.id);
+  auto member = [&](const std::string& name, const std::string& json) {
+    out += ',';
+    append_json_string(out, name);
+    out += ':' + json;
+  };
+  for (const std::string& name : manifest_.output.keep) {
+    const Json* value = record.find(name);
+    member(name, value ? value->dump() : "null");
+  }
+  if (manifest_.decoding.samples > 1) member("sample_index", std::to_string(sample));
+  member("status", Json(a.status).dump());
+  member("response", has_response(a) ? Json(a.text).dump() : "null");
+  if (!a.error.empty()) member("error", Json(a.error).dump());
+  if (manifest_.output.logprobs > 0) member("logprobs", logprobs_json(a));
+  return out + "}\n";
+}
+
+std::string RowWriter::delimited_row(const Record& record, const AnswerRecord& a, size_t sample) const {
+  std::vector<std::string> cells{record.id};
+  for (const std::string& name : manifest_.output.keep) {
+    const Json* value = record.find(name);
+    cells.push_back(value ? field_lexeme(*value) : "");
+  }
+  if (manifest_.decoding.samples > 1) cells.push_back(std::to_string(sample));
+  cells.push_back(a.status);
+  cells.push_back(has_response(a) ? a.text : "");
+  cells.push_back(a.error);
+  if (manifest_.output.logprobs > 0) cells.push_back(logprobs_json(a));
+  for (std::string& c : cells) c = cell(c);
+  return joined(cells, manifest_.output.format == OutputFormat::csv ? ',' : '\t');
+}
+
+}  // namespace ibid::step

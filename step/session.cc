@@ -1,0 +1,231 @@
+// See session.h.
+#include "step/session.h"
+
+#include <deque>
+
+#include "runtime/error.h"
+
+namespace ibid::step {
+namespace {
+
+constexpr size_t kWindow = 4096;                       // records between the oldest unanswered one and the newest
+
+runtime::EngineOptions engine_options(const Manifest& m, const Args& args) {
+  runtime::EngineOptions o;
+  o.profile = m.semantics == Semantics::v1_w8a16 ? kernels::Profile::w8a16 : kernels::Profile::w16a16;
+  o.context = m.decoding.context;
+  o.kv_bytes = args.bytes("--memory", o.kv_bytes);
+  o.max_batch = static_cast<int>(args.number("--batch", o.max_batch, 1, 4096));
+  o.chunk = static_cast<int>(args.number("--chunk", o.chunk, 1, 1 << 16));
+  o.prefix_cache = !args.has("--no-prefix-cache");
+  o.between_steps = stop_if_interrupted;
+  return o;
+}
+
+runtime::Decoding decoding_of(const Manifest& m) {
+  const DecodingSpec& d = m.decoding;
+  runtime::Decoding out;
+  out.max_tokens = d.max_tokens;
+  out.repetition_penalty = d.repetition_penalty;
+  out.stop = d.stop;
+  out.logprobs = m.output.logprobs;
+  if (d.method == Method::greedy) return out;
+  out.temperature = d.temperature;
+  out.top_k = d.top_k;
+  out.top_p = d.top_p;
+  out.min_p = d.min_p;
+  return out;
+}
+
+std::string token_or_empty(const runtime::Tokenizer& t, int32_t id) { return id < 0 ? "" : std::string(t.token_text(id)); }
+
+AnswerRecord no_answer(const char* status, const std::string& why) { return {status, "", {}, why}; }
+
+AnswerRecord from_engine(runtime::Answer&& a, const Manifest& m) {
+  AnswerRecord out{runtime::status_name(a.status), std::move(a.text), std::move(a.tokens), ""};
+  if (a.status == runtime::Status::overflow)
+    out.error = "the prompt has " + std::to_string(a.prompt_tokens) + " tokens, the step's context " + std::to_string(m.decoding.context);
+  if (a.status == runtime::Status::numeric_error) out.error = "a value left the range of float32";
+  return out;
+}
+
+// Records on their way: in order, each waiting for its answers.
+class Window {
+ public:
+  Window(Session& session, const std::function<void(Answered&&)>& sink) : session_(session), sink_(sink), decoding_(decoding_of(session.manifest())) {}
+  bool has_room() const { return slots_.size() < kWindow && session_.engine().pending() < session_.engine().capacity(); }
+  bool empty() const { return slots_.empty(); }
+  void admit(Record&& record);
+  void take(runtime::Answer&& answer);
+  void emit_ready();
+
+ private:
+  struct Slot { Answered answered; int missing = 0; };
+  void submit(Answered& a, uint64_t slot);
+  Session& session_;
+  const std::function<void(Answered&&)>& sink_;
+  runtime::Decoding decoding_;
+  std::deque<Slot> slots_;
+  uint64_t first_slot_ = 0;                            // number of slots_.front()
+};
+
+void Window::admit(Record&& record) {
+  uint64_t number = first_slot_ + slots_.size();
+  Slot& slot = slots_.emplace_back();
+  Answered& a = slot.answered;
+  a.record = std::move(record);
+  if (a.record.problem) {
+    a.answers.push_back(no_answer("bad_record", *a.record.problem));
+    return;
+  }
+  a.prompt = session_.prompts().build(a.record);
+  if (!a.prompt.error.empty()) {
+    a.answers.push_back(no_answer("template_error", a.prompt.error));
+    return;
+  }
+  a.prompt_ids = session_.tokenizer().encode(a.prompt.text, runtime::Tokenizer::Specials::recognise,
+                                             session_.prompts().wants_bos() ? runtime::Tokenizer::AddBos::as_model_says : runtime::Tokenizer::AddBos::no);
+  if (a.prompt_ids.empty()) {
+    a.answers.push_back(no_answer("template_error", "the prompt is empty"));
+    return;
+  }
+  slot.missing = session_.manifest().decoding.samples;
+  submit(a, number);
+}
+
+void Window::submit(Answered& a, uint64_t slot) {
+  const DecodingSpec& d = session_.manifest().decoding;
+  auto samples = static_cast<uint64_t>(d.samples);
+  a.answers.resize(samples);
+  for (uint64_t s = 0; s < samples; ++s)
+    session_.engine().submit({slot * samples + s, a.prompt_ids, decoding_, noise_key(d.seed, a.record.id), static_cast<uint32_t>(s)});
+}
+
+void Window::take(runtime::Answer&& answer) {
+  auto samples = static_cast<uint64_t>(session_.manifest().decoding.samples);
+  uint64_t slot = answer.id / samples, sample = answer.id % samples;
+  IBID_CHECK(slot >= first_slot_ && slot - first_slot_ < slots_.size());
+  Slot& s = slots_[slot - first_slot_];
+  s.answered.answers[sample] = from_engine(std::move(answer), session_.manifest());
+  --s.missing;
+}
+
+void Window::emit_ready() {
+  for (; !slots_.empty() && slots_.front().missing == 0; ++first_slot_) {
+    Answered done = std::move(slots_.front().answered);
+    slots_.pop_front();
+    sink_(std::move(done));
+  }
+}
+
+}  // namespace
+
+ManifestOptions manifest_options(const Args& args) {
+  ManifestOptions o;
+  for (const std::string& pair : args.all("--file")) {
+    size_t equals = pair.find('=');
+    if (equals == std::string::npos || equals == 0) throw Error(ErrorKind::usage, "--file", "'" + pair + "' is not NAME=PATH");
+    o.files.emplace_back(pair.substr(0, equals), pair.substr(equals + 1));
+  }
+  o.sets = args.all("--set");
+  return o;
+}
+
+std::vector<Flag> device_flags() {
+  return {{"--device", "auto|cpu|cuda[:N]", "where to compute (default auto); never changes a byte of the answer"},
+          {"--isa", "NAME", "instruction set: scalar, avx2, avx512, amx (default: the best here)"},
+          {"--threads", "N", "CPU threads (default: what this process may use)"},
+          {"--memory", "BYTES", "budget of the K/V cache, for instance 2G (default 1G)"},
+          {"--batch", "N", "sequences computed at once, at most (default 64)"},
+          {"--chunk", "N", "rows of one step, at most (default 512)"},
+          {"--no-prefix-cache", nullptr, "compute shared prompt prefixes each time"}};
+}
+
+runtime::Tokenizer make_tokenizer(const runtime::ModelFiles& files) {
+  return files.gguf ? runtime::Tokenizer::from_gguf(files.tokenizer) : runtime::Tokenizer::from_huggingface(files.tokenizer, files.tokenizer_config);
+}
+
+std::unique_ptr<kernels::Device> open_device(const Args& args) {
+  std::string device = args.text("--device", "auto");
+  if (device.rfind("cuda", 0) == 0 && (device.size() == 4 || device[4] == ':'))
+    throw Error(ErrorKind::unavailable, "--device", "this ibid is built without CUDA", "leave --device out: the CPU gives the same bytes");
+  if (device != "auto" && device != "cpu") throw Error(ErrorKind::usage, "--device", "'" + device + "' is not one of auto, cpu, cuda, cuda:N");
+  kernels::Isa isa = kernels::best_isa();
+  if (args.has("--isa")) {
+    std::string name = args.choice("--isa", "", {"scalar", "avx2", "avx512", "amx"});
+    for (kernels::Isa i : {kernels::Isa::scalar, kernels::Isa::avx2, kernels::Isa::avx512, kernels::Isa::amx})
+      if (name == kernels::isa_name(i)) isa = i;
+    if (!kernels::isa_available(isa)) throw Error(ErrorKind::unavailable, "--isa", "this machine does not have " + name, std::string("its best is ") + kernels::isa_name(kernels::best_isa()));
+  }
+  return kernels::make_cpu_device(isa, static_cast<int>(args.number("--threads", kernels::default_threads(), 1, 1024)));
+}
+
+Session::Session(const Manifest& manifest, const std::string& model_path, const Args& args, std::optional<ErrorKind> when_other)
+    : manifest_(manifest), model_path_(model_path), digest_(model_path, manifest.model.digest) {
+  auto require_pinned = [&] {
+    if (when_other) digest_.require(*when_other);
+  };
+  try {
+    load(args);
+  } catch (const Error&) {
+    require_pinned();                                  // that it is the wrong file says more than where reading it failed
+    throw;
+  }
+  require_pinned();
+}
+
+void Session::load(const Args& args) {
+  files_ = runtime::open_model(model_path_);
+  tokenizer_ = std::make_unique<runtime::Tokenizer>(make_tokenizer(files_));
+  int32_t bos = files_.config.bos_id >= 0 ? files_.config.bos_id : tokenizer_->bos_id();
+  ChatSetup chat{files_.chat_template, token_or_empty(*tokenizer_, bos), token_or_empty(*tokenizer_, tokenizer_->eos_id())};
+  prompts_ = std::make_unique<PromptBuilder>(manifest_, chat, [this](std::string_view text) {
+    return tokenizer_->encode(text, runtime::Tokenizer::Specials::recognise, runtime::Tokenizer::AddBos::no).size();
+  });
+  engine_ = std::make_unique<runtime::Engine>(open_device(args), files_, *tokenizer_, engine_options(manifest_, args));
+}
+
+uint64_t noise_key(uint64_t seed, const std::string& record_id) {
+  Digest d = sha256("ibid noise v1\n" + std::to_string(seed) + "\n" + record_id);
+  uint64_t key = 0;
+  for (int i = 0; i < 8; ++i) key |= static_cast<uint64_t>(d[static_cast<size_t>(i)]) << (8 * i);
+  return key;
+}
+
+std::string Answered::record_leaf_text() const {
+  Json cut;
+  if (prompt.truncation.cut) cut = Json::Object{{"kept_bytes", prompt.truncation.kept_bytes}, {"total_bytes", prompt.truncation.total_bytes}};
+  std::optional<std::string> text;
+  if (!prompt_ids.empty()) text = prompt.text;
+  return record_leaf(record.id, fields_canonical(), text, prompt_ids, cut);
+}
+
+std::string Answered::status() const {
+  for (const AnswerRecord& a : answers)
+    if (a.status != "ok") return a.status;
+  return "ok";
+}
+
+uint64_t Answered::answer_tokens() const {
+  uint64_t n = 0;
+  for (const AnswerRecord& a : answers) n += a.tokens.size();
+  return n;
+}
+
+void answer_all(Session& session, const std::function<bool(Record&)>& next, const std::function<void(Answered&&)>& sink) {
+  Window window(session, sink);
+  bool more = true;
+  while (more || !window.empty()) {
+    stop_if_interrupted();
+    while (more && window.has_room()) {
+      Record record;
+      more = next(record);
+      if (more) window.admit(std::move(record));
+    }
+    window.emit_ready();
+    if (std::optional<runtime::Answer> answer = session.engine().next()) window.take(std::move(*answer));
+    window.emit_ready();
+  }
+}
+
+}  // namespace ibid::step

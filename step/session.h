@@ -1,0 +1,75 @@
+// A step made ready: model located, checked and loaded, prompts and engine at hand. Shared by run and rerun.
+#pragma once
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/engine.h"
+#include "step/cli.h"
+#include "step/leaves.h"
+#include "step/manifest.h"
+#include "step/model_store.h"
+#include "step/prompt.h"
+#include "step/records.h"
+
+namespace ibid::step {
+
+// --file and --set. Errors: usage.
+ManifestOptions manifest_options(const Args& args);
+
+// Flags of every command that computes.
+std::vector<Flag> device_flags();
+
+// The tokenizer of a model, whatever its container. Errors: bad_data, naming the part that ibid cannot follow.
+runtime::Tokenizer make_tokenizer(const runtime::ModelFiles& files);
+
+// The device that the flags ask for. Errors: unavailable, naming what this machine has.
+std::unique_ptr<kernels::Device> open_device(const Args& args);
+
+class Session {
+ public:
+  // Loads the model at `model_path` while its digest is computed. Errors: when it is not the model that the step pins, a kind
+  // `when_other` error with both digests, before any error of loading (without `when_other` any model is taken).
+  Session(const Manifest& manifest, const std::string& model_path, const Args& args, std::optional<ErrorKind> when_other);
+  const Manifest& manifest() const { return manifest_; }
+  const std::string& model_path() const { return model_path_; }
+  DigestCheck& digest() { return digest_; }
+  const runtime::Tokenizer& tokenizer() const { return *tokenizer_; }
+  const PromptBuilder& prompts() const { return *prompts_; }
+  runtime::Engine& engine() { return *engine_; }
+
+ private:
+  void load(const Args& args);
+  const Manifest& manifest_;
+  std::string model_path_;
+  DigestCheck digest_;
+  runtime::ModelFiles files_;
+  std::unique_ptr<runtime::Tokenizer> tokenizer_;
+  std::unique_ptr<PromptBuilder> prompts_;
+  std::unique_ptr<runtime::Engine> engine_;
+};
+
+// A record with everything that came of it.
+struct Answered {
+  Record record;
+  Prompt prompt;
+  std::vector<int32_t> prompt_ids;
+  std::vector<AnswerRecord> answers;                   // one per sample; a single one when there is no prompt
+
+  std::string fields_canonical() const { return record_canonical(record); }
+  std::string record_leaf_text() const;
+  std::string outcome_leaf_text(bool with_top) const { return outcome_leaf(record.id, answers, with_top); }
+  std::string status() const;                          // the first that is not ok, else ok
+  uint64_t answer_tokens() const;
+};
+
+// Answers every record that next() gives, in its order, keeping the engine's batch full. Memory is bounded by a window of
+// records. Errors: those of next() and sink(); throws Interrupted between steps.
+void answer_all(Session& session, const std::function<bool(Record&)>& next, const std::function<void(Answered&&)>& sink);
+
+// 64 bits from (seed, record id): noise belongs to the record, never to its place.
+uint64_t noise_key(uint64_t seed, const std::string& record_id);
+
+}  // namespace ibid::step

@@ -1,0 +1,457 @@
+// The manifest reader: error texts as golden files, the configuration as a fixed point, hostile YAML.
+//
+// test/data/manifest/NAME.yaml with NAME.config is valid and has that canonical configuration; with NAME.expected it is not, and
+// the program prints that. IBID_UPDATE_GOLDEN=1 writes both anew.
+#include <algorithm>
+#include <fstream>
+#include <map>
+#include <optional>
+#include <set>
+#include <sstream>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "step/canon.h"
+#include "step/digest.h"
+#include "step/manifest.h"
+#include "step/manifest_reader.h"
+#include "test/catch.h"
+
+using namespace ibid;
+using namespace ibid::step;
+namespace fs = std::filesystem;
+
+namespace {
+
+std::string slurp(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream out;
+  out << in.rdbuf();
+  return out.str();
+}
+
+std::string folder() { return test::source_dir() + "/test/data/manifest/"; }
+
+// As step/main prints it, with the folder taken out of the paths.
+std::string printed(const Error& e) {
+  std::string text = "ibid: error: " + (e.where.empty() ? "" : e.where + ": ") + e.what() + "\n";
+  if (!e.hint.empty()) text += "ibid: hint: " + e.hint + "\n";
+  for (size_t at = text.find(folder()); at != std::string::npos; at = text.find(folder())) text.erase(at, folder().size());
+  return text;
+}
+
+std::vector<fs::path> fixtures() {
+  std::vector<fs::path> out;
+  for (const auto& entry : fs::directory_iterator(folder()))
+    if (entry.path().extension() == ".yaml") out.push_back(entry.path());
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+void compare_with_golden(const fs::path& path, const std::string& text) {
+  if (std::getenv("IBID_UPDATE_GOLDEN")) std::ofstream(path, std::ios::binary) << text;
+  INFO(path.filename());
+  CHECK(text == slurp(path));
+}
+
+std::string config_id(const Manifest& manifest) { return canonical(effective_config(manifest)); }
+
+std::map<std::string, std::string> texts_of(const Manifest& manifest) {
+  std::map<std::string, std::string> texts;
+  for (const auto& [name, file] : manifest.prompt.files) texts[name] = file.text;
+  return texts;
+}
+
+const std::string kDigest = "sha256:" + std::string(64, 'a');
+
+// A small valid manifest with `extra` lines at its end.
+std::string small(const std::string& extra = "") {
+  return "ibid: 1\nmodel: {digest: " + kDigest + "}\ninput: {format: jsonl}\nprompt:\n  messages:\n    - user: hello {{ x }}\n" + extra;
+}
+
+Manifest parse(const std::string& text, const std::vector<std::string>& sets = {}) { return parse_manifest(text, "step.yaml", {{}, sets}); }
+
+std::string complaint(const std::string& text, const ManifestOptions& options = {}) {
+  try {
+    parse_manifest(text, "step.yaml", options);
+  } catch (const Error& e) {
+    return printed(e);
+  }
+  return "accepted";
+}
+
+// splitmix64: the same mutations on every machine.
+struct Random {
+  uint64_t state;
+  uint64_t next() {
+    uint64_t z = (state += 0x9E3779B97F4A7C15u);
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return z ^ (z >> 31);
+  }
+  size_t below(size_t n) { return static_cast<size_t>(next() % n); }
+};
+
+}  // namespace
+
+TEST_CASE("every fixture is valid with its configuration, or refused with its text") {
+  size_t valid = 0, invalid = 0;
+  for (const fs::path& path : fixtures()) {
+    const bool expect_valid = fs::exists(fs::path(path).replace_extension(".config"));
+    try {
+      Manifest manifest = read_manifest(path.string());
+      compare_with_golden(fs::path(path).replace_extension(".config"), config_id(manifest) + "\n");
+      CHECK(manifest.as_written == slurp(path));
+      ++valid;
+    } catch (const Error& e) {
+      INFO(printed(e));
+      CHECK_FALSE(expect_valid);
+      CHECK(e.kind == (path.stem() == "side_file_missing" ? ErrorKind::not_found : ErrorKind::bad_data));
+      compare_with_golden(fs::path(path).replace_extension(".expected"), printed(e));
+      ++invalid;
+    }
+  }
+  CHECK(valid >= 4);
+  CHECK(invalid >= 20);
+}
+
+TEST_CASE("manifest, configuration, manifest, configuration is a fixed point") {
+  for (const char* name : {"minimal", "full", "raw", "fasta"}) {
+    INFO(name);
+    const Manifest first = read_manifest(folder() + name + ".yaml");
+    const std::string config = config_id(first);
+    const Manifest second = Manifest::from_config(Json::parse(config, "config"), texts_of(first), "config");
+    CHECK(config_id(second) == config);
+    CHECK(second.name.empty());
+    CHECK(second.model.source.empty());
+    CHECK(second.prompt.messages.size() == first.prompt.messages.size());
+    CHECK(texts_of(second) == texts_of(first));
+
+    // Frozen, it needs no file, keeps its name and source, and is the same step; freezing again changes nothing.
+    const std::string frozen = freeze(first);
+    const Manifest thawed = parse_manifest(frozen, "nowhere/frozen.yaml");
+    CHECK(config_id(thawed) == config);
+    CHECK(thawed.name == first.name);
+    CHECK(thawed.model.source == first.model.source);
+    CHECK(freeze(thawed) == frozen);
+    compare_with_golden(folder() + name + ".frozen", frozen);
+
+    // The configuration itself is a manifest, given its side files.
+    if (first.prompt.files.empty()) CHECK(config_id(parse_manifest(config, "config.json")) == config);
+  }
+}
+
+TEST_CASE("a configuration from a stranger must be exactly one") {
+  const Manifest full = read_manifest(folder() + "full.yaml");
+  Json config = effective_config(full);
+  CHECK_THROWS_AS(Manifest::from_config(config, {}, "config"), Error);
+  auto texts = texts_of(full);
+  texts["criteria"] += " ";
+  CHECK_THROWS_AS(Manifest::from_config(config, texts, "config"), Error);
+  CHECK_THROWS_AS(Manifest::from_config(Json::parse("[]", "x"), {}, "config"), Error);
+  Json named = config;
+  named.set("name", "x");
+  CHECK_THROWS_AS(Manifest::from_config(named, texts_of(full), "config"), Error);
+  Json without_default = config;
+  without_default.set("output", Json::Object{{"format", "csv"}});
+  CHECK_THROWS_AS(Manifest::from_config(without_default, texts_of(full), "config"), Error);
+}
+
+TEST_CASE("what is not identity does not change the configuration, and what is does") {
+  const std::string base = config_id(parse(small("decoding: {max_tokens: 9}\n")));
+  auto same = [&](const std::string& text) { return config_id(parse(text)) == base; };
+  CHECK(same(small("decoding: {max_tokens: 9}\nname: other\n")));
+  CHECK(same(small("decoding:\n  max_tokens: 9   # a comment\n  method: greedy\n  stop: []\n  context: 4096\n")));
+  CHECK(same(small("decoding: {max_tokens: 9, repetition_penalty: 1.0}\nsemantics: 'v1/w16a16'\non_error: fail\n")));
+  CHECK_FALSE(same(small("decoding: {max_tokens: 8}\n")));
+  CHECK_FALSE(same(small("decoding: {max_tokens: 9, stop: [a]}\n")));
+  CHECK_FALSE(same(small("decoding: {max_tokens: 9}\nsemantics: v1/w8a16\n")));
+  CHECK_FALSE(same(small("decoding: {max_tokens: 9}\noutput: {format: csv}\n")));
+
+  // CRLF is the same YAML, and the same text in a block.
+  std::string lf = small("    - assistant: |\n        one\n        two\ndecoding: {max_tokens: 9}\n"), crlf;
+  for (char c : lf) crlf += c == '\n' ? std::string("\r\n") : std::string(1, c);
+  CHECK(config_id(parse(crlf)) == config_id(parse(lf)));
+}
+
+TEST_CASE("decimals become binary32 at once and are written in one form") {
+  auto temperature = [](const std::string& text) {
+    const Manifest m = parse(small("decoding: {method: sample, max_tokens: 9, temperature: " + text + "}\n"));
+    return std::make_pair(m.decoding.temperature, effective_config(m).at("decoding").at("temperature").lexeme());
+  };
+  CHECK(temperature("0.7") == std::make_pair(0.7f, std::string("0.7")));
+  CHECK(temperature("0.70") == std::make_pair(0.7f, std::string("0.7")));
+  CHECK(temperature("7e-1") == std::make_pair(0.7f, std::string("0.7")));
+  CHECK(temperature("0.699999988079071") == std::make_pair(0.7f, std::string("0.7")));
+  CHECK(temperature("2") == std::make_pair(2.0f, std::string("2")));
+  CHECK(temperature("1e1") == std::make_pair(10.0f, std::string("10")));
+  // Just above the midpoint of two binary32: through binary64 it would round to the midpoint and then to even, downwards.
+  CHECK(temperature("1.00000005960464477540") == std::make_pair(0x1.000002p0f, std::string("1.0000001")));
+  CHECK(temperature("1.00000005960464477539") == std::make_pair(1.0f, std::string("1")));
+}
+
+TEST_CASE("template arguments survive canonical JSON unchanged") {
+  const Manifest m = read_manifest(folder() + "full.yaml");
+  CHECK(m.prompt.template_args.dump() == R"({"depth":{"a":2,"b":0.5},"enable_thinking":false,"tools":[]})");
+  auto with = [](const std::string& arg) { return complaint(small("  template_args: {a: " + arg + "}\ndecoding: {max_tokens: 9}\n")); };
+  for (const char* good : {"1", "-1", "0.25", "1e-7", "9007199254740991", "null", "[1, {b: x}]", "\"1.0\"", "1.5e-3"}) { INFO(good); CHECK(with(good) == "accepted"); }
+  for (const char* bad : {"1.0", "-0", "1e2", "9007199254740992", "1e400", "0x1F", ".5", ".nan", "+1"}) { INFO(bad); CHECK(with(bad) != "accepted"); }
+}
+
+TEST_CASE("what a template has from itself is not asked of the records") {
+  auto lint = [](const std::string& content) {
+    return complaint("ibid: 1\nmodel: {digest: " + kDigest + "}\ninput: {format: text}\nprompt:\n  date: 2026-11-22\n  messages:\n    - user: |\n" + content + "decoding: {max_tokens: 9}\n");
+  };
+  CHECK(lint("        {% set ns = namespace(n=0) %}{% for i in range(3) %}{{ loop.index }}{{ i }}{{ ns.n }}{% endfor %}{{ strftime_now('%Y') }}\n"
+             "        {% macro m(a) %}{{ a }}{% endmacro %}{{ m(text) }}{{ dict(a=1) }}{{ none }}{{ true }}\n") == "accepted");
+  CHECK(lint("        \xC3\xA9\n        \xC3\xA9\xC3\xA9 {{ txet }}\n") ==
+        "ibid: error: step.yaml:9:15: records of format text have no field 'txet'\n          \xC3\xA9\xC3\xA9 {{ txet }}\n                ^\nibid: hint: did you mean 'text'?\n");
+  CHECK(lint("        \xC3\xA9\xC3\xA9 {% nope %}\n").find("step.yaml:8:") != std::string::npos);
+}
+
+TEST_CASE("--set changes the tree before it is judged") {
+  const std::string base = small("decoding: {max_tokens: 9}\n");
+  CHECK(parse(base, {"decoding.max_tokens=10"}).decoding.max_tokens == 10);
+  CHECK(parse(base, {"decoding.max_tokens=10", "decoding.max_tokens=11"}).decoding.max_tokens == 11);
+  CHECK(parse(base, {"decoding.stop=[\"a\", 'b']"}).decoding.stop == std::vector<std::string>{"a", "b"});
+  CHECK(parse(base, {"output.format=csv"}).output.format == OutputFormat::csv);
+  CHECK(parse(base, {"prompt.messages.0.user=hi = {{ y }}"}).prompt.messages[0].content == "hi = {{ y }}");
+  CHECK(parse(base, {"prompt.files.a.text=\"\""}).prompt.files.at("a").text.empty());
+  CHECK(config_id(parse(base, {"decoding.max_tokens=10"})) == config_id(parse(small("decoding: {max_tokens: 10}\n"))));
+  CHECK(parse(base, {"decoding.max_tokens=10"}).as_written == base);
+
+  std::string all;
+  auto refuse = [&](const std::string& set) { all += "--set " + set + "\n" + complaint(base, {{}, {set}}); };
+  for (const char* set : {"decoding.temprature=1", "decodin.max_tokens=1", "decoding.max_tokens=ten", "model.digest=x", "model={}", "prompt.files.a.digest=x",
+                          "prompt.files={a: {digest: x}}", "prompt.messages.1.user=x", "prompt.messages.last.user=x", "decoding.max_tokens.more=1",
+                          "decoding.stop=[", "name=", "name=*a", "name", "a..b=1", "=1", "decoding.max_tokens=1\n---\n2"})
+    refuse(set);
+  CHECK(all.find("accepted") == std::string::npos);
+  compare_with_golden(folder() + "sets.expected", all);
+}
+
+TEST_CASE("--file says where a side file lies") {
+  const std::string text = slurp(folder() + "criteria.md");
+  const std::string yaml = small("  files: {c: {digest: " + digest_of(text) + "}, i: {text: x}}\ndecoding: {max_tokens: 9}\n");
+  CHECK(parse_manifest(yaml, "step.yaml", {{{"c", folder() + "criteria.md"}}, {}}).prompt.files.at("c").text == text);
+  std::string all = complaint(yaml);
+  all += complaint(yaml, {{{"c", folder() + "minimal.yaml"}}, {}});
+  all += complaint(yaml, {{{"c", folder() + "absent"}}, {}});
+  all += complaint(yaml, {{{"C", folder() + "criteria.md"}}, {}});
+  all += complaint(yaml, {{{"i", folder() + "criteria.md"}}, {}});
+  all += complaint(yaml, {{{"c", ""}}, {}});
+  all += complaint(yaml, {{{"c", "x"}, {"c", "y"}}, {}});
+  CHECK(all.find("accepted") == std::string::npos);
+  compare_with_golden(folder() + "file_options.expected", all);
+}
+
+TEST_CASE("a side file resolves beside the manifest as given, links not followed") {
+  const fs::path scratch = fs::temp_directory_path() / ("ibid-manifest-test-" + std::to_string(::getpid()));
+  fs::create_directories(scratch / "store");
+  fs::create_directories(scratch / "work");
+  const std::string yaml = small("  files: {c: {path: c.md, digest: " + digest_of("staged") + "}}\ndecoding: {max_tokens: 9}\n");
+  std::ofstream(scratch / "store/step.yaml") << yaml;
+  std::ofstream(scratch / "store/c.md") << "stored";
+  std::ofstream(scratch / "work/c.md") << "staged";
+  fs::create_symlink(scratch / "store/step.yaml", scratch / "work/step.yaml");
+  CHECK(read_manifest((scratch / "work/step.yaml").string()).prompt.files.at("c").text == "staged");
+  CHECK_THROWS_AS(read_manifest((scratch / "store/step.yaml").string()), ManifestError);
+  CHECK_THROWS_AS(read_manifest((scratch / "none.yaml").string()), Error);
+  CHECK_THROWS_AS(read_manifest((scratch / "store").string()), Error);
+  fs::remove_all(scratch);
+}
+
+namespace {
+
+// The tree as plain JSON; nullopt when a number is not one that JSON can write.
+std::optional<Json> json_of(const YamlNode& node) {
+  using Kind = YamlNode::Kind;
+  if (node.kind == Kind::boolean) return Json(node.text[0] == 't' || node.text[0] == 'T');
+  if (node.kind == Kind::text) return Json(node.text);
+  if (node.kind == Kind::number) return is_json_number(node.text) ? std::optional(Json::number(node.text)) : std::nullopt;
+  if (node.kind == Kind::list) {
+    Json::Array items;
+    for (const YamlNode& item : node.items) {
+      std::optional<Json> value = json_of(item);
+      if (!value) return std::nullopt;
+      items.push_back(*value);
+    }
+    return Json(items);
+  }
+  if (node.kind != Kind::map) return Json();
+  Json::Object members;
+  for (const YamlEntry& entry : node.entries) {
+    std::optional<Json> value = json_of(entry.value);
+    if (!value) return std::nullopt;
+    members.emplace_back(entry.key, *value);
+  }
+  return Json(members);
+}
+
+std::optional<YamlNode> tree_of(const std::string& text, std::vector<Problem>& problems) {
+  return parse_yaml(std::make_shared<const SourceText>("x.yaml", text), problems);
+}
+
+// The properties of the schema at a path of manifest_key_sets().
+const Json& schema_of(const Json& schema, std::string_view path) {
+  const Json* at = &schema;
+  while (true) {
+    if (const Json* ref = at->find("$ref")) at = &schema.at("$defs").at(ref->as_string().substr(8));
+    if (path.empty()) return *at;
+    const bool list = path.substr(0, 2) == "[]";
+    const size_t end = list ? 2 : std::min(path.find_first_of(".["), path.size());
+    const std::string_view part = path.substr(0, end);
+    at = list ? &at->at("items") : part == "*" ? &at->at("additionalProperties") : &at->at("properties").at(part);
+    path.remove_prefix(end);
+    if (!path.empty() && path[0] == '.') path.remove_prefix(1);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("the published schema has the keys of the reader") {
+  const Json schema = Json::parse(slurp(test::source_dir() + "/manifests/step.schema.json"), "step.schema.json");
+  for (const KeySet& set : manifest_key_sets()) {
+    INFO(set.path);
+    std::set<std::string> in_schema, in_reader(set.keys.begin(), set.keys.end());
+    const Json& node = schema_of(schema, set.path);
+    for (const auto& [key, value] : node.at("properties").members()) in_schema.insert(key);
+    CHECK(in_schema == in_reader);
+    CHECK(node.at("additionalProperties").as_bool() == false);
+  }
+  std::set<std::string> columns(std::begin(kOutputNames), std::end(kOutputNames)), excluded;
+  for (const Json& name : schema.at("$defs").at("output").at("properties").at("keep").at("items").at("not").at("enum").items()) excluded.insert(name.as_string());
+  CHECK(columns == excluded);
+}
+
+TEST_CASE("the published schema accepts and refuses the fixtures as the reader does") {
+  // Wrong in ways that a schema cannot see: YAML itself, digests of files, templates, sums of numbers.
+  const std::set<std::string> beyond = {"duplicates", "two_documents", "templates", "template_in_quotes", "side_file_missing"};
+  const fs::path scratch = fs::temp_directory_path() / ("ibid-schema-test-" + std::to_string(::getpid()));
+  fs::create_directories(scratch);
+  size_t written = 0;
+  for (const fs::path& path : fixtures()) {
+    std::vector<Problem> problems;
+    std::optional<YamlNode> tree = tree_of(slurp(path), problems);
+    std::optional<Json> json = tree && problems.empty() ? json_of(*tree) : std::nullopt;
+    if (!json || beyond.count(path.stem())) continue;
+    const bool valid = fs::exists(fs::path(path).replace_extension(".config"));
+    std::ofstream(scratch / (path.stem().string() + ".json")) << Json(Json::Object{{"valid", valid}, {"manifest", *json}}).dump();
+    ++written;
+  }
+  CHECK(written >= 12);
+  const char* python = std::getenv("IBID_PYTHON");
+  const std::string command = std::string(python ? python : "python3") + " '" + test::source_dir() + "/test/unit/step_schema_check.py' '" +
+                              test::source_dir() + "/manifests/step.schema.json' '" + scratch.string() + "'";
+  const int status = std::system(command.c_str());
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 77) std::printf("SKIPPED: this Python has no jsonschema (IBID_PYTHON names another)\n");
+  else CHECK(status == 0);
+  fs::remove_all(scratch);
+}
+
+// Where yaml-cpp 0.7 departs from YAML 1.2, all in what white space at the edge of a multi-line scalar means: a tab before a continued
+// line, a block or a quoted text of blank lines only, a last line of spaces without its end.
+const std::set<std::string> kYamlCppDiffers = {"DK95/01", "JEF9/02", "L24T/01", "NAT4"};
+
+TEST_CASE("the YAML test suite raises nothing but errors, and what is accepted means what the suite says") {
+  const std::string suite = test::data_file("yaml-test-suite/data");
+  if (suite.empty()) return;
+  size_t documents = 0, compared = 0;
+  std::string differing;
+  std::vector<fs::path> paths;
+  for (const auto& entry : fs::recursive_directory_iterator(suite))
+    if (entry.path().filename() == "in.yaml" && entry.is_regular_file()) paths.push_back(entry.path());
+  std::sort(paths.begin(), paths.end());
+  for (const fs::path& path : paths) {
+    ++documents;
+    const std::string text = slurp(path);
+    CHECK_THROWS_AS(parse_manifest(text, "x.yaml"), Error);
+    std::vector<Problem> problems;
+    std::optional<YamlNode> tree = tree_of(text, problems);
+    CHECK((tree || !problems.empty()));
+    if (!tree || !problems.empty()) continue;
+    const fs::path expected = path.parent_path() / "in.json";
+    std::optional<Json> found = json_of(*tree);
+    if (!found || !fs::exists(expected)) continue;
+    std::optional<Json> meant;
+    try {
+      meant = Json::parse(slurp(expected), "in.json");
+    } catch (const Error&) {
+      continue;                                        // several values, or none
+    }
+    ++compared;
+    const std::string name = fs::relative(path.parent_path(), suite).string();
+    if (canonical(*found) != canonical(*meant) && !kYamlCppDiffers.count(name)) differing += name + " ";
+  }
+  CHECK(documents > 300);
+  CHECK(compared > 100);
+  CHECK(differing == "");
+}
+
+TEST_CASE("mutated manifests raise nothing but errors, and survivors keep their fixed point") {
+  std::vector<std::string> seeds;
+  for (const fs::path& path : fixtures())
+    for (int copies = fs::exists(fs::path(path).replace_extension(".config")) ? 20 : 1; copies > 0; --copies) seeds.push_back(slurp(path));
+  Random random{20261122};
+  const std::string spice = "{}[]:,-?&*!|>'\"%@`#\n\t \\~<=.0123456789\x80\xff";
+  size_t refused = 0, accepted = 0;
+  for (int round = 0; round < 1500; ++round) {
+    std::string text = seeds[random.below(seeds.size())];
+    for (size_t edits = 1 + random.below(2); edits > 0 && !text.empty(); --edits) {
+      const size_t at = random.below(text.size());
+      switch (random.below(4)) {
+        case 0: text[at] = spice[random.below(spice.size())]; break;
+        case 1: text.erase(at, 1 + random.below(12)); break;
+        case 2: text.insert(at, 1, spice[random.below(spice.size())]); break;
+        default: text.insert(at, text.substr(random.below(text.size()), random.below(40)));
+      }
+    }
+    try {
+      const Manifest manifest = parse_manifest(text, folder() + "x.yaml");
+      const std::string config = config_id(manifest);
+      if (config_id(Manifest::from_config(Json::parse(config, "config"), texts_of(manifest), "config")) != config) FAIL(text);
+      if (config_id(parse_manifest(freeze(manifest), "frozen")) != config) FAIL(freeze(manifest));
+      ++accepted;
+    } catch (const Error& e) {
+      if (e.kind == ErrorKind::internal) FAIL(printed(e) << text);
+      ++refused;
+    }
+  }
+  CHECK(refused > 200);
+  CHECK(accepted > 50);
+}
+
+TEST_CASE("any text survives freezing") {
+  Random random{7};
+  const std::vector<std::string> bits = {"\n", " ", "\t", "a", "- ", "# ", ": ", "\"", "'", "\\", "|", ">", "---", "...", "%", "\r", "\r\n", "\x01", "\x7f",
+                                         "\xC2\x85", "\xE2\x80\xA8", "\xEF\xBB\xBF", "\xF0\x9F\x98\x80", "é", "true", "null", "~", "1", "key", "\n\n", "  x", std::string(1, '\0')};
+  Manifest manifest = parse(small("decoding: {max_tokens: 9}\n"));
+  for (int round = 0; round < 2000; ++round) {
+    std::string text;
+    for (size_t n = random.below(8); n > 0; --n) text += bits[random.below(bits.size())];
+    manifest.prompt.messages[0].content = text;
+    manifest.prompt.files["f"] = {true, "", digest_of(text), text};
+    const std::string frozen = freeze(manifest);
+    Manifest thawed;
+    try {
+      thawed = parse_manifest(frozen, "frozen");
+    } catch (const Error& e) {
+      FAIL(printed(e) << frozen);
+    }
+    if (thawed.prompt.messages[0].content != text || thawed.prompt.files["f"].text != text) FAIL(frozen);
+  }
+}
+
+TEST_CASE("hostile YAML is refused in bounded time and depth") {
+  for (const char* open : {"[", "{a: ", "- ", "{? "}) {
+    std::string deep;
+    for (int i = 0; i < 3000; ++i) deep += open;
+    INFO(open);
+    CHECK(complaint(deep) != "accepted");
+  }
+  CHECK(complaint(std::string(kMaxYamlBytes + 1, ' ')).find("longer than") != std::string::npos);
+  CHECK(complaint("") == "ibid: error: step.yaml: holds no YAML document\n");
+  CHECK(complaint(std::string("ibid: 1\0", 8)).find("control character") != std::string::npos);
+  CHECK(complaint("ibid: \x04 1").find("control character") != std::string::npos);
+}
