@@ -1,0 +1,40 @@
+# Sourced by the scripts that build ibid: says what is missing, installs it (Debian), builds. Asks nothing.
+# Sets IBID to the program. IBID_INSTALL=no only checks.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+build=${IBID_BUILD:-$root/build}
+
+say() { printf '%s\n' "$*" >&2; }
+
+# need_packages NAME...: Debian packages that must be there.
+need_packages() {
+  local missing=() p
+  for p in "$@"; do
+    dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'install ok installed' || missing+=("$p")
+  done
+  [ ${#missing[@]} -eq 0 ] && return 0
+  if [ "${IBID_INSTALL:-yes}" = no ]; then
+    say "missing packages: ${missing[*]}"
+    say "install them with: apt-get install ${missing[*]}"
+    return 1
+  fi
+  command -v apt-get >/dev/null || { say "missing: ${missing[*]}; this is not Debian: install their equivalents"; return 1; }
+  local sudo=
+  [ "$(id -u)" -eq 0 ] || sudo=sudo
+  say "installing: ${missing[*]}"
+  $sudo apt-get update -qq >&2
+  DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
+}
+
+build_packages=(g++ cmake ninja-build libyaml-cpp-dev libssl-dev libarchive-dev)
+
+# build_ibid [CMAKE ARGUMENT...]: configures once, then brings the program up to date.
+build_ibid() {
+  if [ ! -f "$build/build.ninja" ]; then
+    say "configuring in $build"
+    cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release "$@" >"$build.log" 2>&1 || { cat "$build.log" >&2; return 1; }
+    rm -f "$build.log"
+  fi
+  ninja -C "$build" ${targets:-ibid} >"$build/ninja.log" 2>&1 || { tail -n 40 "$build/ninja.log" >&2; return 1; }
+  IBID=$build/ibid
+}

@@ -1,0 +1,47 @@
+# Help, version, exit codes and messages: what a pipeline relies on.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+exits 0 "$ibid" --version
+holds "version" "$out" "ibid 0."
+same "version has one line" 1 "$(wc -l <out.txt)"
+exits 0 "$ibid" --help
+for command in run rerun verify show diff pin lint freeze selftest bench; do
+  holds "the overview names $command" "$out" "  $command"
+done
+for command in run rerun verify show diff pin lint freeze selftest bench; do
+  "$ibid" "$command" --help >"$command.txt"
+  holds "$command --help has an example" "$(cat "$command.txt")" "example:"
+  checks=$((checks + 1)); [ "$(wc -l <"$command.txt")" -le 40 ] || fail "$command --help is longer than a screen"
+done
+
+exits 2 "$ibid"
+exits 2 "$ibid" frobnicate
+holds "unknown command" "$err" "unknown command frobnicate"
+exits 2 "$ibid" run step.yaml --tread 2
+holds "nearest option" "$err" "did you mean '--threads'?"
+exits 2 "$ibid" run
+exits 2 "$ibid" selftest --threads none
+exits 66 "$ibid" run nowhere.yaml --model x
+holds "missing step is named" "$err" "nowhere.yaml"
+exits 66 "$ibid" verify nowhere.tar
+exits 4 "$ibid" verify "$model/README.md"
+exits 66 "$ibid" pin nowhere.gguf
+exits 65 "$ibid" pin "$root/test/cli/lib.sh"
+
+# errors as JSON lines
+exits 66 "$ibid" verify nowhere.tar --log-format json
+python3 -c 'import json,sys; e=json.loads(open("err.txt").readline()); assert e["level"]=="error" and e["where"]=="nowhere.tar", e'
+checks=$((checks + 1))
+
+# a full disk or a closed pipe under stdout is an I/O error with an exit code, never a silent success
+code=0; "$ibid" --help >/dev/full 2>err.txt || code=$?
+same "exit on a full disk" 74 "$code"
+python3 - "$ibid" <<'PY'
+import os, subprocess, sys
+read, write = os.pipe()
+os.close(read)
+run = subprocess.run([sys.argv[1], "--help"], stdout=write, stderr=subprocess.PIPE)
+assert run.returncode == 74, run
+PY
+checks=$((checks + 1))
+done_ok

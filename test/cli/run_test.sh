@@ -1,0 +1,113 @@
+# run, verify, show, rerun, diff, freeze on the shipped model: the main job, and what must not change a byte of it.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+quick=$root/examples/quickstart
+
+run() { "$ibid" run "$quick/step.yaml" --model "$model" --quiet "$@"; }
+
+run "$quick/samples.tsv" -o a.tsv --bundle a.tar --run-record a.json
+same "one row per sample and a header" "$(wc -l <"$quick/samples.tsv")" "$(wc -l <a.tsv)"
+holds "answers are records" "$(cat a.tsv)" '{"organism":'
+
+# The same bytes, however it is run.
+for flags in "--threads 1" "--threads 7 --batch 1" "--isa scalar --batch 3" "--isa avx2" "--chunk 1" "--chunk 7 --batch 64" "--no-prefix-cache --chunk 64" "--memory 16M --batch 5"; do
+  case $flags in *"--isa avx2"*) "$ibid" selftest --isa avx2 >/dev/null 2>&1 || continue ;; esac
+  run "$quick/samples.tsv" -o b.tsv --bundle b.tar $flags
+  cmp a.tsv b.tsv || fail "output differs with $flags"
+  cmp a.tar b.tar || fail "bundle differs with $flags"
+  checks=$((checks + 2))
+done
+gzip -c "$quick/samples.tsv" >s.gz; zstd -q "$quick/samples.tsv" -o s.zst
+run s.gz -o b.tsv; cmp a.tsv b.tsv
+run s.zst -o b.tsv; cmp a.tsv b.tsv
+run - <"$quick/samples.tsv" >b.tsv; cmp a.tsv b.tsv
+run <"$quick/samples.tsv" | cat >b.tsv; cmp a.tsv b.tsv
+checks=$((checks + 4))
+
+# The control: another input, another temperature, another answer.
+head -n 5 "$quick/samples.tsv" >few.tsv
+run few.tsv -o few.out --bundle few.tar
+cmp -s a.tar few.tar && fail "another input gave the same bundle"
+same "records are independent of their neighbours" "$(head -n 5 a.tsv)" "$(cat few.out)"
+
+exits 0 "$ibid" verify a.tar
+holds "verify" "$out" "sound"
+bundle=$(awk '$1 == "bundle" { print $2 }' out.txt)
+exits 0 "$ibid" verify a.tar --expect "$bundle"
+exits 4 "$ibid" verify a.tar --expect sha256:$(printf '0%.0s' {1..64})
+
+# Rerun needs the bundle and the weights alone.
+mkdir empty; cp a.tar empty/; cd empty
+exits 0 "$ibid" rerun a.tar --model "$model"
+holds "rerun" "$out" "identical"
+exits 5 "$ibid" rerun a.tar --model "$root/examples/models"
+holds "a folder of models without sidecars" "$err" "0 sidecars read"
+mkdir models; cp -r "$model" models/tiny
+"$ibid" pin --write models/tiny --quiet >pin.txt
+holds "pin prints the stanza" "$(cat pin.txt)" "$(grep digest: "$quick/step.yaml")"
+exits 0 "$ibid" rerun a.tar --model models --sample 3
+holds "bound" "$out" "with 95 % confidence"
+exits 5 "$ibid" rerun a.tar
+holds "weights absent" "$err" "the weights are not in the bundle"
+id=$(awk -F '\t' 'NR == 3 { print $1 }' ../a.tsv)
+exits 0 "$ibid" rerun a.tar --model "$model" --records "$id"
+holds "one record" "$out" "records 1 of"
+exits 65 "$ibid" rerun a.tar --model "$model" --records no-such-record
+cd ..
+
+# A changed model is refused with both digests; compared on demand, the first difference is named.
+cp -r "$model" other
+python3 - <<'PY'
+import struct
+data = bytearray(open("other/model.safetensors", "rb").read())
+n = struct.unpack("<Q", data[:8])[0]
+for i in range(8 + n + 1, len(data), 2 * 97):          # the high bytes of some of its F16 weights
+    data[i] ^= 0x08
+open("other/model.safetensors", "wb").write(data)
+PY
+exits 5 "$ibid" rerun a.tar --model other
+holds "both digests" "$err" "pinned:"
+exits 65 "$ibid" run "$quick/step.yaml" few.tsv --model other
+holds "pinned and found" "$err" "this:"
+exits 3 "$ibid" rerun a.tar --model other --other-model
+holds "first record, token and margin" "$out" "margin"
+
+# An embedded model reruns alone, and the bundle keeps its id.
+run few.tsv -o few.out --bundle embedded.tar --embed-model
+same "embedding changes no id" "$("$ibid" verify few.tar | head -n 4)" "$("$ibid" verify embedded.tar | head -n 4)"
+(cd empty && "$ibid" rerun ../embedded.tar --quiet) >out.txt
+holds "embedded rerun" "$(cat out.txt)" "identical"
+
+exits 0 "$ibid" show a.tar
+holds "show" "$out" "records 24"
+exits 0 "$ibid" show a.tar "$id"
+holds "show record" "$out" "--- prompt"
+exits 65 "$ibid" show a.tar no-such-record
+exits 0 "$ibid" show a.tar --html page.html
+holds "page" "$(cat page.html)" "<b>$id</b>"
+
+exits 0 "$ibid" diff a.tar b.tar
+exits 3 "$ibid" diff a.tar few.tar
+"$ibid" freeze "$quick/step.yaml" -o frozen.yaml --quiet
+exits 0 "$ibid" diff "$quick/step.yaml" frozen.yaml
+sed 's/max_tokens: .*/max_tokens: 3/' "$quick/step.yaml" >short.yaml
+exits 3 "$ibid" diff "$quick/step.yaml" short.yaml
+holds "the field is named" "$out" "decoding.max_tokens"
+
+# A record that is not ok: every output is written, the exit code says so; on_error: record accepts it.
+exits 65 "$ibid" run short.yaml few.tsv --model "$model" -o short.out
+holds "status" "$(cat short.out)" "truncated"
+holds "listed" "$err" "truncated"
+printf 'on_error: record\nmax_errors: 4\n' >>short.yaml
+exits 0 "$ibid" run short.yaml few.tsv --model "$model" -o short.out
+printf 'sample\tannotation\nS1\tliver\nS1\tkidney\n' >twice.tsv
+exits 65 "$ibid" run "$quick/step.yaml" twice.tsv --model "$model" -o twice.out
+
+# Nothing is left behind, and nothing is half written.
+exits 73 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" -o no/such/folder/x
+exits 69 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" --device cuda
+echo before >kept.tsv
+exits 66 "$ibid" run "$quick/step.yaml" nowhere.tsv --model "$model" -o kept.tsv
+same "the old output is untouched" before "$(cat kept.tsv)"
+exits 74 bash -c "'$ibid' run '$quick/step.yaml' few.tsv --model '$model' -o /dev/full"
+same "no temporary files stay" "" "$(find . -name '.*ibid*')"
+done_ok

@@ -1,0 +1,34 @@
+# Interrupted and killed runs: they die by the signal, publish nothing, and the next run is not in their way.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+quick=$root/examples/quickstart
+{ head -n 1 "$quick/samples.tsv"; for i in $(seq 1 4000); do printf 'S%d\tliver biopsy number %d, 54yo F, HCC, bulk RNAseq\n' "$i" "$i"; done; } >many.tsv
+echo before >out.tsv
+
+for signal in TERM INT; do
+  # A shell starts background jobs with SIGINT ignored; python gives the child the default back.
+  python3 - "$signal" "$ibid" run "$quick/step.yaml" many.tsv --model "$model" -o out.tsv --bundle out.tar --quiet --threads 1 --chunk 64 <<'PY'
+import os, signal, subprocess, sys, time
+name, command = sys.argv[1], sys.argv[2:]
+number = getattr(signal, "SIG" + name)
+run = subprocess.Popen(command, preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))
+time.sleep(1.5)
+assert run.poll() is None, "the run ended before the signal"
+start = time.time()
+run.send_signal(number)
+code = run.wait(timeout=20)
+assert code == -number, f"died with {code} instead of by SIG{name}"
+assert time.time() - start < 5, "took more than 5 s to stop"
+PY
+  same "SIG$signal leaves the old output" before "$(cat out.tsv)"
+  same "SIG$signal leaves no new file" "many.tsv out.tsv" "$(ls -A | grep -v -e out.txt -e err.txt | tr '\n' ' ' | sed 's/ $//')"
+done
+
+"$ibid" run "$quick/step.yaml" many.tsv --model "$model" -o out.tsv --bundle out.tar --quiet --threads 1 --chunk 64 & pid=$!
+sleep 1; kill -9 $pid; wait $pid 2>/dev/null || true
+same "kill -9 leaves the old output" before "$(cat out.tsv)"
+same "kill -9 leaves no bundle" "" "$(ls out.tar 2>/dev/null || true)"
+head -n 4 many.tsv >few.tsv
+exits 0 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" -o out.tsv --bundle out.tar
+same "the next run is whole" 4 "$(wc -l <out.tsv)"
+exits 0 "$ibid" verify out.tar
+done_ok
