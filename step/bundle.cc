@@ -110,7 +110,7 @@ BundleIds BundleWriter::finish() {
   return ids;
 }
 
-std::string BundleWriter::config_blob(BundleIds& ids) const {
+std::string BundleWriter::config_blob(const BundleIds& ids) const {
   Json::Array segments;
   for (const Segment& s : segments_)
     segments.push_back(Json::Object{{"first", s.first}, {"count", s.count}, {"records", digest_text(s.records)}, {"outcomes", digest_text(s.outcomes)}});

@@ -48,10 +48,8 @@ bool is_safe_title(const std::string& title) {
 Bundle::Bundle(const std::string& path) : tar_(path) {
   try {
     read_manifest();
-    const TarEntry& entry = entry_of(config_layer_.digest, config_layer_.size, "the config blob");
     std::string text = blob(config_layer_, "the config blob");
-    ids_.bundle_id = digest_of(text);
-    (void)entry;
+    ids_.bundle_id = config_layer_.digest;
     read_config(text);
     match_layers();
   } catch (const Error& e) {

@@ -22,7 +22,7 @@ namespace {
 
 constexpr size_t kListedDifferences = 10;
 
-// A folder for an embedded model, removed at the end.
+// A folder for an embedded model, removed at the end: below TMPDIR, else where POSIX puts temporary files.
 class TemporaryFolder {
  public:
   TemporaryFolder() {
