@@ -131,7 +131,7 @@ bool convert_weight(CpuContext& c, const Weight& w, int to_row, const StoredMatr
       const uint8_t* stored = static_cast<const uint8_t*>(src.data) + static_cast<size_t>(first + i) * row_bytes;
       c.rows.dequantize(src.dtype, stored, src.cols, values + static_cast<int64_t>(i) * src.cols);
     }
-    bool ok = row_map ? pack_rows(w, to_row, row_map + first, values, count) : pack_rows(w, to_row + first, nullptr, values, count);
+    bool ok = row_map ? pack_rows(c.products, w, to_row, row_map + first, values, count) : pack_rows(c.products, w, to_row + first, nullptr, values, count);
     if (!ok) finite = false;
   });
   return finite;

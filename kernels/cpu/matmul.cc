@@ -36,6 +36,18 @@ void scatter(const int8_t* digits, size_t k, int digit_count, int8_t* out) {
     for (size_t j = 0; j < kDepthStep; j += 4) std::memcpy(out + j * kPanel, digits + i + j, 4);
 }
 
+// The same into its strip: two words, or four bytes.
+void scatter_words(const int8_t* high, const int8_t* low, size_t k, int8_t* out) {
+  for (size_t i = 0; i < k; i += 2, out += kStripBytes) {
+    int16_t two[2];
+    for (size_t j = 0; j < 2; j++) two[j] = static_cast<int16_t>(256 * high[i + j] + low[i + j]);
+    std::memcpy(out, two, 4);
+  }
+}
+void scatter_bytes(const int8_t* digits, size_t k, int8_t* out) {
+  for (size_t i = 0; i < k; i += 4, out += kStripBytes) std::memcpy(out, digits + i, 4);
+}
+
 // Quantises x with inv into digits (high, and low when there are two) and returns their sums in sum[2].
 template <int D>
 void split_row(const float* x, int k, float inv, int8_t* high, int8_t* low, int32_t* sum) {
@@ -55,7 +67,7 @@ void split_row(const float* x, int k, float inv, int8_t* high, int8_t* low, int3
 }
 
 template <int D>
-bool pack_row(const WeightView& v, size_t row, const float* x, int k, int8_t* digits) {
+bool pack_row(const WeightView& v, bool words, size_t row, const float* x, int k, int8_t* digits) {
   const uint32_t largest = largest_bits(x, k);
   if (largest >= kInfinityBits) return false;
   const float amax = std::bit_cast<float>(largest);
@@ -64,11 +76,11 @@ bool pack_row(const WeightView& v, size_t row, const float* x, int k, int8_t* di
   int32_t sum[2];
   split_row<D>(x, k, zero ? 0.0f : q_max / amax, digits, digits + v.k, sum);
   v.scale[row] = zero ? 0.0f : amax / q_max;
+  for (size_t d = 0; d < D; d++) v.correction[d * v.n + row] = -128 * sum[d];
   int8_t* panel = v.digit + row / kPanel * v.panel_bytes() + row % kPanel * 4;
-  for (size_t d = 0; d < D; d++) {
-    v.correction[d * v.n + row] = -128 * sum[d];
-    scatter(digits + d * v.k, v.k, D, panel + d * kBlockBytes);
-  }
+  if (words && D == 2) scatter_words(digits, digits + v.k, v.k, v.strip(row));
+  else if (words) scatter_bytes(digits, v.k, v.strip(row));
+  else for (size_t d = 0; d < D; d++) scatter(digits + d * v.k, v.k, D, panel + d * kBlockBytes);
   return true;
 }
 
@@ -113,14 +125,14 @@ size_t matmul_weight_bytes(int n, int k, Profile profile) {
   return padded_n(n) * (padded_k(k) * digits + sizeof(float) + digits * sizeof(int32_t));
 }
 
-bool pack_rows(const Weight& w, int to_row, const int32_t* row_map, const float* rows, int count) {
+bool pack_rows(const MatmulTable& table, const Weight& w, int to_row, const int32_t* row_map, const float* rows, int count) {
   const WeightView v = view(w);
   std::vector<int8_t> digits(2 * v.k);      // the padding of k stays zero
   bool finite = true;
   for (int i = 0; i < count; i++) {
     const size_t row = static_cast<size_t>(to_row + (row_map ? row_map[i] : i));
     const float* x = rows + static_cast<size_t>(i) * static_cast<size_t>(w.k);
-    finite &= v.digits == 2 ? pack_row<2>(v, row, x, w.k, digits.data()) : pack_row<1>(v, row, x, w.k, digits.data());
+    finite &= v.digits == 2 ? pack_row<2>(v, table.words, row, x, w.k, digits.data()) : pack_row<1>(v, table.words, row, x, w.k, digits.data());
   }
   return finite;
 }

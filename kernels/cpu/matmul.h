@@ -2,8 +2,8 @@
 //
 // Owns: what lies inside Weight::data and QuantRows::data. Must not know: models, other ops, how floats were stored.
 //
-// 1. One weight layout serves every instruction set. The activations' layout belongs to the instruction set: write it with
-//    MatmulTable::store_row, and let nobody but the same table's tiles read it.
+// 1. The layouts belong to the instruction set: weights are packed for a table, activations written with its store_row, and
+//    nobody but the same table's tiles reads them. Sizes are the same for all.
 // 2. An output is the exact integer S = sum(qa * qw), turned to float32 by one rounding; then the epilogue of NUMERICS.md.
 //    So no tile shape, thread, batch or instruction set can change a bit.
 // 3. Digit products are summed in 32 bits modulo 2^32; what comes out is exact because k <= kMaxDepth (the loader refuses
@@ -24,14 +24,18 @@ constexpr int kDepthStep = 64;      // k is padded to it: the depth of one AMX t
 constexpr int kRowGroup = 16;       // activation rows are allocated in groups of an AMX tile's height
 constexpr size_t kBlockBytes = size_t{kPanel} * kDepthStep;   // one digit of a panel, 64 deep
 constexpr size_t kQuadBytes = kPanel * 4;                     // the same, 4 deep: what an int8 dot product takes at once
+constexpr size_t kStrip = 8, kStripBytes = kStrip * 4;        // rows of a strip, and what one vector instruction takes of it
 
 inline size_t round_up(size_t value, size_t step) { return (value + step - 1) / step * step; }
 inline size_t padded_k(int k) { return round_up(static_cast<size_t>(k), kDepthStep); }
 inline size_t padded_n(int n) { return round_up(static_cast<size_t>(n), kPanel); }
 
+struct MatmulTable;
+
 // --- weights ---------------------------------------------------------------------------------------------------------
 // D digits per weight (q = 256 H + L, or q itself), N = padded_n(n), K = padded_k(k), in this order without gaps:
 //   int8   digits[N / 32][K / 64][D][16][32][4]   a panel of 32 rows is one sequential stream of blocks 64 deep; digit 0 is H
+//   or, for a table with `words`: int16 words[N / 8][K / 2][8][2], of one digit int8 [N / 8][K / 4][8][4]: strips of 8 rows
 //   float  scale[N]
 //   int32  correction[D][N]                       -128 * sum of the row's digits: undoes activations stored as digit + 128
 struct WeightView {
@@ -41,6 +45,7 @@ struct WeightView {
   float* scale;
   int32_t* correction;
   size_t panel_bytes() const { return kPanel * k * static_cast<size_t>(digits); }
+  int8_t* strip(size_t row) const { return digit + row / kStrip * (kStrip * k * static_cast<size_t>(digits)) + row % kStrip * 4; }
 };
 WeightView view(const Weight& w);
 size_t matmul_weight_bytes(int n, int k, Profile profile);
@@ -48,7 +53,7 @@ size_t matmul_weight_bytes(int n, int k, Profile profile);
 // Quantises `count` rows of k floats and writes row i as row to_row + (row_map ? row_map[i] : i) of w, whose memory started
 // zeroed. Threads may pack different rows of one weight at once; groups of 32 rows that make up a panel are fastest.
 // Returns false when a value is NaN or infinite: w is then not to be used.                               rows (count, w.k)
-bool pack_rows(const Weight& w, int to_row, const int32_t* row_map, const float* rows, int count);
+bool pack_rows(const MatmulTable& table, const Weight& w, int to_row, const int32_t* row_map, const float* rows, int count);
 
 // --- activations -----------------------------------------------------------------------------------------------------
 // Each row is quant_row_stride(k) bytes: 2 K bytes of values, then a line whose first float is the scale (an odd number of
@@ -77,6 +82,7 @@ struct MatmulJob {
 // What an instruction set brings.
 struct MatmulTable {
   Isa isa;
+  bool words;                       // weights lie as words or bytes in strips, not as digits in panels
   // Writes a row of quantised values. q: a.k values within +-kQuantMax, any alignment.
   void (*store_row)(const QuantRows& a, int row, const int16_t* q, float scale);
   // Outputs of panels [panel, panel + panels) for rows [row, row + rows).

@@ -124,6 +124,6 @@ int64_t burn(int64_t rounds) {
 
 }  // namespace
 
-const MatmulTable kMatmulAmx = {Isa::amx, store_digits, tiles, burn};
+const MatmulTable kMatmulAmx = {Isa::amx, false, store_digits, tiles, burn};
 
 }  // namespace ibid::kernels

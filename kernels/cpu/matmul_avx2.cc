@@ -1,5 +1,12 @@
-// The matrix product by AVX2: 16-bit activations times one 8-bit digit of the weights (vpmaddwd), a pair of products per
-// lane. A pair is at most 2 * 32639 * 128, so 256 of them fit int32; then they move to 64 bits.
+// The matrix product by AVX2, around vpmaddwd: 16 products of 16 bits, added in pairs.
+//
+// 8-bit weights are widened as they are read: a pair is at most 2 * 32639 * 128, so 256 of them fit int32.
+// 16-bit weights lie as words: a pair is at most 2 * 32639^2 < 2^31, so it fits, but no second one with it. Two sums keep all of it:
+// low = sum(p) modulo 2^32 and high = sum(p >> 16). Then sum(p) = 2^16 high + rest, where rest = sum(p mod 2^16) < 2^32 is
+// low - 2^16 high modulo 2^32, because there are at most kMaxDepth / 2 < 2^16 pairs.
+//
+// Per 16 multiply-adds of 8-bit weights: 2 instructions and a share of the widening; of 16-bit weights: 4. Zen and Intel cores since
+// Haswell do three or four of these a cycle, so that is the bound.
 #include <immintrin.h>
 
 #include <cstring>
@@ -9,9 +16,9 @@
 namespace ibid::kernels {
 namespace {
 
-constexpr size_t kFlush = 256 * 4 / kDepthStep;   // blocks along k between moves to 64 bits
-constexpr int kVectors = 4;         // weight vectors of a tile: 16 outputs of one digit, or 8 of two
-constexpr int kTokens = 2;          // with 3, gcc keeps the accumulators in memory
+// keep() pins each sum where it is written: left alone, gcc 12 starts all products first and has no registers for the sums.
+constexpr size_t kFlush = 256 * 4 / kDepthStep;   // blocks along k whose pairs of 8-bit weights fit int32
+constexpr int kTokens = 5;                        // of a tile of one strip: as many as 16 registers hold
 
 void store_row(const QuantRows& a, int row, const int16_t* q, float scale) {
   uint8_t* to = quant_row(a, row);
@@ -20,63 +27,112 @@ void store_row(const QuantRows& a, int row, const int16_t* q, float scale) {
   *quant_row_scale(a, row) = scale;
 }
 
-// Pair sums of `blocks` blocks along k: sum[v][t][8], two lanes for each of the 4 outputs of vector v.
-template <int D, int T>
-__attribute__((noinline)) void pair_sums(const int8_t* w, const uint8_t* a, size_t a_stride, size_t blocks,
-                                         __m256i (*sum)[kTokens]) {
-  __m256i acc[kVectors][T];
-  unroll<kVectors>([&](auto v) IBID_INLINE { unroll<T>([&](auto t) IBID_INLINE { acc[v][t] = _mm256_setzero_si256(); }); });
-  for (size_t b = 0; b < blocks; b++, w += kBlockBytes * D) {
-    for (size_t j = 0; j < kDepthStep / 4; j++, a += 8) {
-      __m256i x[T];
-      unroll<T>([&](auto t) IBID_INLINE {
-        int64_t four;
-        std::memcpy(&four, a + t * a_stride, 8);
-        x[t] = _mm256_set1_epi64x(four);
-      });
-      unroll<kVectors>([&](auto v) IBID_INLINE {
-        const int8_t* at = w + v % D * kBlockBytes + j * kQuadBytes + v / D * 16;
-        const __m256i weights = _mm256_cvtepi8_epi16(_mm_load_si128(reinterpret_cast<const __m128i*>(at)));
-        unroll<T>([&](auto t) IBID_INLINE { acc[v][t] = _mm256_add_epi32(acc[v][t], _mm256_madd_epi16(weights, x[t])); });
-      });
-    }
-  }
-  unroll<kVectors>([&](auto v) IBID_INLINE { unroll<T>([&](auto t) IBID_INLINE { sum[v][t] = acc[v][t]; }); });
+// The exact sums of V times 4 outputs, for T rows of activations.
+template <int V, int T>
+using Sums = __m256d[V][T];
+
+// sum = or += the sums of pairs, of which two lanes are one output's.
+__m256d add_pairs(__m256i pairs) {
+  const __m256d low = _mm256_cvtepi32_pd(_mm256_castsi256_si128(pairs)), high = _mm256_cvtepi32_pd(_mm256_extracti128_si256(pairs, 1));
+  return _mm256_permute4x64_pd(_mm256_hadd_pd(low, high), 0xD8);
 }
 
-// One tile: 16 / D outputs from n, T rows from row.
+// 8-bit weights, `blocks` blocks along k; a vector is half a strip, 4 deep.
+template <int T>
+__attribute__((noinline)) void byte_sums(const int8_t* w, size_t ahead, const uint8_t* a, size_t a_stride, size_t blocks, Sums<2, T>& sum) {
+  __m256i acc[2][T];
+  unroll<T>([&](auto t) IBID_INLINE { acc[0][t] = acc[1][t] = _mm256_setzero_si256(); });
+  for (size_t quad = 0; quad < blocks * (kDepthStep / 4); quad++, w += kStripBytes, a += 8) {
+    __builtin_prefetch(w + ahead, 0, 2);
+    const __m256i weights[2] = {_mm256_cvtepi8_epi16(_mm_load_si128(reinterpret_cast<const __m128i*>(w))),
+                                _mm256_cvtepi8_epi16(_mm_load_si128(reinterpret_cast<const __m128i*>(w) + 1))};
+    unroll<T>([&](auto t) IBID_INLINE {
+      int64_t four;
+      std::memcpy(&four, a + t * a_stride, 8);
+      const __m256i x = _mm256_set1_epi64x(four);
+      unroll<2>([&](auto v) IBID_INLINE { acc[v][t] = _mm256_add_epi32(acc[v][t], _mm256_madd_epi16(weights[v], x)), keep(acc[v][t]); });
+    });
+  }
+  unroll<2>([&](auto v) IBID_INLINE { unroll<T>([&](auto t) IBID_INLINE { sum[v][t] = _mm256_add_pd(sum[v][t], add_pairs(acc[v][t])); }); });
+}
+
+// sum(p) of 4 lanes from its two halves: every step is exact.
+__m256d join(__m128i low, __m128i high) {
+  const __m128i rest = _mm_xor_si128(_mm_sub_epi32(low, _mm_slli_epi32(high, 16)), _mm_set1_epi32(INT32_MIN));   // - 2^31
+  return _mm256_add_pd(_mm256_mul_pd(_mm256_cvtepi32_pd(high), _mm256_set1_pd(0x1p16)), _mm256_add_pd(_mm256_cvtepi32_pd(rest), _mm256_set1_pd(0x1p31)));
+}
+
+// 16-bit weights, all of k; a vector is a strip, 2 deep.
+template <int T>
+__attribute__((noinline)) void word_sums(const int8_t* w, size_t ahead, const uint8_t* a, size_t a_stride, size_t blocks, Sums<2, T>& sum) {
+  __m256i low[T], high[T];
+  unroll<T>([&](auto t) IBID_INLINE { low[t] = high[t] = _mm256_setzero_si256(); });
+  for (size_t pair = 0; pair < blocks * (kDepthStep / 2); pair++, w += kStripBytes, a += 4) {
+    __builtin_prefetch(w + ahead, 0, 2);
+    const __m256i weights = _mm256_load_si256(reinterpret_cast<const __m256i*>(w));
+    unroll<T>([&](auto t) IBID_INLINE {
+      int32_t two;
+      std::memcpy(&two, a + t * a_stride, 4);
+      const __m256i p = _mm256_madd_epi16(weights, _mm256_set1_epi32(two));
+      low[t] = _mm256_add_epi32(low[t], p);
+      high[t] = _mm256_add_epi32(high[t], _mm256_srai_epi32(p, 16));
+      keep(low[t]), keep(high[t]);
+    });
+  }
+  unroll<T>([&](auto t) IBID_INLINE {
+    sum[0][t] = join(_mm256_castsi256_si128(low[t]), _mm256_castsi256_si128(high[t]));
+    sum[1][t] = join(_mm256_extracti128_si256(low[t], 1), _mm256_extracti128_si256(high[t], 1));
+  });
+}
+
+// The epilogue of 4 outputs from n, as finish() words it.
+void finish_four(const MatmulJob& job, const WeightView& v, size_t t, size_t n, __m256d sum) {
+  const size_t width = static_cast<size_t>(job.w->n);
+  if (n + 4 > width) {
+    alignas(32) double one[4];
+    _mm256_store_pd(one, sum);
+    for (size_t i = 0; n + i < width; i++) job.y[t * width + n + i] = finish(job, v, t, n + i, static_cast<int64_t>(one[i]));
+    return;
+  }
+  __m128 y = _mm_mul_ps(_mm256_cvtpd_ps(sum), _mm_set1_ps(*quant_row_scale(*job.a, static_cast<int>(t))));
+  y = _mm_mul_ps(y, _mm_loadu_ps(v.scale + n));
+  if (job.w->bias) y = _mm_add_ps(y, _mm_loadu_ps(job.w->bias + n));
+  if (job.residual) y = _mm_add_ps(y, _mm_loadu_ps(job.residual + t * width + n));
+  _mm_storeu_ps(job.y + t * width + n, y);
+}
+
+// One tile: a strip of outputs from n, T rows from row. Fetches into the second-level cache what lies `ahead` bytes behind its weights.
 template <int D, int T>
-void tile(const MatmulJob& job, const WeightView& v, size_t n, size_t row) {
-  constexpr int kOutputs = 4 * kVectors / D;
-  const size_t blocks = v.k / kDepthStep, width = static_cast<size_t>(job.w->n);
-  const int8_t* w = v.digit + n / kPanel * v.panel_bytes() + n % kPanel * 4;
+void tile(const MatmulJob& job, const WeightView& v, size_t n, size_t row, size_t ahead) {
+  const size_t blocks = v.k / kDepthStep, stride = quant_row_stride(job.a->k);
+  const int8_t* w = v.strip(n);
   const uint8_t* a = quant_row(*job.a, static_cast<int>(row));
-  int64_t total[T][kOutputs] = {};
-  __m256i sum[kVectors][kTokens];
-  for (size_t done = 0; done < blocks; done += kFlush) {
-    pair_sums<D, T>(w + done * kBlockBytes * D, a + done * kDepthStep * sizeof(int16_t), quant_row_stride(job.a->k),
-                    blocks - done < kFlush ? blocks - done : kFlush, sum);
-    for (int t = 0; t < T; t++)
-      for (int i = 0; i < 4 * kVectors; i++) {
-        const int vector = i / 4, weight_of_digit = D == 2 && vector % D == 0 ? 256 : 1;
-        int32_t pair[2];
-        std::memcpy(pair, reinterpret_cast<const char*>(&sum[vector][t]) + i % 4 * 8, 8);
-        total[t][vector / D * 4 + i % 4] += weight_of_digit * (int64_t{pair[0]} + pair[1]);
-      }
+  constexpr int V = kStrip / 4;
+  Sums<V, T> sum;
+  if constexpr (D == 2) {
+    word_sums<T>(w, ahead, a, stride, blocks, sum);
+  } else {
+    for (auto& vector : sum) for (__m256d& s : vector) s = _mm256_setzero_pd();
+    for (size_t done = 0; done < blocks; done += kFlush)
+      byte_sums<T>(w + done * kStrip * kDepthStep, ahead, a + done * kDepthStep * sizeof(int16_t), stride, blocks - done < kFlush ? blocks - done : kFlush, sum);
   }
-  for (size_t t = 0; t < T; t++)
-    for (size_t i = 0; i < kOutputs && n + i < width; i++)
-      job.y[(row + t) * width + n + i] = finish(job, v, row + t, n + i, total[t][i]);
+  for (size_t i = 0; i < V && n + 4 * i < static_cast<size_t>(job.w->n); i++)
+    for (size_t t = 0; t < T; t++) finish_four(job, v, row + t, n + 4 * i, sum[i][t]);
 }
 
+// The first rows to take a strip fetch the next one: alone it is too short for the processor to see it coming.
 template <int D>
 void tiles_of(const MatmulJob& job, int panel, int panels, int row, int rows) {
   const WeightView v = view(*job.w);
   const size_t from = static_cast<size_t>(panel) * kPanel, to = from + static_cast<size_t>(panels) * kPanel;
-  for (size_t n = from; n < to; n += 4 * kVectors / D) {
-    size_t t = static_cast<size_t>(row), left = static_cast<size_t>(rows);
-    for (; left >= kTokens; t += kTokens, left -= kTokens) tile<D, kTokens>(job, v, n, t);
-    if (left == 1) tile<D, 1>(job, v, n, t);
+  const size_t first = static_cast<size_t>(row), end = first + static_cast<size_t>(rows);
+  for (size_t n = from; n < to; n += kStrip) {
+    size_t t = first, ahead = kStrip * v.k * D;
+    for (; t + kTokens <= end; t += kTokens, ahead = 0) tile<D, kTokens>(job, v, n, t, ahead);
+    if (t + 4 == end) tile<D, 4>(job, v, n, t, ahead);
+    if (t + 3 == end) tile<D, 3>(job, v, n, t, ahead);
+    if (t + 2 == end) tile<D, 2>(job, v, n, t, ahead);
+    if (t + 1 == end) tile<D, 1>(job, v, n, t, ahead);
   }
 }
 
@@ -85,7 +141,7 @@ void tiles(const MatmulJob& job, int panel, int panels, int row, int rows) {
   else tiles_of<1>(job, panel, panels, row, rows);
 }
 
-// A vpmaddwd multiplies 16 pairs of 16 by 8 bits: as many as 32 products of int8 digits.
+// A vpmaddwd and its sum count as 32 products of int8 digits: of 16-bit activations with 8-bit weights.
 int64_t burn(int64_t rounds) {
   constexpr int kChains = 12;
   __m256i acc[kChains];
@@ -99,6 +155,6 @@ int64_t burn(int64_t rounds) {
 
 }  // namespace
 
-const MatmulTable kMatmulAvx2 = {Isa::avx2, store_row, tiles, burn};
+const MatmulTable kMatmulAvx2 = {Isa::avx2, true, store_row, tiles, burn};
 
 }  // namespace ibid::kernels

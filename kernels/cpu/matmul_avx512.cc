@@ -22,6 +22,6 @@ int64_t burn(int64_t rounds) {
 
 }  // namespace
 
-const MatmulTable kMatmulAvx512 = {Isa::avx512, store_digits, tiles, burn};
+const MatmulTable kMatmulAvx512 = {Isa::avx512, false, store_digits, tiles, burn};
 
 }  // namespace ibid::kernels

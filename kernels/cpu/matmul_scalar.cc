@@ -13,11 +13,12 @@ void store_row(const QuantRows& a, int row, const int16_t* q, float scale) {
   *quant_row_scale(a, row) = scale;
 }
 
-// qw(n, k): 256 H + L of two digits, or the only one.
+// qw(n, k): a word, or a byte.
 int64_t weight_at(const WeightView& v, size_t n, size_t k) {
-  const size_t block = k / kDepthStep * static_cast<size_t>(v.digits), within = k % kDepthStep;
-  const int8_t* at = v.digit + n / kPanel * v.panel_bytes() + block * kBlockBytes + within / 4 * kQuadBytes + n % kPanel * 4 + k % 4;
-  return v.digits == 2 ? 256 * int64_t{at[0]} + at[kBlockBytes] : at[0];
+  if (v.digits == 1) return v.strip(n)[k / 4 * kStripBytes + k % 4];
+  int16_t word;
+  std::memcpy(&word, v.strip(n) + k / 2 * kStripBytes + k % 2 * 2, sizeof word);
+  return word;
 }
 
 int64_t product(const MatmulJob& job, const WeightView& v, size_t t, size_t n) {
@@ -47,6 +48,6 @@ int64_t burn(int64_t rounds) {
 
 }  // namespace
 
-const MatmulTable kMatmulScalar = {Isa::scalar, store_row, tiles, burn};
+const MatmulTable kMatmulScalar = {Isa::scalar, true, store_row, tiles, burn};
 
 }  // namespace ibid::kernels

@@ -48,7 +48,7 @@ int copies_for(Shape s, size_t bytes) {
 }
 
 // Packs the copies and returns the weights packed per second.
-double pack(const std::vector<Weight>& weights, Pool& pool) {
+double pack(const MatmulTable& table, const std::vector<Weight>& weights, Pool& pool) {
   const Weight& first = weights.front();
   std::vector<float> rows(static_cast<size_t>(kPanel) * static_cast<size_t>(first.k));
   for (size_t i = 0; i < rows.size(); i++) rows[i] = static_cast<float>(static_cast<int>(i * 2654435761u % 2001) - 1000);
@@ -56,7 +56,7 @@ double pack(const std::vector<Weight>& weights, Pool& pool) {
   const double start = spent(pool);
   pool.run(panels * static_cast<int>(weights.size()), [&](int task, int) {
     const int row = task % panels * kPanel, left = first.n - row;
-    pack_rows(weights[static_cast<size_t>(task / panels)], row, nullptr, rows.data(), left < kPanel ? left : kPanel);
+    pack_rows(table, weights[static_cast<size_t>(task / panels)], row, nullptr, rows.data(), left < kPanel ? left : kPanel);
   });
   return static_cast<double>(first.n) * first.k * static_cast<double>(weights.size()) / (spent(pool) - start);
 }
@@ -68,7 +68,7 @@ void measure(const MatmulTable& table, Pool& pool, Shape s, Profile profile, dou
   std::vector<Weight> weights;
   for (int i = 0; i < copies; i++)
     weights.push_back({s.n, s.k, profile, static_cast<uint8_t*>(blobs.get()) + bytes * static_cast<size_t>(i), nullptr});
-  const double packed = pack(weights, pool);
+  const double packed = pack(table, weights, pool);
   const QuantRows a{s.k, rows.get()};
   std::vector<int16_t> q(static_cast<size_t>(s.k));
   for (int t = 0; t < s.rows; t++) {

@@ -88,9 +88,9 @@ struct Packed {
   Bytes bytes;
   Weight w;
   bool finite;
-  explicit Packed(const Case& c) : bytes(matmul_weight_bytes(c.n, c.k, c.profile)) {
+  Packed(const Case& c, Isa isa) : bytes(matmul_weight_bytes(c.n, c.k, c.profile)) {
     w = {c.n, c.k, c.profile, bytes.get(), c.bias.empty() ? nullptr : c.bias.data()};
-    finite = pack_rows(w, 0, nullptr, c.weights.data(), c.n);
+    finite = pack_rows(matmul_table(isa), w, 0, nullptr, c.weights.data(), c.n);
   }
 };
 
@@ -105,7 +105,9 @@ struct Stored {
   }
 };
 
-std::vector<float> product(const Case& c, const Packed& packed, Isa isa, Pool& pool) {
+std::vector<float> product(const Case& c, Isa isa, Pool& pool) {
+  const Packed packed(c, isa);
+  REQUIRE(packed.finite);
   const MatmulTable& table = matmul_table(isa);
   const Stored stored(c, table);
   std::vector<float> y(static_cast<size_t>(c.rows) * static_cast<size_t>(c.n), std::nanf(""));
@@ -149,13 +151,11 @@ std::vector<float> plain_product(const Case& c) {
 }
 
 void check_everywhere(const Case& c) {
-  const Packed packed(c);
-  REQUIRE(packed.finite);
   const std::vector<float> expected = plain_product(c);
   Pool pool(2);
   for (Isa isa : isas()) {
     INFO(isa_name(isa) << " n " << c.n << " k " << c.k << " rows " << c.rows << " digits " << weight_digits(c.profile));
-    REQUIRE(same_bits(product(c, packed, isa, pool), expected));
+    REQUIRE(same_bits(product(c, isa, pool), expected));
   }
 }
 
@@ -211,12 +211,11 @@ TEST_CASE("every instruction set gives the bits of a plain int64 loop on ragged 
 TEST_CASE("threads and the split do not matter") {
   for (Profile profile : kProfiles) {
     const Case c(1000, 200, 150, profile, true, 5);
-    const Packed packed(c);
     Pool one(1);
     const std::vector<float> expected = plain_product(c);
     for (int threads : {1, 2, 7}) {
       Pool pool(threads);
-      for (Isa isa : isas()) REQUIRE(same_bits(product(c, packed, isa, pool), expected));
+      for (Isa isa : isas()) REQUIRE(same_bits(product(c, isa, pool), expected));
     }
   }
 }
@@ -224,17 +223,16 @@ TEST_CASE("threads and the split do not matter") {
 TEST_CASE("a row alone equals that row in a batch") {
   for (Profile profile : kProfiles) {
     const Case c(75, 136, 40, profile, true, 6);
-    const Packed packed(c);
     Pool pool(2);
     for (Isa isa : isas()) {
-      const std::vector<float> whole = product(c, packed, isa, pool);
+      const std::vector<float> whole = product(c, isa, pool);
       for (int row = 0; row < c.rows; row++) {
         Case alone = c;
         alone.rows = 1;
         alone.q.assign(c.q.begin() + row * c.k, c.q.begin() + (row + 1) * c.k);
         alone.scale = {c.scale[static_cast<size_t>(row)]};
         alone.residual.assign(c.residual.begin() + row * c.n, c.residual.begin() + (row + 1) * c.n);
-        const std::vector<float> y = product(alone, packed, isa, pool);
+        const std::vector<float> y = product(alone, isa, pool);
         REQUIRE(std::memcmp(y.data(), whole.data() + row * c.n, y.size() * sizeof(float)) == 0);
       }
     }
@@ -244,21 +242,20 @@ TEST_CASE("a row alone equals that row in a batch") {
 TEST_CASE("rows in the hundreds go through all the cuts") {
   for (Profile profile : kProfiles) {
     const Case c(130, 320, 333, profile, true, 7);
-    const Packed packed(c);
     const std::vector<float> expected = plain_product(c);
     for (int threads : {1, 3}) {
       Pool pool(threads);
       for (Isa isa : isas())
-        if (isa != Isa::scalar) REQUIRE(same_bits(product(c, packed, isa, pool), expected));
+        if (isa != Isa::scalar) REQUIRE(same_bits(product(c, isa, pool), expected));
     }
   }
 }
 
 TEST_CASE("the residual may be the output itself") {
   const Case c(45, 80, 20, Profile::w16a16, true, 8);
-  const Packed packed(c);
   Pool pool(2);
   for (Isa isa : isas()) {
+    const Packed packed(c, isa);
     const Stored stored(c, matmul_table(isa));
     std::vector<float> y = c.residual;
     matmul(matmul_table(isa), pool, packed.w, stored.a, c.rows, y.data(), y.data());
@@ -301,7 +298,7 @@ TEST_CASE("zero, tiny and denormal rows follow the row rule") {
     c.scale[3] = 0;
     c.scale[4] = 1e-42f;
     check_everywhere(c);
-    const Packed packed(c);
+    const Packed packed(c, best_isa());
     REQUIRE(view(packed.w).scale[0] == 0);
     REQUIRE(view(packed.w).scale[5] > 0);
   }
@@ -312,22 +309,23 @@ TEST_CASE("a NaN or an infinity among the weights is refused") {
     for (float bad : {std::nanf(""), -std::nanf(""), INFINITY, -INFINITY})
       for (int place : {0, 71, 72, 39 * 72 + 71}) {
         Case c(40, 72, 1, profile, false, 12);
-        REQUIRE(Packed(c).finite);
+        REQUIRE(Packed(c, best_isa()).finite);
         c.weights[static_cast<size_t>(place)] = bad;
-        REQUIRE_FALSE(Packed(c).finite);
+        REQUIRE_FALSE(Packed(c, best_isa()).finite);
       }
 }
 
 TEST_CASE("packing in pieces, in any order and through a map equals packing at once") {
-  for (Profile profile : kProfiles) {
+  for (Isa isa : isas()) for (Profile profile : kProfiles) {
+    const MatmulTable& table = matmul_table(isa);
     const Case c(101, 77, 1, profile, false, 13);
-    const Packed whole(c);
+    const Packed whole(c, isa);
     const size_t bytes = matmul_weight_bytes(c.n, c.k, profile);
     Bytes pieces(bytes), mapped(bytes);
     Weight w = whole.w;
     w.data = pieces.get();
     for (int from : {64, 7, 0, 96, 33, 63})
-      REQUIRE(pack_rows(w, from, nullptr, c.weight_row(from), (from == 64 ? 96 : from == 7 ? 33 : from == 0 ? 7 : from == 96 ? 101 : from == 33 ? 63 : 64) - from));
+      REQUIRE(pack_rows(table, w, from, nullptr, c.weight_row(from), (from == 64 ? 96 : from == 7 ? 33 : from == 0 ? 7 : from == 96 ? 101 : from == 33 ? 63 : 64) - from));
     REQUIRE(std::memcmp(pieces.get(), whole.bytes.get(), bytes) == 0);
     w.data = mapped.get();
     std::vector<int32_t> map;
@@ -336,8 +334,8 @@ TEST_CASE("packing in pieces, in any order and through a map equals packing at o
       map.push_back(i * 37 % (c.n - 1));
       shuffled.insert(shuffled.end(), c.weight_row(1 + map.back()), c.weight_row(1 + map.back()) + c.k);
     }
-    REQUIRE(pack_rows(w, 0, nullptr, c.weight_row(0), 1));
-    REQUIRE(pack_rows(w, 1, map.data(), shuffled.data(), c.n - 1));
+    REQUIRE(pack_rows(table, w, 0, nullptr, c.weight_row(0), 1));
+    REQUIRE(pack_rows(table, w, 1, map.data(), shuffled.data(), c.n - 1));
     REQUIRE(std::memcmp(mapped.get(), whole.bytes.get(), bytes) == 0);
   }
 }
@@ -354,9 +352,8 @@ TEST_CASE("negative control: a float sum in another order does differ on such da
     }
   REQUIRE(differ > c.rows * c.n / 2);
   // And the comparison itself sees a single flipped bit.
-  const Packed packed(c);
   Pool pool(1);
-  std::vector<float> y = product(c, packed, best_isa(), pool);
+  std::vector<float> y = product(c, best_isa(), pool);
   REQUIRE(same_bits(y, plain_product(c)));
   y[7] = std::bit_cast<float>(std::bit_cast<uint32_t>(y[7]) ^ 1u);
   REQUIRE_FALSE(same_bits(y, plain_product(c)));
