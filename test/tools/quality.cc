@@ -1,5 +1,5 @@
 // How far ibid's arithmetic is from the exact model: KL divergence and changed top tokens over real text, and greedy answers.
-//   quality MODEL [--positions N] [--prompts N] [--tokens N] [--threads N] [--text FILE] [--prompt-file FILE]
+//   quality MODEL [--positions N] [--prompts N] [--tokens N] [--threads N] [--margin LOGITS] [--text FILE] [--prompt-file FILE]
 // Prints a Markdown report on stdout; exits 1 when w16a16 misses a bar or a greedy answer differs where it must not.
 //
 // 1. The truth is a float64 forward pass on the same stored weights (oracle64.h).
@@ -26,12 +26,12 @@ constexpr int kWindow = 256;
 constexpr int kLogitRows = 64;            // rows of logits that are compared at a time: they are the large thing
 constexpr double kMaxKl = 5e-6;           // bars of w16a16
 constexpr double kMaxChangedShare = 0.003;
-constexpr double kMargin = 1e-3;          // logits; below it two tokens are as good as equal
 
 struct Options {
   std::string model;
   std::string text = IBID_TEST_DATA_DIR "/quality.txt", prompts_file = IBID_TEST_DATA_DIR "/quality_prompts.txt";
   int positions = 1536, prompts = 20, tokens = 64, threads = kernels::default_threads();
+  double margin = 1e-3;                   // logits; below it two tokens are as good as equal
 };
 
 std::string read_file(const std::string& path) {
@@ -160,13 +160,13 @@ std::vector<Answer> answer_greedily(Engine& engine, const std::vector<std::vecto
 struct Difference { size_t prompt, token; double margin; };
 struct Greedy { int tokens = 0, close = 0, close_and_different = 0; std::vector<Difference> different; };
 
-void compare_token(const double* logits, int vocab, int32_t token, size_t prompt, size_t at, Greedy& g) {
+void compare_token(const double* logits, int vocab, int32_t token, size_t prompt, size_t at, double least_margin, Greedy& g) {
   int top = best(logits, vocab);
   double second = -INFINITY;
   for (int i = 0; i < vocab; ++i)
     if (i != top) second = std::max(second, logits[i]);
   const double margin = logits[top] - second;
-  const bool close = margin <= kMargin, different = top != token;
+  const bool close = margin <= least_margin, different = top != token;
   g.tokens += 1;
   g.close += close;
   g.close_and_different += close && different;
@@ -188,7 +188,7 @@ Greedy check_answers(const ModelFiles& model, const Tokenizer& tokenizer, const 
   for (size_t i = 0; i < whole.size(); ++i) {
     // The state of the prompt's last token chooses the answer's first one.
     const std::vector<double> logits = exact.logits(&states[(row + prompts[i].size() - 1) * hidden], static_cast<int>(answers[i].tokens.size()));
-    for (size_t t = 0; t < answers[i].tokens.size(); ++t) compare_token(&logits[t * vocab], vocab, answers[i].tokens[t].id, i, t, g);
+    for (size_t t = 0; t < answers[i].tokens.size(); ++t) compare_token(&logits[t * vocab], vocab, answers[i].tokens[t].id, i, t, o.margin, g);
     row += whole[i].size();
   }
   return g;
@@ -211,14 +211,14 @@ bool report(const Options& o, const Scores& s, const Greedy& g, int windows) {
   bool kl_ok = s.w16a16.mean_kl() <= kMaxKl, top_ok = s.w16a16.changed <= allowed, greedy_ok = g.different.empty() && g.tokens >= o.prompts;
   std::printf("\nw16a16: mean KL at most %.0e: %s; at most %.1f changed: %s\n", kMaxKl, kl_ok ? "yes" : "NO", allowed, top_ok ? "yes" : "NO");
   std::printf("\nGreedy answers of w16a16: %d prompts, %d tokens; %d with a float64 margin of at most %.0e (%d of them differ); of the others %zu differ: %s\n",
-              o.prompts, g.tokens, g.close, kMargin, g.close_and_different, g.different.size(), greedy_ok ? "yes, the same" : "NO");
+              o.prompts, g.tokens, g.close, o.margin, g.close_and_different, g.different.size(), greedy_ok ? "yes, the same" : "NO");
   for (const Difference& d : g.different) std::printf("- prompt %zu, token %zu: float64 margin %.2e\n", d.prompt + 1, d.token + 1, d.margin);
   return kl_ok && top_ok && greedy_ok;
 }
 
 Options parse_options(int argc, char** argv) {
   Options o;
-  auto usage = [] { throw Error(ErrorKind::usage, "quality", "usage: quality MODEL [--positions N] [--prompts N] [--tokens N] [--threads N] [--text FILE] [--prompt-file FILE]"); };
+  auto usage = [] { throw Error(ErrorKind::usage, "quality", "usage: quality MODEL [--positions N] [--prompts N] [--tokens N] [--threads N] [--margin LOGITS] [--text FILE] [--prompt-file FILE]"); };
   for (int i = 1; i < argc; ++i) {
     const std::string arg = argv[i];
     if (arg.compare(0, 2, "--") != 0) { o.model = arg; continue; }
@@ -228,6 +228,7 @@ Options parse_options(int argc, char** argv) {
     else if (arg == "--prompts") o.prompts = number;
     else if (arg == "--tokens") o.tokens = number;
     else if (arg == "--threads") o.threads = number;
+    else if (arg == "--margin") o.margin = std::atof(argv[i]);
     else if (arg == "--text") o.text = argv[i];
     else if (arg == "--prompt-file") o.prompts_file = argv[i];
     else usage();
