@@ -28,6 +28,7 @@ constexpr Shape kShapes[] = {
     {"tiny-llama", 64, 2, 4, 4, 32, 176, 389, false, false, 5e5, true, 1024},
     {"qwen2-0.5b", 896, 24, 14, 2, 64, 4864, 151936, true, true, 1e6, false, 32768},
     {"llama-1b", 2048, 16, 32, 8, 64, 8192, 128256, true, false, 5e5, true, 131072},
+    {"llama-8b", 4096, 32, 32, 8, 128, 14336, 128256, false, false, 5e5, true, 131072},
 };
 
 // bf16 of value * 2^-exponent: exact, because an int8 has no more bits than bf16's significand.

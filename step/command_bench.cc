@@ -16,7 +16,10 @@
 namespace ibid::step {
 namespace {
 
-constexpr int kPromptRows = 512, kShortPrompt = 16, kAnswer = 64, kSequences = 32;
+constexpr int kShortPrompt = 16, kAnswer = 64;
+
+// What is asked of the engine: a prompt of so many tokens, and so many sequences at once.
+struct Load { int prompt, sequences; };
 
 double seconds() {
   timespec t;
@@ -86,20 +89,20 @@ void print(const std::vector<Line>& lines, bool tsv) {
   }
 }
 
-std::vector<Line> measure(runtime::Engine& engine, const runtime::ModelConfig& config, kernels::Profile profile, int vocab, int repeat) {
+std::vector<Line> measure(runtime::Engine& engine, const runtime::ModelConfig& config, kernels::Profile profile, int vocab, Load load, int repeat) {
   int products = 2 * kernels::weight_digits(profile);
   Work work = macs_per_row(config, products);
   Bench bench(engine, vocab);
-  bench.time(1, kPromptRows, 1);                       // warms clocks, and every page that is measured below
-  bench.time(kSequences, kShortPrompt, 2);
+  bench.time(1, load.prompt, 1);                       // warms clocks, and every page that is measured below
+  bench.time(load.sequences, kShortPrompt, 2);
   std::vector<double> prefill, one, many, bandwidth, rate;
   for (int i = 0; i < repeat; ++i) {                   // everything in turn, so that a slow moment hits all alike
     kernels::Roofline roof = engine.device().measure_roofline();
     bandwidth.push_back(roof.read_bytes_per_s);
     rate.push_back(roof.int8_macs_per_s);
-    prefill.push_back(bench.time(1, kPromptRows, 1));
+    prefill.push_back(bench.time(1, load.prompt, 1));
     one.push_back(bench.time_per_step(1));
-    many.push_back(bench.time_per_step(kSequences));
+    many.push_back(bench.time_per_step(load.sequences));
   }
   double p = median(prefill), o = median(one), m = median(many), bw = median(bandwidth), r = median(rate);
   rusage usage{};
@@ -108,9 +111,9 @@ std::vector<Line> measure(runtime::Engine& engine, const runtime::ModelConfig& c
   double weights = static_cast<double>(stats.weight_bytes);
   return {{"read_bandwidth", bw / 1e9, "GB/s", -1},
           {"int8_rate", r / 1e9, "GMAC/s", -1},
-          {"prefill_512", kPromptRows / p, "tokens/s", (kPromptRows * work.layers + work.output) / p / r},
+          {"prefill_" + std::to_string(load.prompt), load.prompt / p, "tokens/s", (load.prompt * work.layers + work.output) / p / r},
           {"decode_1", 1 / o, "tokens/s", weights / o / bw},
-          {"decode_32", kSequences / m, "tokens/s", kSequences * (work.layers + work.output) / m / r},
+          {"decode_" + std::to_string(load.sequences), load.sequences / m, "tokens/s", load.sequences * (work.layers + work.output) / m / r},
           {"weights", weights / 1048576, "MiB", -1},
           {"kv_budget", static_cast<double>(stats.kv_bytes) / 1048576, "MiB", -1},
           {"peak_memory", static_cast<double>(usage.ru_maxrss) / 1024, "MiB", -1}};
@@ -130,14 +133,15 @@ int command_bench(const Args& args) {
   runtime::Tokenizer tokenizer = make_tokenizer(files);
   runtime::EngineOptions options;
   options.profile = profile;
-  options.context = std::min(1024, files.config.max_positions);
-  options.max_batch = kSequences;
+  const Load load{static_cast<int>(args.number("--prompt", 512, 1, 1 << 16)), static_cast<int>(args.number("--sequences", 32, 1, 4096))};
+  options.context = std::min(std::max(1024, load.prompt + kAnswer), files.config.max_positions);
+  options.max_batch = load.sequences;
   options.prefix_cache = false;
   runtime::Engine engine(open_device(args), files, tokenizer, options);
   double ready = seconds() - start;
   note(engine.device().describe() + ", " + (real ? base_name(*args.get("--model")) : args.text("--shape", "qwen2-0.5b")) + ", " + args.text("--profile", "w16a16"));
   int vocab = std::min(tokenizer.size(), files.config.vocab);
-  std::vector<Line> lines = measure(engine, files.config, profile, vocab, static_cast<int>(args.number("--repeat", 3, 1, 99)));
+  std::vector<Line> lines = measure(engine, files.config, profile, vocab, load, static_cast<int>(args.number("--repeat", 3, 1, 99)));
   lines.push_back({"start_up", ready, "s", -1});
   print(lines, tsv);
   return kDone;
