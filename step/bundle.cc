@@ -1,6 +1,7 @@
 // Writing a bundle, and what writing and reading share. See bundle.h; reading is in bundle_reader.cc.
 #include "step/bundle.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 
@@ -16,8 +17,11 @@ std::string step_id_of(const std::string& config_id, const std::string& input_di
   return digest_of(canonical(Json(Json::Object{{"config", config_id}, {"input", input_digest}})));
 }
 
+uint64_t ShardPart::begin_of(uint64_t i) const { return input_records / of * (i - 1) + std::min(i - 1, input_records % of); }
+
 BundleWriter::BundleWriter(OutputFile* out, BundleHead head) : out_(out), head_(std::move(head)) {
   if (out_) tar_.emplace(*out_);
+  if (head_.shard) next_ = head_.shard->first();
 }
 BundleWriter::~BundleWriter() = default;
 
@@ -26,15 +30,36 @@ void BundleWriter::add(const std::string& record_id, std::string_view record_can
   if (!records_) {
     std::optional<std::string> beside;
     if (out_) beside = out_->path();
-    records_.emplace(beside, count_);
-    outcomes_.emplace(beside, count_);
+    records_.emplace(beside, next_);
+    outcomes_.emplace(beside, next_);
   }
-  Digest record = sha256(record_canonical);
-  input_.update({reinterpret_cast<const char*>(record.data()), record.size()});
+  count(record_canonical, status);
   records_->add(record_id, record_leaf);
   outcomes_->add(record_id, outcome_leaf);
+  if (++next_ % kSegmentRecords == 0) close_segments();
+}
+
+void BundleWriter::count(std::string_view record_canonical, const std::string& status) {
+  Digest record = sha256(record_canonical);
+  input_.update({reinterpret_cast<const char*>(record.data()), record.size()});
   ++statuses_[status];
-  if (++count_ % kSegmentRecords == 0) close_segments();
+  ++counted_;
+}
+
+void BundleWriter::copy_segment(const Bundle& from, uint64_t segment) {
+  Bundle::SegmentBlobs blobs = from.segment_blobs(segment);
+  IBID_CHECK(!records_ && blobs.first == next_ && next_ % kSegmentRecords == 0);
+  auto copy = [&](const Bundle::SegmentBlobs::Blob& blob, const char* media_type) {
+    if (!out_) return;
+    tar_->begin(blob_path(blob.digest), blob.size);
+    from.stream(blob, [&](std::string_view piece) { tar_->data(piece); });
+    written_.insert(blob.digest);
+    layers_.push_back({media_type, blob.digest, "", blob.size});
+  };
+  copy(blobs.records, media::kRecords);
+  copy(blobs.outcomes, media::kOutcomes);
+  segments_.push_back({blobs.first, blobs.count, blobs.records_root, blobs.outcomes_root});
+  next_ += blobs.count;
 }
 
 void BundleWriter::close_segments() {
@@ -84,12 +109,19 @@ void BundleWriter::write_model_file(const EmbeddedFile& file) {
   layers_.push_back({media::kModelFile, digest, file.title, size});
 }
 
+std::string BundleWriter::input_digest() const {
+  Sha256 so_far = input_.copy();
+  return digest_text(so_far.finish());
+}
+
 BundleIds BundleWriter::finish() {
   close_segments();
   BundleIds ids;
-  ids.records = count_;
+  ids.records = counted_;
   ids.config_id = config_id_of(head_.config);
-  ids.input_digest = digest_text(input_.finish());
+  std::string own_input = digest_text(input_.finish());
+  ids.input_digest = head_.shard ? head_.shard->input_digest : own_input;
+  IBID_CHECK(next_ == counted_ + (head_.shard ? head_.shard->first() : 0));
   ids.step_id = step_id_of(ids.config_id, ids.input_digest);
   std::vector<Digest> records, outcomes;
   for (const Segment& s : segments_) {
@@ -98,11 +130,12 @@ BundleIds BundleWriter::finish() {
   }
   ids.records_digest = digest_text(merkle_root(records));
   ids.result_digest = digest_text(merkle_root(outcomes));
-  std::string config = config_blob(ids);
+  std::string config = config_blob(ids, own_input);
   ids.bundle_id = digest_of(config);
   if (out_) {
     for (const auto& [name, text] : head_.files) write_blob(text, media::kFile, name);
     write_blob(head_.step_text, media::kStep, "step.yaml");
+    if (head_.shard) write_blob(token_texts_, media::kTokenTexts, "");
     for (const EmbeddedFile& file : head_.model) write_model_file(file);
     write_manifest(config);
     tar_->finish();
@@ -110,22 +143,26 @@ BundleIds BundleWriter::finish() {
   return ids;
 }
 
-std::string BundleWriter::config_blob(const BundleIds& ids) const {
+std::string BundleWriter::config_blob(const BundleIds& ids, const std::string& own_input) const {
   Json::Array segments;
   for (const Segment& s : segments_)
     segments.push_back(Json::Object{{"first", s.first}, {"count", s.count}, {"records", digest_text(s.records)}, {"outcomes", digest_text(s.outcomes)}});
   Json::Object statuses;
   for (const auto& [status, count] : statuses_) statuses.emplace_back(status, count);
-  return canonical(Json(Json::Object{{"ibid_bundle", kBundleVersion},
-                                     {"config", head_.config},
-                                     {"config_id", ids.config_id},
-                                     {"input_digest", ids.input_digest},
-                                     {"step_id", ids.step_id},
-                                     {"records_digest", ids.records_digest},
-                                     {"result_digest", ids.result_digest},
-                                     {"records", ids.records},
-                                     {"segments", std::move(segments)},
-                                     {"statuses", std::move(statuses)}}));
+  Json::Object blob{{"ibid_bundle", kBundleVersion},
+                    {"config", head_.config},
+                    {"config_id", ids.config_id},
+                    {"input_digest", ids.input_digest},
+                    {"step_id", ids.step_id},
+                    {"records_digest", ids.records_digest},
+                    {"result_digest", ids.result_digest},
+                    {"records", ids.records},
+                    {"segments", std::move(segments)},
+                    {"statuses", std::move(statuses)}};
+  if (const std::optional<ShardPart>& s = head_.shard)
+    blob.emplace_back("shard", Json::Object{{"index", s->index}, {"of", s->of}, {"input_records", s->input_records},
+                                            {"own_input_digest", own_input}, {"token_texts", digest_of(token_texts_)}});
+  return canonical(Json(std::move(blob)));
 }
 
 void BundleWriter::write_manifest(const std::string& config) {
@@ -135,12 +172,13 @@ void BundleWriter::write_manifest(const std::string& config) {
     if (!b.title.empty()) layer.emplace_back("annotations", Json::Object{{kTitle, b.title}});
     layers.push_back(std::move(layer));
   }
+  const char* type = head_.shard ? media::kShard : media::kBundle;
   std::string config_digest = digest_of(config);
   tar_->add(blob_path(config_digest), config);
   std::string manifest = canonical(Json(Json::Object{
       {"schemaVersion", 2},
       {"mediaType", media::kManifest},
-      {"artifactType", media::kBundle},
+      {"artifactType", type},
       {"config", Json::Object{{"mediaType", media::kConfig}, {"digest", config_digest}, {"size", static_cast<uint64_t>(config.size())}}},
       {"layers", std::move(layers)}}));
   tar_->add(blob_path(digest_of(manifest)), manifest);
@@ -148,7 +186,7 @@ void BundleWriter::write_manifest(const std::string& config) {
                               {"schemaVersion", 2},
                               {"mediaType", media::kIndex},
                               {"manifests", Json::Array{Json::Object{{"mediaType", media::kManifest},
-                                                                     {"artifactType", media::kBundle},
+                                                                     {"artifactType", type},
                                                                      {"digest", digest_of(manifest)},
                                                                      {"size", static_cast<uint64_t>(manifest.size())}}}}})));
   tar_->add("oci-layout", kLayoutText);

@@ -13,11 +13,13 @@ namespace media {
 inline constexpr const char* kIndex = "application/vnd.oci.image.index.v1+json";
 inline constexpr const char* kManifest = "application/vnd.oci.image.manifest.v1+json";
 inline constexpr const char* kBundle = "application/vnd.ibid.bundle.v1";
+inline constexpr const char* kShard = "application/vnd.ibid.shard.v1";
 inline constexpr const char* kConfig = "application/vnd.ibid.bundle.config.v1+json";
 inline constexpr const char* kRecords = "application/vnd.ibid.records.v1";
 inline constexpr const char* kOutcomes = "application/vnd.ibid.outcomes.v1";
 inline constexpr const char* kFile = "application/vnd.ibid.side-file.v1";
 inline constexpr const char* kStep = "application/vnd.ibid.step.v1+yaml";
+inline constexpr const char* kTokenTexts = "application/vnd.ibid.token-texts.v1+json";
 inline constexpr const char* kModelFile = "application/vnd.ibid.model-file.v1";
 }  // namespace media
 

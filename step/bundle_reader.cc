@@ -86,7 +86,8 @@ void Bundle::read_manifest() {
   manifest_layer_ = {media::kManifest, digest_field(manifests[0], "digest"), "", unsigned_of(manifests[0].at("size"))};
   manifest_ = parse_blob(tar_.path(), "the manifest", blob(manifest_layer_, "the manifest"));
   const Json* type = manifest_.find("artifactType");
-  if (!type || !type->is_string() || type->as_string() != media::kBundle) throw corrupt(tar_.path(), "an OCI archive, but not an ibid bundle of this format");
+  if (!type || !type->is_string() || (type->as_string() != media::kBundle && type->as_string() != media::kShard))
+    throw corrupt(tar_.path(), "an OCI archive, but not an ibid bundle of this format");
   const Json& config = manifest_.at("config");
   config_layer_ = {media::kConfig, digest_field(config, "digest"), "", unsigned_of(config.at("size"))};
   for (const Json& l : manifest_.at("layers").items()) {
@@ -109,20 +110,14 @@ void Bundle::read_config(const std::string& text) {
   ids_.records_digest = digest_field(c, "records_digest");
   ids_.result_digest = digest_field(c, "result_digest");
   ids_.records = unsigned_of(c.at("records"));
-  std::vector<Digest> records, outcomes;
-  uint64_t next = 0;
-  for (const Json& s : c.at("segments").items()) {
-    Segment segment{unsigned_of(s.at("first")), unsigned_of(s.at("count")), parse_digest(digest_field(s, "records")), parse_digest(digest_field(s, "outcomes"))};
-    bool last = segment.first + segment.count == ids_.records;
-    if (segment.first != next || segment.count == 0 || (last ? segment.count > kSegmentRecords : segment.count != kSegmentRecords))
-      throw corrupt(tar_.path(), "segments are not cut every " + std::to_string(kSegmentRecords) + " records");
-    next += segment.count;
-    segments_.push_back(segment);
-    records.push_back(segment.records);
-    outcomes.push_back(segment.outcomes);
-  }
-  if (next != ids_.records) throw corrupt(tar_.path(), "segments hold " + std::to_string(next) + " records, the configuration says " + std::to_string(ids_.records));
+  read_shard(c);
+  read_segments(c);
   for (const auto& [status, count] : c.at("statuses").members()) statuses_[status] = unsigned_of(count);
+  std::vector<Digest> records, outcomes;
+  for (const Segment& s : segments_) {
+    records.push_back(s.records);
+    outcomes.push_back(s.outcomes);
+  }
   auto agree = [&](const std::string& claimed, const std::string& computed, const char* name) {
     if (claimed != computed) throw corrupt(tar_.path(), std::string(name) + " is " + claimed + ", but its parts give " + computed);
   };
@@ -132,7 +127,34 @@ void Bundle::read_config(const std::string& text) {
   agree(ids_.result_digest, digest_text(merkle_root(outcomes)), "result_digest");
 }
 
-// The layers stand in one order: records and outcomes of each segment, side files by name, the step, model files.
+void Bundle::read_shard(const Json& config) {
+  const Json* part = config.find("shard");
+  if ((manifest_.at("artifactType").as_string() == media::kShard) != (part != nullptr)) throw corrupt(tar_.path(), "its artifact type and its configuration disagree on whether it is a shard");
+  if (!part) return;
+  ShardPart shard{unsigned_of(part->at("index")), unsigned_of(part->at("of")), unsigned_of(part->at("input_records")), ids_.input_digest};
+  if (shard.index < 1 || shard.index > shard.of) throw corrupt(tar_.path(), "there is no " + shard.name());
+  if (ids_.records != shard.end() - shard.first())
+    throw corrupt(tar_.path(), shard.name() + " of " + std::to_string(shard.input_records) + " records cannot hold " + std::to_string(ids_.records));
+  own_input_digest_ = digest_field(*part, "own_input_digest");
+  token_texts_digest_ = digest_field(*part, "token_texts");
+  shard_ = shard;
+}
+
+// Segments are cut at multiples of kSegmentRecords and where the bundle begins and ends, nowhere else.
+void Bundle::read_segments(const Json& config) {
+  uint64_t next = first();
+  for (const Json& s : config.at("segments").items()) {
+    Segment segment{unsigned_of(s.at("first")), unsigned_of(s.at("count")), parse_digest(digest_field(s, "records")), parse_digest(digest_field(s, "outcomes"))};
+    uint64_t cut = std::min((next / kSegmentRecords + 1) * kSegmentRecords, end());
+    if (segment.first != next || next >= end() || segment.count != cut - next) throw corrupt(tar_.path(), "segments are not cut every " + std::to_string(kSegmentRecords) + " records");
+    next = cut;
+    segments_.push_back(segment);
+  }
+  if (next != end()) throw corrupt(tar_.path(), "segments hold " + std::to_string(next - first()) + " records, the configuration says " + std::to_string(ids_.records));
+}
+
+// The layers stand in one order: records and outcomes of each segment, side files by name, the step, a shard's token texts,
+// model files.
 void Bundle::match_layers() const {
   size_t i = 0;
   auto expect = [&](const char* type, const std::string& role) {
@@ -145,6 +167,7 @@ void Bundle::match_layers() const {
   }
   while (i < layers_.size() && layers_[i].media_type == media::kFile) ++i;
   expect(media::kStep, "the step as written");
+  if (shard_) expect(media::kTokenTexts, "the token texts of a shard");
   while (i < layers_.size() && layers_[i].media_type == media::kModelFile) ++i;
   if (i != layers_.size()) throw corrupt(tar_.path(), "the manifest has a layer that does not belong: " + layers_[i].media_type);
 }
@@ -160,6 +183,12 @@ std::string Bundle::step_text() const {
   for (const Layer& layer : layers_)
     if (layer.media_type == media::kStep) return blob(layer, "the step as written");
   throw corrupt(tar_.path(), "the step as written is missing");
+}
+
+std::string Bundle::token_texts() const {
+  for (const Layer& layer : layers_)
+    if (layer.media_type == media::kTokenTexts && layer.digest == token_texts_digest_) return blob(layer, "the token texts");
+  throw corrupt(tar_.path(), "the token texts are not those that the configuration names");
 }
 
 bool Bundle::has_model() const {
@@ -197,6 +226,44 @@ Bundle::SegmentPair Bundle::segment(uint64_t i) const {
           SegmentReader(tar_, entry_of(outcomes.digest, outcomes.size, "outcomes segment " + n), s.first, s.count, s.outcomes)};
 }
 
+ProvedRecord Bundle::SegmentPair::proved(uint64_t row) const {
+  ProvedRecord r{records.first() + row, "", records.leaf_text(row), outcomes.leaf_text(row), {}, {}};
+  std::string where = "record " + std::to_string(r.number + 1);
+  r.record = parse_blob(records.path(), where, r.record_text);
+  r.outcome = parse_blob(records.path(), where, r.outcome_text);
+  r.id = leaf_id(r.record, where);
+  records.prove(row, r.id, r.record_text);
+  outcomes.prove(row, r.id, r.outcome_text);
+  if (leaf_id(r.outcome, where) != r.id) throw corrupt(records.path(), where + ": its outcome belongs to another record");
+  return r;
+}
+
+Bundle::SegmentBlobs Bundle::segment_blobs(uint64_t i) const {
+  IBID_CHECK(i < segments_.size());
+  const Segment& s = segments_[i];
+  const Layer &records = layers_[2 * i], &outcomes = layers_[2 * i + 1];
+  std::string n = std::to_string(i);
+  return {s.first, s.count, s.records, s.outcomes, {records.digest, records.size, "records segment " + n}, {outcomes.digest, outcomes.size, "outcomes segment " + n}};
+}
+
+void Bundle::stream(const SegmentBlobs::Blob& blob, const std::function<void(std::string_view)>& sink) const {
+  Sha256 hash;
+  tar_.stream(entry_of(blob.digest, blob.size, blob.role), [&](std::string_view piece) {
+    hash.update(piece);
+    sink(piece);
+  });
+  if (digest_text(hash.finish()) != blob.digest) throw corrupt(tar_.path(), blob.role + " does not have its digest: " + blob_path(blob.digest));
+}
+
+ProvedRecord BundleCursor::at(uint64_t number) {
+  uint64_t segment = bundle_.segment_of(number);
+  if (!pair_ || segment_ != segment) {
+    pair_.emplace(bundle_.segment(segment));
+    segment_ = segment;
+  }
+  return pair_->proved(number - pair_->records.first());
+}
+
 std::optional<Bundle::Found> Bundle::find(std::string_view record_id) const {
   for (uint64_t i = 0; i < segments_.size(); ++i) {
     SegmentPair pair = segment(i);
@@ -216,6 +283,7 @@ void Bundle::verify_blobs(std::vector<std::string>& damage) const {
     const Layer& l = layers_[i];
     if (l.media_type == media::kRecords) return "records segment " + std::to_string(i / 2);
     if (l.media_type == media::kOutcomes) return "outcomes segment " + std::to_string(i / 2);
+    if (l.media_type == media::kTokenTexts) return std::string("the token texts");
     return (l.media_type == media::kModelFile ? "model file " : l.media_type == media::kFile ? "side file " : "the step as written ") + l.title;
   };
   for (size_t i = 0; i < layers_.size(); ++i) {
@@ -236,17 +304,12 @@ void Bundle::verify_blobs(std::vector<std::string>& damage) const {
 void Bundle::verify_segment(uint64_t i, Sha256& input, std::map<std::string, uint64_t>& statuses) const {
   SegmentPair pair = segment(i);
   for (uint64_t row = 0; row < pair.records.count(); ++row) {
-    std::string where = "record " + std::to_string(segments_[i].first + row + 1);
-    std::string record_text = pair.records.leaf_text(row), outcome_text = pair.outcomes.leaf_text(row);
-    Json record = parse_blob(tar_.path(), where, record_text), outcome = parse_blob(tar_.path(), where, outcome_text);
-    std::string id = leaf_id(record, where);
-    pair.records.prove(row, id, record_text);
-    pair.outcomes.prove(row, id, outcome_text);
-    if (leaf_id(outcome, where) != id) throw corrupt(tar_.path(), where + ": its outcome belongs to another record");
-    if (pair.records.find(id) != row || pair.outcomes.find(id) != row) throw corrupt(tar_.path(), where + " (" + id + ") is not in its segment's index");
-    Digest digest = sha256(canonical(record.at("fields")));
+    ProvedRecord r = pair.proved(row);
+    std::string where = "record " + std::to_string(r.number + 1);
+    if (pair.records.find(r.id) != row || pair.outcomes.find(r.id) != row) throw corrupt(tar_.path(), where + " (" + r.id + ") is not in its segment's index");
+    Digest digest = sha256(canonical(r.record.at("fields")));
     input.update({reinterpret_cast<const char*>(digest.data()), digest.size()});
-    ++statuses[worst_status(outcome, where)];
+    ++statuses[worst_status(r.outcome, where)];
   }
 }
 
@@ -257,7 +320,9 @@ std::vector<std::string> Bundle::verify() const {
     Sha256 input;
     std::map<std::string, uint64_t> statuses;
     for (uint64_t i = 0; i < segments_.size(); ++i) verify_segment(i, input, statuses);
-    if (digest_text(input.finish()) != ids_.input_digest) damage.push_back("the records do not give the input digest " + ids_.input_digest);
+    const std::string& expected = shard_ ? own_input_digest_ : ids_.input_digest;
+    if (digest_text(input.finish()) != expected) damage.push_back("the records do not give the input digest " + expected);
+    if (shard_) (void)token_texts();
     if (statuses != statuses_) damage.push_back("the outcomes do not give the counts of statuses");
     const Json* files = config_.at("prompt").find("files");
     std::map<std::string, std::string> texts = side_files();

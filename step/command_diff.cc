@@ -27,34 +27,17 @@ uint64_t diff_configs(const Json& a, const Json& b) {
   return lines;
 }
 
-// A record's leaves at an absolute number, with the segment kept open between calls.
-class Cursor {
- public:
-  explicit Cursor(const Bundle& bundle) : bundle_(bundle) {}
-  std::pair<std::string, std::string> at(uint64_t number) {
-    if (!pair_ || segment_ != number / kSegmentRecords) pair_.emplace(bundle_.segment(segment_ = number / kSegmentRecords));
-    uint64_t row = number % kSegmentRecords;
-    return {pair_->records.leaf_text(row), pair_->outcomes.leaf_text(row)};
-  }
-
- private:
-  const Bundle& bundle_;
-  std::optional<Bundle::SegmentPair> pair_;
-  uint64_t segment_ = 0;
-};
-
 uint64_t diff_records(const Bundle& a, const Bundle& b, uint64_t limit) {
-  Cursor left(a), right(b);
+  if (a.first() != b.first()) throw Error(ErrorKind::incomparable, b.path(), "begins at another record than " + a.path(), "compare whole bundles, or the same shard of two runs");
+  BundleCursor left(a), right(b);
   uint64_t differing = 0;
-  for (uint64_t n = 0; n < std::min(a.ids().records, b.ids().records); ++n) {
-    auto [record_a, outcome_a] = left.at(n);
-    auto [record_b, outcome_b] = right.at(n);
-    if (record_a == record_b && outcome_a == outcome_b) continue;
+  for (uint64_t n = a.first(); n < std::min(a.end(), b.end()); ++n) {
+    ProvedRecord ra = left.at(n), rb = right.at(n);
+    if (ra.record_text == rb.record_text && ra.outcome_text == rb.outcome_text) continue;
     if (++differing > limit) continue;
-    Json ra = Json::parse(record_a, a.path()), rb = Json::parse(record_b, b.path());
-    std::string head = "record  " + std::to_string(n + 1) + " (" + ra.at("id").as_string() + ")";
-    if (record_a != record_b) list_differences(ra, rb, "", [&](const std::string& line) { std::printf("%s: %s\n", head.c_str(), line.substr(0, 400).c_str()); });
-    else std::printf("%s: %s\n", head.c_str(), first_difference(Json::parse(outcome_a, a.path()), Json::parse(outcome_b, b.path()), "A", "B", [](int32_t) { return std::string(); }).c_str());
+    std::string head = "record  " + std::to_string(n + 1) + " (" + ra.id + ")";
+    if (ra.record_text != rb.record_text) list_differences(ra.record, rb.record, "", [&](const std::string& line) { std::printf("%s: %s\n", head.c_str(), line.substr(0, 400).c_str()); });
+    else std::printf("%s: %s\n", head.c_str(), first_difference(ra.outcome, rb.outcome, "A", "B", [](int32_t) { return std::string(); }).c_str());
   }
   if (a.ids().records != b.ids().records)
     std::printf("records %llu in A, %llu in B\n", static_cast<unsigned long long>(a.ids().records), static_cast<unsigned long long>(b.ids().records));

@@ -15,6 +15,9 @@ void print_ids(const Bundle& b) {
               ids.config_id.c_str(), ids.input_digest.c_str(), b.config().at("model").at("digest").as_string().c_str(), static_cast<unsigned long long>(ids.records));
   for (const auto& [status, count] : b.statuses()) std::printf(", %llu %s", static_cast<unsigned long long>(count), status.c_str());
   std::printf("\n");
+  if (const std::optional<ShardPart>& s = b.shard())
+    std::printf("part    %s, records %llu to %llu of %llu; result is that of the part\n", s->name().c_str(), static_cast<unsigned long long>(s->first() + 1),
+                static_cast<unsigned long long>(s->end()), static_cast<unsigned long long>(s->input_records));
 }
 
 // What may go to a terminal: control characters but line breaks and tabs are shown as U+FFFD.
@@ -52,7 +55,7 @@ int show_record(const Bundle& bundle, const std::string& id, bool as_json) {
   }
   Json record = Json::parse(found->record_leaf, "record"), outcome = Json::parse(found->outcome_leaf, "outcome");
   std::printf("record  %s (number %llu of %llu), proved against %s\n", printable(id).c_str(), static_cast<unsigned long long>(found->number + 1),
-              static_cast<unsigned long long>(bundle.ids().records), bundle.ids().bundle_id.c_str());
+              static_cast<unsigned long long>(bundle.input_records()), bundle.ids().bundle_id.c_str());
   for (const Json& f : record.at("fields").items()) std::printf("field   %s: %s\n", printable(f.items().at(0).as_string()).c_str(), printable(f.items().at(2).as_string()).c_str());
   if (const Json* cut = record.find("truncated")) std::printf("cut     %s\n", cut->dump().c_str());
   if (record.at("prompt").is_string()) print_block(("prompt, " + std::to_string(record.at("prompt_ids").items().size()) + " tokens").c_str(), record.at("prompt").as_string());

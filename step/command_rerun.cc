@@ -40,46 +40,17 @@ class TemporaryFolder {
   std::string path_;
 };
 
-Record record_of(const Json& leaf, uint64_t number, const std::string& where) {
-  Record r;
-  r.index = number;
-  r.id = leaf_id(leaf, where);
-  r.where = where;
-  for (const Json& f : leaf.at("fields").items()) {
-    const Json::Array& triple = f.items();
-    if (triple.size() != 3) throw Error(ErrorKind::corrupt, where, "a field that is not [name, kind, lexeme]");
-    const std::string &name = triple[0].as_string(), &kind = triple[1].as_string(), &lexeme = triple[2].as_string();
-    if (kind == "bad_record") {
-      r.problem = "unreadable";
-      r.raw = lexeme;
-      return r;
-    }
-    r.fields.push_back({name, kind == "string" ? Json(lexeme) : Json::parse(kind == "number" || kind == "json" ? lexeme : kind, where)});
-  }
-  return r;
-}
-
 // Walks the records of a bundle that are to be rerun, in order, and remembers what was archived for them.
 class Archive {
  public:
-  Archive(const Bundle& bundle, std::optional<std::set<uint64_t>> chosen) : bundle_(bundle), chosen_(std::move(chosen)) {}
+  Archive(const Bundle& bundle, std::optional<std::set<uint64_t>> chosen) : bundle_(bundle), cursor_(bundle), chosen_(std::move(chosen)), number_(bundle.first()) {}
 
   bool next(Record& record) {
-    for (; number_ < bundle_.ids().records; ++number_) {
+    for (; number_ < bundle_.end(); ++number_) {
       if (chosen_ && !chosen_->count(number_)) continue;
-      uint64_t segment = number_ / kSegmentRecords, row = number_ % kSegmentRecords;
-      if (!pair_ || segment_ != segment) {
-        pair_.emplace(bundle_.segment(segment));
-        segment_ = segment;
-      }
-      std::string where = bundle_.path() + ": record " + std::to_string(number_ + 1);
-      std::string leaf = pair_->records.leaf_text(row), outcome = pair_->outcomes.leaf_text(row);
-      Json parsed = Json::parse(leaf, where);
-      record = record_of(parsed, number_, where);
-      pair_->records.prove(row, record.id, leaf);
-      pair_->outcomes.prove(row, record.id, outcome);
-      if (record.problem) record.problem = Json::parse(outcome, where).at("answers").items().at(0).at("error").as_string();
-      archived_.emplace_back(std::move(leaf), std::move(outcome));
+      ProvedRecord proved = cursor_.at(number_);
+      record = record_of(proved.record, proved.outcome, number_, bundle_.path() + ": record " + std::to_string(number_ + 1));
+      archived_.emplace_back(std::move(proved.record_text), std::move(proved.outcome_text));
       ++number_;
       return true;
     }
@@ -94,9 +65,9 @@ class Archive {
 
  private:
   const Bundle& bundle_;
+  BundleCursor cursor_;
   std::optional<std::set<uint64_t>> chosen_;
-  std::optional<Bundle::SegmentPair> pair_;
-  uint64_t segment_ = 0, number_ = 0;
+  uint64_t number_;
   std::deque<std::pair<std::string, std::string>> archived_;
 };
 
@@ -119,7 +90,7 @@ std::optional<std::set<uint64_t>> chosen_records(const Bundle& bundle, const Arg
   if (k >= bundle.ids().records) return std::nullopt;
   // Ranks every record by a digest that nobody could steer when the bundle was made, and takes the first K.
   std::vector<std::pair<Digest, uint64_t>> ranks;
-  for (uint64_t i = 0; i < bundle.ids().records; ++i) ranks.emplace_back(sha256("ibid sample v1\n" + bundle.ids().bundle_id + "\n" + std::to_string(i)), i);
+  for (uint64_t i = bundle.first(); i < bundle.end(); ++i) ranks.emplace_back(sha256("ibid sample v1\n" + bundle.ids().bundle_id + "\n" + std::to_string(i)), i);
   std::nth_element(ranks.begin(), ranks.begin() + static_cast<long>(k), ranks.end());
   for (uint64_t i = 0; i < k; ++i) chosen.insert(ranks[i].second);
   return chosen;
@@ -171,7 +142,7 @@ int command_rerun(const Args& args) {
   note("rerun of " + bundle.ids().step_id + " on " + device);
 
   Archive archive(bundle, chosen);
-  BundleWriter digests(nullptr, {bundle.config(), {}, "", {}});
+  BundleWriter digests(nullptr, {bundle.config(), {}, "", {}, bundle.shard()});
   bool with_top = manifest.output.logprobs > 0;
   uint64_t done = 0, tokens = 0, differing = 0;
   std::vector<std::string> differences;
@@ -192,6 +163,7 @@ int command_rerun(const Args& args) {
   BundleIds ids = digests.finish();
   if (!chosen && differing == 0) IBID_CHECK(ids.result_digest == bundle.ids().result_digest && ids.step_id == bundle.ids().step_id);
   std::printf("%s\nstep    %s\n", differing == 0 ? "identical" : "differs", bundle.ids().step_id.c_str());
+  if (bundle.shard()) std::printf("part    %s\n", bundle.shard()->name().c_str());
   if (!chosen) std::printf("result  %s\n", ids.result_digest.c_str());
   if (!chosen && differing) std::printf("archive %s\n", bundle.ids().result_digest.c_str());
   std::printf("records %llu of %llu compared, %llu differ\n", static_cast<unsigned long long>(done), static_cast<unsigned long long>(bundle.ids().records), static_cast<unsigned long long>(differing));

@@ -1,6 +1,7 @@
 // The one table of commands and flags: parsing, help and the README's list come from it.
 #include "step/commands.h"
 
+#include "step/outputs.h"
 #include "step/session.h"
 
 namespace ibid::step {
@@ -17,15 +18,16 @@ const std::vector<Command>& commands() {
   static const std::vector<Command> table = {
       {"run", "STEP.yaml [INPUT...]", 1, -1, "run a step over its input\nReads standard input when no INPUT is named. gzip and zstd are recognised by content.",
        "ibid run step.yaml samples.tsv --model models/ -o answers.jsonl --bundle answers.ibid.tar",
-       with({{"-o", "FILE", "where the answers go (default -, standard output)"},
-             {"--bundle", "FILE", "write the bundle: prompts, answers, configuration, digests"},
-             {"--embed-model", nullptr, "put the model's files into the bundle"},
-             {"--run-record", "FILE", "write what is volatile: time, host, device, speed (JSON)"},
-             {"--model", "PATH", "GGUF file, Hugging Face folder, or a folder of models"},
-             {"--file", "NAME=PATH", "where a side file lies (its digest must still agree)"},
-             {"--set", "KEY=VALUE", "change the step before it is checked, e.g. decoding.max_tokens=20"}},
+       with(with(Outputs::flags(), {{"--run-record", "FILE", "write what is volatile: time, host, device, speed (JSON)"},
+                                    {"--model", "PATH", "GGUF file, Hugging Face folder, or a folder of models"},
+                                    {"--file", "NAME=PATH", "where a side file lies (its digest must still agree)"},
+                                    {"--set", "KEY=VALUE", "change the step before it is checked, e.g. decoding.max_tokens=20"},
+                                    {"--shard", "I/N", "answer only part I of N; 'ibid merge' puts the bundles together"}}),
             device_flags()),
        command_run},
+      {"merge", "BUNDLE...", 1, -1, "put the shards of a run together, in any order\nWrites what the run without shards writes, and exits as it does.",
+       "ibid merge part-*.ibid.tar -o answers.jsonl --bundle answers.ibid.tar",
+       with(Outputs::flags(), {{"--model", "PATH", "the model, for --embed-model alone"}}), command_merge},
       {"rerun", "BUNDLE", 1, 1, "run an archived step again and compare every byte\nExit 0: identical; 3: differs; 5: cannot be compared (another model).",
        "ibid rerun answers.ibid.tar --model models/ --sample 100",
        with({{"--model", "PATH", "as for run; not needed when the model is embedded"},

@@ -5,6 +5,7 @@
 namespace ibid::step {
 
 int command_run(const Args& args);        // command_run.cc
+int command_merge(const Args& args);      // command_merge.cc
 int command_rerun(const Args& args);      // command_rerun.cc
 int command_verify(const Args& args);     // command_inspect.cc
 int command_show(const Args& args);

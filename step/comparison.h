@@ -3,12 +3,9 @@
 #include <functional>
 #include <string>
 
-#include "runtime/json.h"
+#include "step/leaves.h"
 
 namespace ibid::step {
-
-// What a token id looks like; may return "" when no tokenizer is at hand.
-using TokenText = std::function<std::string(int32_t id)>;
 
 // First difference of two outcome leaves, in words that name left ("archived") and right ("now"); "" when they are equal.
 std::string first_difference(const Json& left, const Json& right, const std::string& left_name, const std::string& right_name, const TokenText& token_text);

@@ -33,6 +33,12 @@ Digest Sha256::finish() {
   return d;
 }
 
+Sha256 Sha256::copy() const {
+  Sha256 other;
+  IBID_CHECK(EVP_MD_CTX_copy_ex(other.state_->context, state_->context) == 1);
+  return other;
+}
+
 Digest sha256(std::string_view bytes) {
   Sha256 h;
   h.update(bytes);

@@ -23,6 +23,7 @@ class Sha256 {
   Sha256& operator=(Sha256&&) noexcept;
   void update(std::string_view bytes);
   Digest finish();                                    // once
+  Sha256 copy() const;                                // of what it was given so far
 
  private:
   struct State;

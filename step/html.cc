@@ -2,9 +2,6 @@
 #include "step/html.h"
 
 #include <algorithm>
-
-#include "step/leaves.h"
-
 namespace ibid::step {
 namespace {
 
@@ -62,16 +59,10 @@ void write_html(const Bundle& bundle, uint64_t limit, OutputFile& out) {
   for (const auto& [status, count] : bundle.statuses()) out.write("<p>" + std::to_string(count) + " records " + escaped(status) + "</p>\n");
   out.write("<h2>The step as written</h2><pre>" + escaped(bundle.step_text()) + "</pre>\n<h2>Records</h2>\n");
   uint64_t shown = std::min(limit, ids.records);
-  for (uint64_t s = 0, n = 0; n < shown; ++s) {
-    Bundle::SegmentPair pair = bundle.segment(s);
-    for (uint64_t r = 0; r < pair.records.count() && n < shown; ++r, ++n) {
-      std::string where = "record " + std::to_string(n + 1), record_text = pair.records.leaf_text(r), outcome_text = pair.outcomes.leaf_text(r);
-      Json record = Json::parse(record_text, where), outcome = Json::parse(outcome_text, where);
-      std::string id = leaf_id(record, where);
-      pair.records.prove(r, id, record_text);
-      pair.outcomes.prove(r, id, outcome_text);
-      out.write(record_html(id, record, outcome));
-    }
+  BundleCursor cursor(bundle);
+  for (uint64_t n = 0; n < shown; ++n) {
+    ProvedRecord r = cursor.at(bundle.first() + n);
+    out.write(record_html(r.id, r.record, r.outcome));
   }
   if (shown < ids.records) out.write("<p class=\"dim\">" + std::to_string(ids.records - shown) + " more records are in the bundle</p>\n");
   out.write("</body></html>\n");

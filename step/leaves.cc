@@ -20,8 +20,64 @@ void append_array(std::string& out, const Range& range, Print print) {
   out += ']';
 }
 
-void append_answer(std::string& out, const AnswerRecord& a, bool with_top) {
-  out += "{\"status\":";
+Error malformed(const std::string& where, const std::string& what) { return Error(ErrorKind::corrupt, where, what); }
+
+const Json& member(const Json& object, const char* key, const std::string& where) {
+  const Json* value = object.find(key);
+  if (!value) throw malformed(where, std::string("a leaf without ") + key);
+  return *value;
+}
+
+const Json::Array& items_of(const Json& object, const char* key, const std::string& where) {
+  const Json& value = member(object, key, where);
+  if (!value.is_array()) throw malformed(where, std::string(key) + " is not a list");
+  return value.items();
+}
+
+const std::string& text_of(const Json& value, const std::string& where) {
+  if (!value.is_string()) throw malformed(where, "a leaf with something else where a text belongs");
+  return value.as_string();
+}
+
+int32_t token_of(const Json& value, const std::string& where) {
+  int32_t id = -1;
+  if (value.is_number()) {
+    const std::string& text = value.lexeme();
+    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
+    if (error == std::errc() && end == text.data() + text.size() && id >= 0) return id;
+  }
+  throw malformed(where, "a token id that is none");
+}
+
+// Only the form that float_text writes, so that writing it again gives the same bytes.
+float float_of(const Json& value, const std::string& where) {
+  float v = 0;
+  if (value.is_number()) {
+    const std::string& text = value.lexeme();
+    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), v);
+    if (error == std::errc() && end == text.data() + text.size() && float_text(v) == text) return v;
+  }
+  throw malformed(where, "a number that ibid does not write");
+}
+
+Json value_of(const std::string& lexeme, const std::string& where) {
+  try {
+    return Json::parse(lexeme, where);
+  } catch (const Error& e) {
+    throw malformed(where, std::string("a field whose text is not of its kind: ") + e.what());
+  }
+}
+
+bool is_status(const std::string& s) {
+  for (const char* known : {"ok", "truncated", "overflow", "template_error", "bad_record", "numeric_error"})
+    if (s == known) return true;
+  return false;
+}
+
+}  // namespace
+
+std::string answer_json(const AnswerRecord& a, bool with_top) {
+  std::string out = "{\"status\":";
   append_json_string(out, a.status);
   out += ",\"text\":";
   append_json_string(out, a.text);
@@ -41,10 +97,8 @@ void append_answer(std::string& out, const AnswerRecord& a, bool with_top) {
     out += ",\"error\":";
     append_json_string(out, a.error);
   }
-  out += '}';
+  return out + '}';
 }
-
-}  // namespace
 
 std::string float_text(float v) {
   char buffer[32];
@@ -57,7 +111,7 @@ std::string outcome_leaf(const std::string& id, const std::vector<AnswerRecord>&
   std::string out = "{\"id\":";
   append_json_string(out, id);
   out += ",\"answers\":";
-  append_array(out, answers, [&](const AnswerRecord& a) { append_answer(out, a, with_top); });
+  append_array(out, answers, [&](const AnswerRecord& a) { out += answer_json(a, with_top); });
   return out + "}";
 }
 
@@ -77,10 +131,61 @@ std::string record_leaf(const std::string& id, const std::string& fields_canonic
   return out + "}";
 }
 
+AnswerRecord answer_of(const Json& answer, const std::string& where) {
+  AnswerRecord a{text_of(member(answer, "status", where), where), text_of(member(answer, "text", where), where), {}, ""};
+  if (!is_status(a.status)) throw malformed(where, "an unknown status: " + a.status);
+  if (const Json* error = answer.find("error")) a.error = text_of(*error, where);
+  const Json::Array &ids = items_of(answer, "ids", where), &logprobs = items_of(answer, "logprobs", where), &margins = items_of(answer, "margins", where);
+  const Json::Array* top = answer.find("top") ? &items_of(answer, "top", where) : nullptr;
+  if (logprobs.size() != ids.size() || margins.size() != ids.size() || (top && top->size() != ids.size())) throw malformed(where, "an answer whose lists differ in length");
+  for (size_t i = 0; i < ids.size(); ++i) {
+    runtime::AnswerToken t;
+    t.id = token_of(ids[i], where);
+    t.logprob = float_of(logprobs[i], where);
+    t.margin = float_of(margins[i], where);
+    if (top && !(*top)[i].is_array()) throw malformed(where, "alternatives that are not a list");
+    for (size_t k = 0; top && k < (*top)[i].items().size(); ++k) {
+      const Json& pair = (*top)[i].items()[k];
+      if (!pair.is_array() || pair.items().size() != 2) throw malformed(where, "an alternative that is not [id, log-probability]");
+      t.top.push_back({token_of(pair.items()[0], where), float_of(pair.items()[1], where)});
+    }
+    a.tokens.push_back(std::move(t));
+  }
+  return a;
+}
+
+std::vector<AnswerRecord> answers_of(const Json& outcome, const std::string& where) {
+  std::vector<AnswerRecord> answers;
+  for (const Json& a : items_of(outcome, "answers", where)) answers.push_back(answer_of(a, where));
+  return answers;
+}
+
+Record record_of(const Json& record, const Json& outcome, uint64_t number, const std::string& where) {
+  Record r;
+  r.index = number;
+  r.id = leaf_id(record, where);
+  for (const Json& f : items_of(record, "fields", where)) {
+    if (!f.is_array() || f.items().size() != 3) throw malformed(where, "a field that is not [name, kind, lexeme]");
+    const std::string &name = text_of(f.items()[0], where), &kind = text_of(f.items()[1], where), &lexeme = text_of(f.items()[2], where);
+    if (kind == "bad_record") r.raw = lexeme;
+    else r.fields.push_back({name, kind == "string" ? Json(lexeme) : value_of(kind == "number" || kind == "json" ? lexeme : kind, where)});
+  }
+  const Json::Array& answers = items_of(outcome, "answers", where);
+  const Json* status = answers.empty() ? nullptr : answers[0].find("status");
+  if (status && status->is_string() && status->as_string() == "bad_record") r.problem = text_of(member(answers[0], "error", where), where);
+  return r;
+}
+
 std::string leaf_id(const Json& leaf, const std::string& where) {
   const Json* id = leaf.find("id");
   if (!id || !id->is_string()) throw Error(ErrorKind::corrupt, where, "a leaf without an id");
   return id->as_string();
+}
+
+std::string worst_status(const std::vector<AnswerRecord>& answers) {
+  for (const AnswerRecord& a : answers)
+    if (a.status != "ok") return a.status;
+  return "ok";
 }
 
 std::string worst_status(const Json& outcome, const std::string& where) {

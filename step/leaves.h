@@ -7,12 +7,14 @@
 // 2. Keys stand in the order above; what is absent is left out (truncated, top, error) or null (prompt of a bad record).
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "runtime/engine.h"
 #include "runtime/json.h"
+#include "step/records.h"
 
 namespace ibid::step {
 
@@ -24,13 +26,24 @@ struct AnswerRecord {
   std::string error;                                   // why, when there is no answer
 };
 
+// What a token id looks like; may return "" when no tokenizer is at hand.
+using TokenText = std::function<std::string(int32_t id)>;
+
 std::string float_text(float v);                       // shortest decimal that parses back to v; integers without ".0"
+std::string answer_json(const AnswerRecord& answer, bool with_top);
 std::string outcome_leaf(const std::string& id, const std::vector<AnswerRecord>& answers, bool with_top);
 std::string record_leaf(const std::string& id, const std::string& fields_canonical, const std::optional<std::string>& prompt,
                         const std::vector<int32_t>& prompt_ids, const Json& truncated);
 
+// And back from leaves, which are not trusted; errors: corrupt. What is written again has the same bytes.
+AnswerRecord answer_of(const Json& answer, const std::string& where);
+std::vector<AnswerRecord> answers_of(const Json& outcome, const std::string& where);
+// The record with its id, fields and, where its outcome says that it could not be read, its problem; `number` is its index.
+Record record_of(const Json& record, const Json& outcome, uint64_t number, const std::string& where);
+
 // The parts of leaves that checks need; errors: corrupt.
 std::string leaf_id(const Json& leaf, const std::string& where);
 std::string worst_status(const Json& outcome, const std::string& where);     // of its answers: the first that is not ok, else ok
+std::string worst_status(const std::vector<AnswerRecord>& answers);
 
 }  // namespace ibid::step

@@ -65,6 +65,7 @@ OutputFile::OutputFile(const std::string& path) : path_(path) {
   } else if (is_written_in_place(path)) {
     fd_ = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
   } else {
+    is_file_ = true;
     temporary_ = directory_of(path) + "/." + base_name(path) + "." + std::to_string(::getpid()) + ".ibid-tmp";
     fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   }

@@ -21,10 +21,12 @@ class OutputFile {
   void flush();                                       // hands what was written to the system; streaming readers see it
   void commit();                                      // once, last
   const std::string& path() const { return path_; }
+  bool is_file() const { return is_file_; }           // a regular target, not a stream
 
  private:
   void write_all(const char* data, size_t size);
   std::string path_, temporary_;                      // temporary_ is empty when the target is written in place
+  bool is_file_ = false;
   int fd_ = -1;
   std::string buffer_;
 };
@@ -50,6 +52,11 @@ class SpoolFile {
     }
   }
   void clear();
+  // Up to n bytes from an offset; 0 at the end.
+  size_t read(uint64_t offset, char* to, size_t n) {
+    flush();
+    return offset < size_ ? read_at(offset, to, n) : 0;
+  }
 
  private:
   void flush();

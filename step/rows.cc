@@ -1,6 +1,7 @@
 // See rows.h.
 #include "step/rows.h"
 
+#include "runtime/error.h"
 #include "runtime/json.h"
 
 namespace ibid::step {
@@ -37,14 +38,39 @@ std::string joined(const std::vector<std::string>& cells, char separator) {
   return out + "\n";
 }
 
-// A token's bytes need not be text of their own; those that are not are shown as U+FFFD.
-std::string shown(std::string_view bytes) { return is_utf8(bytes) ? std::string(bytes) : "\xEF\xBF\xBD"; }
-
 }  // namespace
 
 bool has_response(const AnswerRecord& a) { return a.status == "ok" || a.status == "truncated"; }
 
-RowWriter::RowWriter(OutputFile& out, const Manifest& manifest, const runtime::Tokenizer& tokenizer) : out_(out), manifest_(manifest), tokenizer_(tokenizer) {
+std::string shown_token(std::string_view bytes) { return is_utf8(bytes) ? std::string(bytes) : "\xEF\xBF\xBD"; }
+
+ShownTokens::ShownTokens(const std::string& json, const std::string& where) {
+  try {
+    for (const Json& pair : Json::parse(json, where).items()) {
+      int64_t id = pair.items().at(0).as_int();
+      if (pair.items().size() != 2 || id < 0 || id > INT32_MAX) throw Error(ErrorKind::bad_data, where, "an entry that is not [id, text]");
+      texts_[static_cast<int32_t>(id)] = pair.items()[1].as_string();
+    }
+  } catch (const std::exception& e) {
+    throw Error(ErrorKind::corrupt, where, std::string("damaged token texts: ") + e.what());
+  }
+}
+
+std::string ShownTokens::remember(int32_t id, std::string text) { return texts_.emplace(id, std::move(text)).first->second; }
+
+const std::string& ShownTokens::text(int32_t id, const std::string& where) const {
+  auto found = texts_.find(id);
+  if (found == texts_.end()) throw Error(ErrorKind::corrupt, where, "the text of token " + std::to_string(id) + " is missing");
+  return found->second;
+}
+
+std::string ShownTokens::json() const {
+  Json::Array pairs;
+  for (const auto& [id, text] : texts_) pairs.push_back(Json::Array{static_cast<int64_t>(id), text});
+  return Json(std::move(pairs)).dump();
+}
+
+RowWriter::RowWriter(OutputFile& out, const Manifest& manifest, TokenText token_text) : out_(out), manifest_(manifest), token_text_(std::move(token_text)) {
   OutputFormat f = manifest.output.format;
   if (f != OutputFormat::csv && f != OutputFormat::tsv) return;
   std::vector<std::string> names = columns();
@@ -79,8 +105,8 @@ std::string RowWriter::logprobs_json(const AnswerRecord& a) const {
   for (const runtime::AnswerToken& t : a.tokens) {
     Json::Array top;
     for (const kernels::TokenLogprob& l : t.top)
-      top.push_back(Json::Object{{"id", static_cast<int64_t>(l.id)}, {"token", shown(tokenizer_.token_text(l.id))}, {"logprob", Json::number(float_text(l.logprob))}});
-    tokens.push_back(Json::Object{{"id", static_cast<int64_t>(t.id)}, {"token", shown(tokenizer_.token_text(t.id))},
+      top.push_back(Json::Object{{"id", static_cast<int64_t>(l.id)}, {"token", token_text_(l.id)}, {"logprob", Json::number(float_text(l.logprob))}});
+    tokens.push_back(Json::Object{{"id", static_cast<int64_t>(t.id)}, {"token", token_text_(t.id)},
                                   {"logprob", Json::number(float_text(t.logprob))}, {"top", std::move(top)}});
   }
   return Json(std::move(tokens)).dump();

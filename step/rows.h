@@ -7,10 +7,10 @@
 // 1. sample_index stands only when the step asks for several samples, logprobs only when it asks for them.
 // 2. Kept fields are JSON values as they came in jsonl, and their text elsewhere.
 #pragma once
+#include <map>
 #include <string>
 #include <vector>
 
-#include "runtime/tokenizer.h"
 #include "step/leaves.h"
 #include "step/manifest.h"
 #include "step/output_file.h"
@@ -20,7 +20,7 @@ namespace ibid::step {
 
 class RowWriter {
  public:
-  RowWriter(OutputFile& out, const Manifest& manifest, const runtime::Tokenizer& tokenizer);
+  RowWriter(OutputFile& out, const Manifest& manifest, TokenText token_text);
   void write(const Record& record, const std::vector<AnswerRecord>& answers);
 
  private:
@@ -31,7 +31,24 @@ class RowWriter {
   std::string cell(const std::string& text) const;
   OutputFile& out_;
   const Manifest& manifest_;
-  const runtime::Tokenizer& tokenizer_;
+  TokenText token_text_;                               // as it is shown: valid UTF-8
+};
+
+// A token's bytes need not be text of their own; those that are not are shown as U+FFFD.
+std::string shown_token(std::string_view bytes);
+
+// Which tokens were shown, kept by a shard so that merge can write the same rows without a tokenizer: JSON [[id, text], ...],
+// by ascending id, [] when the step asks for no log-probabilities.
+class ShownTokens {
+ public:
+  ShownTokens() = default;
+  ShownTokens(const std::string& json, const std::string& where);       // errors: corrupt
+  std::string remember(int32_t id, std::string text);                   // returns the text
+  const std::string& text(int32_t id, const std::string& where) const;  // errors: corrupt, when there is no such token
+  std::string json() const;
+
+ private:
+  std::map<int32_t, std::string> texts_;
 };
 
 // True when an answer has a response to show: it is whole (ok) or was cut by the token budget.

@@ -49,6 +49,7 @@ class SegmentReader {
  public:
   // Errors: corrupt, naming the entry and what is wrong.
   SegmentReader(const TarFile& tar, const TarEntry& entry, uint64_t first, uint64_t count, const Digest& root);
+  const std::string& path() const { return tar_.path(); }
   uint64_t first() const { return first_; }
   uint64_t count() const { return rows_.size(); }
   std::optional<uint64_t> find(std::string_view record_id) const;    // row inside the segment

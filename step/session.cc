@@ -200,12 +200,6 @@ std::string Answered::record_leaf_text() const {
   return record_leaf(record.id, fields_canonical(), text, prompt_ids, cut);
 }
 
-std::string Answered::status() const {
-  for (const AnswerRecord& a : answers)
-    if (a.status != "ok") return a.status;
-  return "ok";
-}
-
 uint64_t Answered::answer_tokens() const {
   uint64_t n = 0;
   for (const AnswerRecord& a : answers) n += a.tokens.size();

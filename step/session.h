@@ -61,7 +61,7 @@ struct Answered {
   std::string fields_canonical() const { return record_canonical(record); }
   std::string record_leaf_text() const;
   std::string outcome_leaf_text(bool with_top) const { return outcome_leaf(record.id, answers, with_top); }
-  std::string status() const;                          // the first that is not ok, else ok
+  std::string status() const { return worst_status(answers); }
   uint64_t answer_tokens() const;
 };
 

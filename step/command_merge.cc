@@ -1,0 +1,128 @@
+// `ibid merge`: the shards of a run, in any order, into what the run without shards writes.
+//
+// 1. Rows, bundle, MultiQC section and exit code are those of the unsharded run, byte by byte. Rows are written again from the
+//    leaves, so they cannot say anything that the bundle does not.
+// 2. Every record is proved against its shard's roots, and all of them together against the step id that every shard claims.
+// 3. Memory is bounded: one shard is open at a time, and what is remembered of the others is its place.
+// 4. Whole segments are copied; only those that a shard's border cuts are put together again from their leaves.
+#include <algorithm>
+
+#include "step/bundle.h"
+#include "step/canon.h"
+#include "step/commands.h"
+#include "step/model_store.h"
+#include "step/outputs.h"
+
+namespace ibid::step {
+namespace {
+
+struct Shard {
+  std::string path;
+  BundleIds ids;
+  ShardPart part;
+};
+
+Error foreign(const Shard& shard, const Shard& other, const std::string& what, const std::string& hint) {
+  return Error(ErrorKind::bad_data, shard.path, what + " (" + other.path + " is another)", hint);
+}
+
+// Every shard is of one run: of one step, over one input, cut into one number of parts.
+void check_kin(const Shard& s, const Shard& first) {
+  if (s.ids.config_id != first.ids.config_id)
+    throw foreign(s, first, "is a shard of another step: config " + s.ids.config_id + ", not " + first.ids.config_id, "'ibid diff' of the two names the difference");
+  if (s.ids.input_digest != first.ids.input_digest || s.part.input_records != first.part.input_records)
+    throw foreign(s, first, "is a shard of another input: " + s.ids.input_digest + ", not " + first.ids.input_digest, "run every shard on the same input");
+  if (s.part.of != first.part.of) throw foreign(s, first, "is " + s.part.name() + ", not of " + std::to_string(first.part.of), "merge the shards of one cut");
+}
+
+// The shards in their order. Errors: bad_data, naming what is missing, doubled or foreign; those of Bundle.
+std::vector<Shard> line_up(const std::vector<std::string>& paths) {
+  std::vector<Shard> shards;
+  for (const std::string& path : paths) {
+    Bundle bundle(path);
+    if (!bundle.shard()) throw Error(ErrorKind::bad_data, path, "is a whole bundle, not a shard", "merge takes the bundles of 'ibid run --shard I/N'");
+    shards.push_back({path, bundle.ids(), *bundle.shard()});
+    check_kin(shards.back(), shards.front());
+  }
+  std::sort(shards.begin(), shards.end(), [](const Shard& a, const Shard& b) { return a.part.index < b.part.index; });
+  uint64_t next = 1;
+  std::string missing;
+  auto expect = [&](uint64_t index) {
+    ShardPart part = shards.front().part;
+    for (; next < index; ++next) {
+      part.index = next;
+      missing += "\n  " + part.name() + (part.first() == part.end() ? ", which is empty" : ": records " + std::to_string(part.first() + 1) + " to " + std::to_string(part.end()));
+    }
+  };
+  for (size_t i = 0; i < shards.size(); ++i) {
+    if (i > 0 && shards[i].part.index == shards[i - 1].part.index)
+      throw Error(ErrorKind::bad_data, shards[i].path, "is " + shards[i].part.name() + ", and so is " + shards[i - 1].path, "name each shard once");
+    expect(shards[i].part.index);
+    next = shards[i].part.index + 1;
+  }
+  expect(shards.front().part.of + 1);
+  if (!missing.empty()) throw Error(ErrorKind::bad_data, "ibid merge", "shards are missing:" + missing, "run them, or name their bundles too");
+  return shards;
+}
+
+void take_shard(const Bundle& shard, const Manifest& manifest, Outputs& outputs) {
+  bool with_top = manifest.output.logprobs > 0;
+  for (uint64_t s = 0; s < shard.segment_count(); ++s) {
+    Bundle::SegmentPair pair = shard.segment(s);
+    uint64_t end = pair.records.first() + pair.records.count();
+    bool whole = pair.records.first() % kSegmentRecords == 0 && (pair.records.count() == kSegmentRecords || end == shard.input_records());
+    for (uint64_t row = 0; row < pair.records.count(); ++row) {
+      ProvedRecord r = pair.proved(row);
+      std::string where = shard.path() + ": record " + std::to_string(r.number + 1), fields = canonical(r.record.at("fields"));
+      std::vector<AnswerRecord> answers = answers_of(r.outcome, where);
+      // Rows and counts speak of the answers as they were read: they must be all that the leaf says.
+      if (outcome_leaf(r.id, answers, with_top) != r.outcome_text) throw Error(ErrorKind::corrupt, where, "an outcome in a form that ibid does not write");
+      Record record = record_of(r.record, r.outcome, r.number, where);
+      record.where.clear();
+      const Json* ids = r.record.find("prompt_ids");
+      outputs.take({record, answers, ids && ids->is_array() ? ids->items().size() : 0, r.record.find("truncated") != nullptr});
+      if (whole) outputs.bundle().count(fields, worst_status(answers));
+      else outputs.bundle().add(r.id, fields, r.record_text, r.outcome_text, worst_status(answers));
+      if (row % 256 == 0) stop_if_interrupted();
+    }
+    if (whole) outputs.bundle().copy_segment(shard, s);
+  }
+}
+
+BundleHead merged_head(const Bundle& first, const Args& args, const Manifest& manifest) {
+  BundleHead head{first.config(), first.side_files(), first.step_text(), {}, std::nullopt};
+  if (!args.has("--embed-model")) return head;
+  if (!args.has("--model")) throw Error(ErrorKind::usage, "--embed-model", "needs --model PATH", "name the model's file or folder, or a folder of models");
+  std::string path = locate_model(*args.get("--model"), manifest.model.digest);
+  DigestCheck(path, manifest.model.digest).require(ErrorKind::bad_data);
+  head.model = model_embedding(path);
+  return head;
+}
+
+}  // namespace
+
+int command_merge(const Args& args) {
+  Outputs outputs(args);
+  std::vector<Shard> shards = line_up(args.operands());
+  std::optional<Manifest> manifest;
+  ShownTokens shown;
+  std::string where;
+  Progress progress(shards.front().part.input_records);
+  for (const Shard& s : shards) {
+    Bundle shard(s.path);
+    if (shard.ids().bundle_id != s.ids.bundle_id) throw Error(ErrorKind::io, s.path, "changed while it was merged");
+    if (!manifest) {
+      manifest = Manifest::from_config(shard.config(), shard.side_files(), shard.path());
+      outputs.begin(*manifest, merged_head(shard, args, *manifest), [&](int32_t id) { return shown.text(id, where); });
+    }
+    where = s.path;
+    shown = ShownTokens(shard.token_texts(), where);
+    take_shard(shard, *manifest, outputs);
+    progress.update(outputs.tally().records, outputs.tally().answer_tokens);
+  }
+  if (outputs.bundle().input_digest() != shards.front().ids.input_digest)
+    throw Error(ErrorKind::corrupt, "ibid merge", "the records of all shards do not give the input digest that they claim: " + shards.front().ids.input_digest, "'ibid verify' checks each shard");
+  return outputs.report(outputs.commit());
+}
+
+}  // namespace ibid::step

@@ -1,0 +1,91 @@
+// See multiqc.h.
+#include "step/multiqc.h"
+
+#include "step/output_file.h"
+#include "step/version.h"
+
+namespace ibid::step {
+namespace {
+
+// Every status that a record can end with, in the order of the columns.
+constexpr const char* kStatuses[][3] = {
+    {"ok", "Ok", "Records that were answered in full"},
+    {"truncated", "Truncated", "Answers that the token budget cut"},
+    {"overflow", "Overflow", "Prompts that do not fit the step's context"},
+    {"template_error", "Template errors", "Records from which no prompt could be made"},
+    {"bad_record", "Bad records", "Records that could not be read"},
+    {"numeric_error", "Numeric errors", "Records on which a value left the range of float32"},
+};
+
+std::string row_name(const std::string& path) {
+  std::string name = base_name(path);
+  for (const char* end : {"_mqc.json", ".json"}) {
+    size_t n = std::string_view(end).size();
+    if (name.size() > n && name.compare(name.size() - n, n, end) == 0) return name.substr(0, name.size() - n);
+  }
+  return name;
+}
+
+// part / whole in percent with one decimal, rounded half up, by whole numbers.
+Json percent(uint64_t part, uint64_t whole) {
+  auto tenths = static_cast<uint64_t>((static_cast<unsigned __int128>(part) * 2000 + whole) / (static_cast<unsigned __int128>(whole) * 2));
+  return Json::number(std::to_string(tenths / 10) + "." + std::to_string(tenths % 10));
+}
+
+class Table {
+ public:
+  void add(const char* key, const char* title, const char* description, Json value, Json::Object more = {}) {
+    Json::Object header{{"title", title}, {"description", description}};
+    for (Json::Member& m : more) header.push_back(std::move(m));
+    headers_.emplace_back(key, std::move(header));
+    values_.emplace_back(key, std::move(value));
+  }
+  void count(const char* key, const char* title, const char* description, uint64_t n) { add(key, title, description, n, {{"format", "{:,.0f}"}, {"min", 0}, {"scale", false}}); }
+  void share(const char* key, const char* title, const char* description, uint64_t part, uint64_t whole) {
+    if (whole > 0) add(key, title, description, percent(part, whole), {{"suffix", "%"}, {"format", "{:,.1f}"}, {"min", 0}, {"max", 100}, {"scale", "RdYlGn"}});
+  }
+  Json headers() { return std::move(headers_); }
+  Json values() { return std::move(values_); }
+
+ private:
+  Json::Object headers_, values_;
+};
+
+std::string short_id(const std::string& digest) { return digest.substr(7, 12); }
+
+}  // namespace
+
+std::string multiqc_section(const std::string& path, const Manifest& manifest, const Tally& tally, const BundleIds& ids) {
+  Table t;
+  auto statuses = tally.statuses;
+  t.count("records", "Records", "Records of the input", tally.records);
+  t.share("ok_share", "Ok", "Share of the records that were answered in full", statuses["ok"], tally.records);
+  for (const auto& [status, title, description] : kStatuses) t.count(status, title, description, statuses[status]);
+  t.count("prompts_cut", "Cut inputs", "Prompts for which decoding.truncate cut a field", tally.prompts_cut);
+  t.count("prompt_tokens", "Prompt tokens", "Tokens of all prompts", tally.prompt_tokens);
+  t.count("answer_tokens", "Answer tokens", "Tokens of all answers", tally.answer_tokens);
+  if (manifest.decoding.samples > 1) {
+    t.count("samples", "Samples", "Answers per record", static_cast<uint64_t>(manifest.decoding.samples));
+    t.share("agreement", "Agreement", "Pairs of samples of one record with the same response", tally.equal_pairs, tally.pairs);
+  }
+  t.add("step", "Step", "Step id, the head of it: model, configuration and input", short_id(ids.step_id), {{"scale", false}});
+  t.add("result", "Result", "Result digest, the head of it: one step id has exactly one", short_id(ids.result_digest), {{"scale", false}});
+  Json headers = t.headers();
+  return Json(Json::Object{{"id", "ibid"},
+                           {"section_name", "ibid: LLM steps"},
+                           {"description", "Steps that ran a language model over records. One step id has exactly one result digest; <code>ibid rerun</code> tests that."},
+                           {"plot_type", "table"},
+                           {"pconfig", Json::Object{{"id", "ibid_table"}, {"title", "ibid: LLM steps"}}},
+                           {"headers", std::move(headers)},
+                           {"data", Json::Object{{row_name(path), t.values()}}}})
+             .dump() +
+         "\n";
+}
+
+std::string versions_yml(const std::string& process) {
+  std::string out;
+  append_json_string(out, process);                    // which YAML reads in double quotes
+  return out + ":\n    ibid: " + version_facts().at("ibid").as_string() + "\n";
+}
+
+}  // namespace ibid::step

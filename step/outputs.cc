@@ -1,0 +1,63 @@
+// See outputs.h.
+#include "step/outputs.h"
+
+#include "step/multiqc.h"
+
+namespace ibid::step {
+
+std::vector<Flag> Outputs::flags() {
+  return {{"-o", "FILE", "where the answers go (default -, standard output)"},
+          {"--bundle", "FILE", "write the bundle: prompts, answers, configuration, digests"},
+          {"--embed-model", nullptr, "put the model's files into the bundle"},
+          {"--mqc", "FILE", "write a section for MultiQC; name it NAME_mqc.json"},
+          {"--versions", "FILE", "write nf-core's versions.yml"},
+          {"--process", "NAME", "the process that it names (default ibid)"}};
+}
+
+std::optional<OutputFile> Outputs::open(const Args& args, const char* flag) {
+  if (!args.has(flag)) return std::nullopt;
+  return std::optional<OutputFile>(std::in_place, *args.get(flag));
+}
+
+Outputs::Outputs(const Args& args)
+    : rows_file_(args.text("-o", "-")), bundle_file_(open(args, "--bundle")), mqc_file_(open(args, "--mqc")), versions_file_(open(args, "--versions")),
+      process_(args.text("--process", "ibid")) {
+  if (args.has("--embed-model") && !bundle_file_) throw Error(ErrorKind::usage, "--embed-model", "embeds into a bundle; name one with --bundle");
+  if (args.has("--process") && !versions_file_) throw Error(ErrorKind::usage, "--process", "names the process in the versions file; name one with --versions");
+}
+
+void Outputs::begin(const Manifest& manifest, BundleHead head, TokenText token_text) {
+  manifest_ = &manifest;
+  bundle_.emplace(bundle_file_ ? &*bundle_file_ : nullptr, std::move(head));
+  rows_.emplace(rows_file_, manifest, std::move(token_text));
+}
+
+void Outputs::take(const Finished& done) {
+  rows_->write(done.record, done.answers);
+  if (rows_file_.path() == "-") rows_file_.flush();
+  tally_.count(done);
+}
+
+BundleIds Outputs::commit() {
+  BundleIds ids = bundle_->finish();
+  if (mqc_file_) mqc_file_->write(multiqc_section(mqc_file_->path(), *manifest_, tally_, ids));
+  if (versions_file_) versions_file_->write(versions_yml(process_));
+  rows_file_.commit();
+  for (std::optional<OutputFile>* file : {&bundle_file_, &mqc_file_, &versions_file_})
+    if (*file) (*file)->commit();
+  return ids;
+}
+
+std::string Outputs::beside() const {
+  if (rows_file_.is_file()) return rows_file_.path();
+  return bundle_file_ && bundle_file_->is_file() ? bundle_file_->path() : "";
+}
+
+int Outputs::report(const BundleIds& ids) const {
+  note("step " + ids.step_id);
+  note("result " + ids.result_digest);
+  if (bundle_file_) note("bundle " + ids.bundle_id);
+  return tally_.report(*manifest_);
+}
+
+}  // namespace ibid::step

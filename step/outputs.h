@@ -1,0 +1,45 @@
+// The files that a run or a merge publishes, opened together and committed together: rows, bundle, MultiQC section, versions.
+//
+// Must not know whether the answers were computed or come out of shards: what is published is the same.
+// 1. All files are opened before anything expensive happens; none appears before commit().
+// 2. Rows are written as records are finished; standard output is flushed after each.
+#pragma once
+#include <optional>
+
+#include "step/bundle.h"
+#include "step/cli.h"
+#include "step/rows.h"
+#include "step/tally.h"
+
+namespace ibid::step {
+
+class Outputs {
+ public:
+  static std::vector<Flag> flags();
+  // Errors: cannot_create; usage (flags that do not fit together).
+  explicit Outputs(const Args& args);
+  // REQUIRES: the manifest outlives this.
+  void begin(const Manifest& manifest, BundleHead head, TokenText token_text);
+  // The row and the counts of a record; its leaves go into bundle() by the caller, who has them or copies them.
+  void take(const Finished& done);
+  BundleWriter& bundle() { return *bundle_; }
+  const Tally& tally() const { return tally_; }
+  BundleIds commit();
+  bool has_bundle() const { return bundle_file_.has_value(); }
+  // Folder where temporary and resumable state may lie, as a path beside which to put it; "" when every output is a stream.
+  std::string beside() const;
+  // Says ids and exit code of what was committed.
+  int report(const BundleIds& ids) const;
+
+ private:
+  std::optional<OutputFile> open(const Args& args, const char* flag);
+  OutputFile rows_file_;
+  std::optional<OutputFile> bundle_file_, mqc_file_, versions_file_;
+  std::string process_;
+  const Manifest* manifest_ = nullptr;
+  std::optional<BundleWriter> bundle_;
+  std::optional<RowWriter> rows_;
+  Tally tally_;
+};
+
+}  // namespace ibid::step

@@ -1,0 +1,122 @@
+// See run_input.h.
+#include "step/run_input.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <memory>
+
+#include "step/digest.h"
+
+namespace ibid::step {
+namespace {
+
+// Far more shards than any scheduler starts, and few enough for a product of two such numbers.
+constexpr uint64_t kMaxShards = 1000000;
+
+bool is_regular(const std::string& path) {
+  struct stat s;
+  return ::stat(path.c_str(), &s) == 0 && S_ISREG(s.st_mode);
+}
+
+std::string name_of_input(const std::string& path) { return path == "-" ? "stdin" : path; }
+
+Input once(const std::string& path) { return {name_of_input(path), [path] { return open_input(path); }}; }
+
+// The same bytes as often as they are asked for.
+Input kept(const std::string& path, const std::string& beside) {
+  if (beside.empty()) throw Error(ErrorKind::usage, "--shard", name_of_input(path) + " can be read only once, and there is no output beside which to keep it", "name the input's files, or an output with -o");
+  auto spool = std::make_shared<SpoolFile>(beside);
+  ByteSource source = open_input(path);
+  std::vector<char> piece(1 << 16);
+  for (size_t n; (n = source(piece.data(), piece.size())) > 0; stop_if_interrupted()) spool->append({piece.data(), n});
+  return {name_of_input(path), [spool] {
+            auto at = std::make_shared<uint64_t>(0);
+            return [spool, at](char* to, size_t n) {
+              size_t got = spool->read(*at, to, n);
+              *at += got;
+              return got;
+            };
+          }};
+}
+
+std::optional<ShardPart> shard_of(const Args& args) {
+  std::optional<std::string> text = args.get("--shard");
+  if (!text) return std::nullopt;
+  ShardPart shard;
+  const char *begin = text->data(), *end = begin + text->size();
+  auto [slash, first_error] = std::from_chars(begin, end, shard.index);
+  bool sound = first_error == std::errc() && slash != end && *slash == '/';
+  if (sound) {
+    auto [stop, second_error] = std::from_chars(slash + 1, end, shard.of);
+    sound = second_error == std::errc() && stop == end && shard.of >= 1 && shard.of <= kMaxShards && shard.index >= 1 && shard.index <= shard.of;
+  }
+  if (!sound) throw Error(ErrorKind::usage, "--shard", "'" + *text + "' is not I/N with I from 1 to N", "for instance --shard 3/8");
+  return shard;
+}
+
+void add_record(Sha256& digest, const Record& record) {
+  Digest d = sha256(record_canonical(record));
+  digest.update({reinterpret_cast<const char*>(d.data()), d.size()});
+}
+
+}  // namespace
+
+RunInput::RunInput(const Args& args, const InputSpec& spec, const std::string& spool_beside) : spec_(spec), shard_(shard_of(args)) {
+  std::vector<std::string> paths(args.operands().begin() + 1, args.operands().end());
+  if (paths.empty()) paths.push_back("-");
+  bool again = true;                                   // every input can be read twice
+  for (const std::string& path : paths) {
+    // A path that is not there is left for the reader to name.
+    bool regular = is_regular(path);
+    again = again && regular;
+    inputs_.push_back(!shard_ || regular || (path != "-" && ::access(path.c_str(), F_OK) != 0) ? once(path) : kept(path, spool_beside));
+  }
+  // Records in files are counted also when progress is to say when it will be done.
+  if (shard_ || (again && stderr_is_terminal())) survey();
+  reader_.emplace(spec_, inputs_);
+}
+
+void RunInput::survey() {
+  RecordReader reader(spec_, inputs_);
+  Sha256 digest;
+  Record record;
+  uint64_t records = 0;
+  for (; reader.next(record); ++records) {
+    if (shard_) add_record(digest, record);
+    if (records % 1024 == 0) stop_if_interrupted();
+  }
+  expected_ = records;
+  if (!shard_) return;
+  shard_->input_records = records;
+  shard_->input_digest = digest_text(digest.finish());
+  expected_ = shard_->end() - shard_->first();
+}
+
+bool RunInput::read(Record& record) {
+  if (!reader_->next(record)) return false;
+  if (shard_) add_record(digest_, record);
+  return true;
+}
+
+bool RunInput::next(Record& record) {
+  if (!shard_) return read(record);
+  while (read(record)) {
+    if (record.index % 1024 == 0) stop_if_interrupted();
+    if (record.index >= shard_->end()) return false;
+    if (record.index >= shard_->first()) return true;
+  }
+  return false;
+}
+
+void RunInput::finish() {
+  if (!shard_) return;
+  Record record;
+  while (read(record))
+    if (record.index % 1024 == 0) stop_if_interrupted();
+  if (digest_text(digest_.finish()) != shard_->input_digest)
+    throw Error(ErrorKind::io, "--shard", "the input changed while it was read: it has another digest than at the start", "run again when nothing writes to it any more");
+}
+
+}  // namespace ibid::step

@@ -1,0 +1,40 @@
+// The records that a run answers: all of its input, or one shard of it.
+//
+// 1. A shard is contiguous, and its place follows from the number of records alone; so the whole input is read first, and
+//    again while the shard is answered. An input that can be read only once is kept in an unnamed file meanwhile.
+// 2. Ids are unique, and numbers counted, over the whole input, whatever part of it is answered.
+// 3. An input that is not the same the second time is an error before anything is published (finish()).
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "step/bundle.h"
+#include "step/cli.h"
+#include "step/manifest.h"
+#include "step/records.h"
+
+namespace ibid::step {
+
+class RunInput {
+ public:
+  // With --shard, reads the whole input. spool_beside: where an input that can be read only once is kept ("": refuse it).
+  // Errors: usage, bad_data, not_found, io; throws Interrupted.
+  RunInput(const Args& args, const InputSpec& spec, const std::string& spool_beside);
+  const std::optional<ShardPart>& shard() const { return shard_; }
+  std::optional<uint64_t> expected() const { return expected_; }      // records to answer, when that is known
+  bool next(Record& record);                                          // false after the last one to answer
+  void finish();                                                      // after the last; errors: io, when the input has changed
+
+ private:
+  void survey();
+  bool read(Record& record);
+  InputSpec spec_;
+  std::vector<Input> inputs_;
+  std::optional<ShardPart> shard_;
+  std::optional<uint64_t> expected_;
+  std::optional<RecordReader> reader_;
+  Sha256 digest_;
+};
+
+}  // namespace ibid::step
