@@ -46,7 +46,8 @@ std::string shown_token(std::string_view bytes) { return is_utf8(bytes) ? std::s
 
 ShownTokens::ShownTokens(const std::string& json, const std::string& where) {
   try {
-    for (const Json& pair : Json::parse(json, where).items()) {
+    const Json parsed = Json::parse(json, where);
+    for (const Json& pair : parsed.items()) {
       int64_t id = pair.items().at(0).as_int();
       if (pair.items().size() != 2 || id < 0 || id > INT32_MAX) throw Error(ErrorKind::bad_data, where, "an entry that is not [id, text]");
       texts_[static_cast<int32_t>(id)] = pair.items()[1].as_string();
