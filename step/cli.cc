@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "runtime/json.h"
+#include "step/output_file.h"
 #include "step/source_text.h"
 
 namespace ibid::step {
@@ -222,11 +223,21 @@ Progress::~Progress() {
 
 void catch_signals() {
   struct sigaction action{};
-  action.sa_handler = [](int s) { g_signal = s; };
+  action.sa_handler = [](int s) {
+    g_signal = s;
+    alarm(kPatienceSeconds);
+  };
   sigemptyset(&action.sa_mask);
   action.sa_flags = SA_RESETHAND;                      // a second signal ends the process at once
-  for (int s : {SIGINT, SIGTERM, SIGHUP}) sigaction(s, &action, nullptr);
+  for (int s : {SIGINT, SIGTERM, SIGHUP, SIGUSR2}) sigaction(s, &action, nullptr);
+  action.sa_handler = [](int) {                        // only what a handler may do: unlink, signal, raise
+    remove_temporaries();
+    signal(g_signal, SIG_DFL);
+    raise(g_signal);
+  };
+  sigaction(SIGALRM, &action, nullptr);
   signal(SIGPIPE, SIG_IGN);                            // a closed pipe is an I/O error with a message, exit 74
+  signal(SIGXFSZ, SIG_IGN);                            // and so is a limit on the size of files
 }
 
 void stop_if_interrupted() {

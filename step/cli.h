@@ -87,7 +87,10 @@ class Progress {
 };
 bool stderr_is_terminal();
 
-// --- signals: SIGINT and SIGTERM ask the command to stop between records; it then unwinds and dies by the signal.
+// --- signals: SIGINT, SIGTERM, SIGHUP and SIGUSR2 (what Slurm sends before the end of the time) ask the command to stop between
+// steps of the engine; it then unwinds and dies by the signal. When a step takes longer than kPatienceSeconds, the process removes its
+// temporary files and dies at once: nothing is lost but the records in hand, since a journal is written answer by answer.
+constexpr unsigned kPatienceSeconds = 3;
 void catch_signals();
 struct Interrupted { int signal; };
 void stop_if_interrupted();                           // throws Interrupted

@@ -6,7 +6,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "step/cache.h"
 #include "step/commands.h"
+#include "step/journal.h"
 #include "step/outputs.h"
 #include "step/run_input.h"
 #include "step/session.h"
@@ -39,7 +41,7 @@ struct Watch {
   }
 };
 
-std::string run_record(const Watch& watch, const Tally& tally, const BundleIds& ids, Session& session, const std::string& device) {
+std::string run_record(const Watch& watch, const Tally& tally, const BundleIds& ids, Session& session, const std::string& device, uint64_t reused) {
   const runtime::EngineStats& stats = session.engine().stats();
   char host[256] = "";
   gethostname(host, sizeof host - 1);
@@ -49,7 +51,7 @@ std::string run_record(const Watch& watch, const Tally& tally, const BundleIds& 
   Json record(Json::Object{{"step_id", ids.step_id}, {"result_digest", ids.result_digest}, {"bundle_id", ids.bundle_id},
                            {"started", watch.started}, {"ended", utc_now()}, {"seconds", Json::number(std::to_string(watch.seconds()))},
                            {"host", std::string(host)}, {"device", device}, {"program", version_facts()},
-                           {"records", u(tally.records)}, {"failed", u(tally.failed)}, {"answer_tokens", u(tally.answer_tokens)},
+                           {"records", u(tally.records)}, {"failed", u(tally.failed)}, {"answer_tokens", u(tally.answer_tokens)}, {"reused_answers", u(reused)},
                            {"prompt_rows", u(stats.prompt_rows)}, {"cached_rows", u(stats.cached_rows)}, {"steps", u(stats.steps)},
                            {"peak_memory_bytes", u(static_cast<uint64_t>(usage.ru_maxrss) * 1024)}});
   return record.dump() + "\n";
@@ -65,13 +67,35 @@ void check_flags(const Args& args, const Manifest& manifest) {
   if (!args.has("--model"))
     throw Error(ErrorKind::usage, "ibid run", "--model is missing: the step pins " + manifest.model.digest,
                 manifest.model.source.empty() ? "name the model's file or folder, or a folder of models" : "the step says the model comes from " + manifest.model.source);
+  if (args.has("--cache-size") && !args.has("--cache")) throw Error(ErrorKind::usage, "--cache-size", "bounds a cache; name one with --cache");
   if (!args.has("--shard")) return;
   if (!args.has("--bundle")) throw Error(ErrorKind::usage, "--shard", "needs --bundle FILE: bundles are what 'ibid merge' puts together");
   if (args.has("--embed-model")) throw Error(ErrorKind::usage, "--embed-model", "does not go with --shard", "give it to 'ibid merge'");
 }
 
+// Where finished answers are kept: in the cache, which then is the journal too, or beside the output.
+struct Kept {
+  Kept(const Args& args, const Manifest& manifest, const Outputs& outputs) {
+    bool with_top = manifest.output.logprobs > 0;
+    if (args.has("--cache")) {
+      uint64_t size = args.bytes("--cache-size", kDefaultCache);
+      if (size < kSmallestCache) throw Error(ErrorKind::usage, "--cache-size", "is less than " + std::to_string(kSmallestCache >> 20) + "M");
+      cache.emplace(*args.get("--cache"), size, with_top);
+    } else if (args.has("--resume") && outputs.beside().empty()) {
+      note("--resume: every output is a stream, so there is no place for a journal; --cache DIR gives one");
+    } else if (args.has("--resume")) {
+      journal.emplace(Journal::path_beside(outputs.beside()), config_id_of(effective_config(manifest)), with_top);
+      if (journal->known() > 0) note("the journal has " + std::to_string(journal->known()) + " finished answers");
+    }
+  }
+  AnswerStore* store() { return cache ? static_cast<AnswerStore*>(&*cache) : journal ? &*journal : nullptr; }
+  uint64_t reused() { return store() ? store()->reused : 0; }
+  std::optional<Cache> cache;
+  std::optional<Journal> journal;
+};
+
 // Answers the records of the input and hands each to the outputs.
-void answer_input(Session& session, RunInput& input, Outputs& outputs) {
+void answer_input(Session& session, RunInput& input, Outputs& outputs, AnswerStore* store) {
   bool with_top = session.manifest().output.logprobs > 0;
   Progress progress(input.expected());
   answer_all(session, [&](Record& r) { return input.next(r); },
@@ -79,7 +103,8 @@ void answer_input(Session& session, RunInput& input, Outputs& outputs) {
                outputs.take({a.record, a.answers, a.prompt_ids.size(), a.prompt.truncation.cut});
                outputs.bundle().add(a.record.id, a.fields_canonical(), a.record_leaf_text(), a.outcome_leaf_text(with_top), a.status());
                progress.update(outputs.tally().records, outputs.tally().answer_tokens);
-             });
+             },
+             store);
   input.finish();
 }
 
@@ -93,6 +118,7 @@ int command_run(const Args& args) {
   if (args.has("--run-record")) record_file.emplace(*args.get("--run-record"));
 
   Watch watch;
+  Kept kept(args, manifest, outputs);
   RunInput input(args, manifest.input, outputs.beside());
   Session session(manifest, locate_model(*args.get("--model"), manifest.model.digest), args, ErrorKind::bad_data);
   std::string device = session.engine().device().describe();
@@ -105,13 +131,15 @@ int command_run(const Args& args) {
     std::string text = shown_token(session.tokenizer().token_text(id));
     return input.shard() ? shown.remember(id, std::move(text)) : text;
   });
-  answer_input(session, input, outputs);
+  answer_input(session, input, outputs, kept.store());
   if (input.shard()) outputs.bundle().set_token_texts(shown.json());
   BundleIds ids = outputs.commit();
   if (record_file) {
-    record_file->write(run_record(watch, outputs.tally(), ids, session, device));
+    record_file->write(run_record(watch, outputs.tally(), ids, session, device, kept.reused()));
     record_file->commit();
   }
+  if (kept.journal) kept.journal->remove();
+  if (kept.reused() > 0) note(std::to_string(kept.reused()) + " answers were there already");
   if (input.shard()) note(input.shard()->name() + "; the result digest is that of this part");
   int code = outputs.report(ids);
   char speed[96];

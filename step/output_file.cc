@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -15,6 +17,28 @@ namespace ibid::step {
 namespace {
 
 constexpr size_t kBuffer = 1 << 16;
+
+// The temporary files that exist, for remove_temporaries(); a signal handler may read it at any moment.
+std::array<std::atomic<const char*>, 32> g_temporaries{};
+
+void register_temporary(const char* path) {
+  for (std::atomic<const char*>& slot : g_temporaries) {
+    const char* empty = nullptr;
+    if (slot.compare_exchange_strong(empty, path)) return;
+  }
+}
+
+void unregister_temporary(const char* path) {
+  for (std::atomic<const char*>& slot : g_temporaries)
+    if (slot.load() == path) slot.store(nullptr);
+}
+
+bool is_written_in_place(const std::string& path) {
+  struct stat s;
+  return ::stat(path.c_str(), &s) == 0 && !S_ISREG(s.st_mode) && !S_ISDIR(s.st_mode);
+}
+
+}  // namespace
 
 bool write_fully(int fd, const char* data, size_t size) {
   while (size > 0) {
@@ -27,12 +51,10 @@ bool write_fully(int fd, const char* data, size_t size) {
   return true;
 }
 
-bool is_written_in_place(const std::string& path) {
-  struct stat s;
-  return ::stat(path.c_str(), &s) == 0 && !S_ISREG(s.st_mode) && !S_ISDIR(s.st_mode);
+void remove_temporaries() {
+  for (std::atomic<const char*>& slot : g_temporaries)
+    if (const char* path = slot.load()) ::unlink(path);
 }
-
-}  // namespace
 
 std::string directory_of(const std::string& path) {
   size_t slash = path.rfind('/');
@@ -74,11 +96,14 @@ OutputFile::OutputFile(const std::string& path) : path_(path) {
     temporary_.clear();
     throw Error(ErrorKind::cannot_create, path, std::string("cannot create: ") + std::strerror(code), "does the folder exist, and may you write there?");
   }
+  if (is_file_) register_temporary(temporary_.c_str());
 }
 
 OutputFile::~OutputFile() {
   if (fd_ >= 0) ::close(fd_);
-  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+  if (temporary_.empty()) return;
+  ::unlink(temporary_.c_str());
+  unregister_temporary(temporary_.c_str());
 }
 
 void OutputFile::write_all(const char* data, size_t size) {
@@ -104,6 +129,7 @@ void OutputFile::commit() {
   if (::close(fd) != 0) throw Error(ErrorKind::io, path_, std::string("closing failed: ") + std::strerror(errno));
   if (temporary_.empty()) return;
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) throw Error(ErrorKind::cannot_create, path_, std::string("cannot rename into place: ") + std::strerror(errno));
+  unregister_temporary(temporary_.c_str());
   temporary_.clear();
   int folder = ::open(directory_of(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (folder >= 0) {                                  // makes the rename itself durable; not every file system allows it

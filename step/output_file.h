@@ -67,6 +67,12 @@ class SpoolFile {
   std::string buffer_;
 };
 
+// False with errno when not all could be written.
+bool write_fully(int fd, const char* data, size_t size);
+
+// Removes the temporary file of every OutputFile that is open. For a signal handler that is about to end the process.
+void remove_temporaries();
+
 // Folder part of a path ("." when there is none) and its last part.
 std::string directory_of(const std::string& path);
 std::string base_name(const std::string& path);

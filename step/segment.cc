@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "runtime/error.h"
+#include "step/bytes.h"
 
 namespace ibid::step {
 namespace {
@@ -15,18 +16,6 @@ constexpr uint64_t kTableRow = 48, kIndexRow = 20, kIdHead = 16, kTrailer = 64;
 
 // The HMAC key of a bundle that is not redacted. Public on purpose: it only gives every leaf the same form.
 constexpr std::string_view kPublicKey = "ibid public leaf key v1";
-
-void put_le(std::string& out, uint64_t v, int bytes) {
-  for (int i = 0; i < bytes; ++i) out += static_cast<char>(v >> (8 * i));
-}
-
-uint64_t get_le(const char* p, int bytes) {
-  uint64_t v = 0;
-  for (int i = 0; i < bytes; ++i) v |= static_cast<uint64_t>(static_cast<unsigned char>(p[i])) << (8 * i);
-  return v;
-}
-
-std::string_view bytes_of(const Digest& d) { return {reinterpret_cast<const char*>(d.data()), d.size()}; }
 
 }  // namespace
 

@@ -52,7 +52,8 @@ AnswerRecord from_engine(runtime::Answer&& a, const Manifest& m) {
 // Records on their way: in order, each waiting for its answers.
 class Window {
  public:
-  Window(Session& session, const std::function<void(Answered&&)>& sink) : session_(session), sink_(sink), decoding_(decoding_of(session.manifest())) {}
+  Window(Session& session, const std::function<void(Answered&&)>& sink, AnswerStore* store)
+      : session_(session), sink_(sink), store_(store), keys_(session.manifest()), decoding_(decoding_of(session.manifest())) {}
   bool has_room() const { return slots_.size() < kWindow && session_.engine().pending() < session_.engine().capacity(); }
   bool empty() const { return slots_.empty(); }
   void admit(Record&& record);
@@ -60,10 +61,17 @@ class Window {
   void emit_ready();
 
  private:
-  struct Slot { Answered answered; int missing = 0; };
-  void submit(Answered& a, uint64_t slot);
+  struct Slot {
+    Answered answered;
+    int missing = 0;
+    std::vector<Digest> keys;                          // of its samples, with a store
+  };
+  void submit(Slot& slot, uint64_t number);
+  bool reuse(Slot& slot, const Digest& key, uint64_t sample);
   Session& session_;
   const std::function<void(Answered&&)>& sink_;
+  AnswerStore* store_;
+  AnswerKeys keys_;
   runtime::Decoding decoding_;
   std::deque<Slot> slots_;
   uint64_t first_slot_ = 0;                            // number of slots_.front()
@@ -89,16 +97,31 @@ void Window::admit(Record&& record) {
     a.answers.push_back(no_answer("template_error", "the prompt is empty"));
     return;
   }
-  slot.missing = session_.manifest().decoding.samples;
-  submit(a, number);
+  submit(slot, number);
 }
 
-void Window::submit(Answered& a, uint64_t slot) {
+void Window::submit(Slot& slot, uint64_t number) {
   const DecodingSpec& d = session_.manifest().decoding;
+  Answered& a = slot.answered;
   auto samples = static_cast<uint64_t>(d.samples);
+  uint64_t noise = noise_key(d.seed, a.record.id);
   a.answers.resize(samples);
-  for (uint64_t s = 0; s < samples; ++s)
-    session_.engine().submit({slot * samples + s, a.prompt_ids, decoding_, noise_key(d.seed, a.record.id), static_cast<uint32_t>(s)});
+  slot.missing = d.samples;
+  if (store_) slot.keys.resize(samples);
+  for (uint64_t s = 0; s < samples; ++s) {
+    if (store_ && reuse(slot, keys_.key(a.prompt_ids, noise, static_cast<uint32_t>(s)), s)) continue;
+    session_.engine().submit({number * samples + s, a.prompt_ids, decoding_, noise, static_cast<uint32_t>(s)});
+  }
+}
+
+bool Window::reuse(Slot& slot, const Digest& key, uint64_t sample) {
+  slot.keys[sample] = key;
+  std::optional<AnswerRecord> found = store_->find(key);
+  if (!found) return false;
+  slot.answered.answers[sample] = std::move(*found);
+  --slot.missing;
+  ++store_->reused;
+  return true;
 }
 
 void Window::take(runtime::Answer&& answer) {
@@ -107,6 +130,7 @@ void Window::take(runtime::Answer&& answer) {
   IBID_CHECK(slot >= first_slot_ && slot - first_slot_ < slots_.size());
   Slot& s = slots_[slot - first_slot_];
   s.answered.answers[sample] = from_engine(std::move(answer), session_.manifest());
+  if (store_) store_->keep(s.keys[sample], s.answered.answers[sample]);
   --s.missing;
 }
 
@@ -206,17 +230,18 @@ uint64_t Answered::answer_tokens() const {
   return n;
 }
 
-void answer_all(Session& session, const std::function<bool(Record&)>& next, const std::function<void(Answered&&)>& sink) {
-  Window window(session, sink);
+void answer_all(Session& session, const std::function<bool(Record&)>& next, const std::function<void(Answered&&)>& sink, AnswerStore* store) {
+  Window window(session, sink, store);
   bool more = true;
   while (more || !window.empty()) {
-    stop_if_interrupted();
     while (more && window.has_room()) {
+      stop_if_interrupted();                           // a store may have every answer: then no step of the engine asks
       Record record;
       more = next(record);
       if (more) window.admit(std::move(record));
     }
     window.emit_ready();
+    stop_if_interrupted();
     if (std::optional<runtime::Answer> answer = session.engine().next()) window.take(std::move(*answer));
     window.emit_ready();
   }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "runtime/engine.h"
+#include "step/answer_store.h"
 #include "step/cli.h"
 #include "step/leaves.h"
 #include "step/manifest.h"
@@ -66,8 +67,9 @@ struct Answered {
 };
 
 // Answers every record that next() gives, in its order, keeping the engine's batch full. Memory is bounded by a window of
-// records. Errors: those of next() and sink(); throws Interrupted between steps.
-void answer_all(Session& session, const std::function<bool(Record&)>& next, const std::function<void(Answered&&)>& sink);
+// records. Answers that `store` has are not computed, and those that are computed are kept there as they are finished.
+// Errors: those of next(), sink() and the store; throws Interrupted between steps.
+void answer_all(Session& session, const std::function<bool(Record&)>& next, const std::function<void(Answered&&)>& sink, AnswerStore* store = nullptr);
 
 // 64 bits from (seed, record id): noise belongs to the record, never to its place.
 uint64_t noise_key(uint64_t seed, const std::string& record_id);

@@ -1,0 +1,124 @@
+// See journal.h.
+#include "step/journal.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "runtime/error.h"
+#include "step/bytes.h"
+#include "step/cli.h"
+#include "step/output_file.h"
+
+namespace ibid::step {
+namespace {
+
+double now() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+std::string header_of(const std::string& config_id) {
+  std::string out = "ibidjnl1";
+  Digest config = parse_digest(config_id);
+  out += bytes_of(config);
+  Digest check = sha256(out);
+  out += bytes_of(check).substr(0, 8);
+  return out;
+}
+
+}  // namespace
+
+size_t Journal::KeyHash::operator()(const Digest& d) const {
+  size_t h;
+  std::memcpy(&h, d.data(), sizeof h);
+  return h;
+}
+
+std::string Journal::path_beside(const std::string& output) { return directory_of(output) + "/." + base_name(output) + ".ibid-journal"; }
+
+Journal::Journal(const std::string& path, const std::string& config_id, bool with_top) : path_(path), with_top_(with_top), synced_(now()) {
+  // Appending, so that two runs that share an output by mistake damage no more than each other's unfinished tail.
+  fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666);
+  struct stat s{};
+  if (fd_ < 0 || ::fstat(fd_, &s) != 0 || !S_ISREG(s.st_mode)) {
+    int code = fd_ < 0 ? errno : EINVAL;
+    if (fd_ >= 0) ::close(fd_);
+    throw Error(ErrorKind::cannot_create, path, std::string("cannot open the journal: ") + std::strerror(code), "may you write in that folder?");
+  }
+  try {
+    std::string header = header_of(config_id);
+    uint64_t size = static_cast<uint64_t>(s.st_size), sound = load(header);
+    if (sound == 0 && size > 0) note("the journal " + path + " is of another step; it is not used");
+    if (sound > 0 && sound < size) note("the journal's last " + std::to_string(size - sound) + " bytes are torn; they are dropped");
+    if (sound < size && ::ftruncate(fd_, static_cast<off_t>(sound)) != 0) throw Error(ErrorKind::io, path, std::string("cannot cut the journal: ") + std::strerror(errno));
+    if (sound == 0) append(header);
+  } catch (...) {
+    ::close(fd_);
+    throw;
+  }
+}
+
+Journal::~Journal() {
+  ::close(fd_);
+  if (empty_) remove();
+}
+
+std::string Journal::read(uint64_t offset, uint64_t size) const {
+  std::string out(size, '\0');
+  uint64_t at = 0;
+  while (at < size) {
+    ssize_t n = ::pread(fd_, out.data() + at, size - at, static_cast<off_t>(offset + at));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw Error(ErrorKind::io, path_, std::string("cannot read the journal: ") + std::strerror(errno));
+    if (n == 0) break;
+    at += static_cast<uint64_t>(n);
+  }
+  out.resize(at);
+  return out;
+}
+
+uint64_t Journal::load(const std::string& header) {
+  if (read(0, header.size()) != header) return 0;
+  uint64_t at = header.size();
+  while (true) {
+    stop_if_interrupted();
+    std::optional<uint64_t> length = sealed_length(read(at, kSealHead));
+    struct stat s;
+    // A length that a torn head only claims must not be allocated.
+    if (!length || ::fstat(fd_, &s) != 0 || *length > static_cast<uint64_t>(s.st_size) - at) return at;
+    std::optional<Digest> key = sealed_key(read(at, *length));
+    if (!key) return at;
+    known_.emplace(*key, Place{at, *length});
+    empty_ = false;
+    at += *length;
+  }
+}
+
+std::optional<AnswerRecord> Journal::find(const Digest& key) {
+  auto found = known_.find(key);
+  if (found == known_.end()) return std::nullopt;
+  return unseal(read(found->second.offset, found->second.size), key, with_top_);
+}
+
+void Journal::keep(const Digest& key, const AnswerRecord& answer) {
+  append(seal(key, answer, with_top_));
+  empty_ = false;
+  if (now() - synced_ < kSyncSeconds) return;
+  if (::fdatasync(fd_) != 0) throw Error(ErrorKind::io, path_, std::string("fdatasync of the journal failed: ") + std::strerror(errno));
+  synced_ = now();
+}
+
+void Journal::append(const std::string& bytes) {
+  if (!write_fully(fd_, bytes.data(), bytes.size()))
+    throw Error(ErrorKind::io, path_, std::string("writing the journal failed: ") + std::strerror(errno), "make room and run again with --resume: what was finished is kept");
+}
+
+void Journal::remove() { ::unlink(path_.c_str()); }
+
+}  // namespace ibid::step

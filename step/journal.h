@@ -1,0 +1,44 @@
+// The journal of a run: answers as they are finished, in a file beside the output, so that the run can be taken up again.
+//
+// Format: "ibidjnl1", 32 bytes config id, 8 bytes head of SHA-256 of those 40; then sealed answers (answer_store.h).
+// 1. Safe against an end at any moment: what was appended is found again; a torn tail is recognised by its seal and dropped.
+//    A crash of the machine loses what the last kSyncSeconds wrote, at most.
+// 2. A full disk is an io error; nothing that was appended before is lost.
+// 3. A journal of another step is not used, and answers are found by their prompts: another input cannot get a wrong one.
+// 4. Memory: 48 bytes for each answer that was found at the start.
+// 5. One that holds no answer is not left behind.
+#pragma once
+#include <string>
+#include <unordered_map>
+
+#include "step/answer_store.h"
+
+namespace ibid::step {
+
+class Journal : public AnswerStore {
+ public:
+  static std::string path_beside(const std::string& output);   // ".NAME.ibid-journal" in the same folder
+  // Errors: cannot_create, io.
+  Journal(const std::string& path, const std::string& config_id, bool with_top);
+  ~Journal() override;
+  std::optional<AnswerRecord> find(const Digest& key) override;
+  void keep(const Digest& key, const AnswerRecord& answer) override;
+  void remove();                                       // the run is whole
+  uint64_t known() const { return known_.size(); }
+
+ private:
+  static constexpr double kSyncSeconds = 5;
+  struct KeyHash { size_t operator()(const Digest& d) const; };
+  std::string read(uint64_t offset, uint64_t size) const;     // shorter at the end of the file
+  void append(const std::string& bytes);
+  uint64_t load(const std::string& header);            // returns where the sound part ends; 0: not a journal of this step
+  std::string path_;
+  bool with_top_;
+  int fd_ = -1;
+  bool empty_ = true;
+  double synced_ = 0;
+  struct Place { uint64_t offset, size; };
+  std::unordered_map<Digest, Place, KeyHash> known_;   // asked, never walked through
+};
+
+}  // namespace ibid::step

@@ -1,0 +1,125 @@
+# --resume and --cache: a run that was killed, interrupted or ran out of disk goes on and ends with the same bytes; a cache is
+# shared by many processes, healed when damaged, and never read by rerun.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+{ printf 'sample\tannotation\n'; for i in $(seq 1 60); do printf 'S%d\tliver bx no %d, %dyo F, HCC, bulk RNAseq\n' "$i" "$i" "$((20 + i))"; done; } >in.tsv
+step=$root/examples/quickstart/step.yaml
+run() { "$ibid" run "$step" in.tsv --model "$model" --quiet --threads 1 --batch 4 "$@"; }
+reused() { python3 -c 'import json; print(json.load(open("record.json"))["reused_answers"])'; }
+same_bytes() { cmp a.tsv b.tsv || fail "$1: rows differ"; cmp a.tar b.tar || fail "$1: bundles differ"; checks=$((checks + 2)); }
+run -o a.tsv --bundle a.tar
+
+# killer.py SIGNAL BYTES PATH COMMAND...: starts the command, waits until the file or folder PATH holds that many bytes, sends the
+# signal, and checks that the command died by it within 5 s.
+cat >killer.py <<'PY'
+import os, signal, subprocess, sys, time
+number, size, path, command = getattr(signal, "SIG" + sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4:]
+def held():
+    if os.path.isdir(path): return sum(os.path.getsize(os.path.join(d, f)) for d, _, fs in os.walk(path) for f in fs if not f.startswith(".tmp"))
+    return os.path.getsize(path) if os.path.exists(path) else 0
+start = signal.SIG_DFL
+run = subprocess.Popen(command, preexec_fn=lambda: [signal.signal(s, start) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)])
+while held() < size:
+    assert run.poll() is None, "the run ended before the signal"
+    time.sleep(0.002)
+sent = time.time()
+run.send_signal(number)
+code = run.wait(timeout=20)
+assert code == -number, f"died with {code} instead of by {number}"
+assert time.time() - sent < 5, "took more than 5 s to stop"
+PY
+command() { echo "$ibid" run "$step" in.tsv --model "$model" --quiet --threads 1 --batch 4 -o b.tsv --bundle b.tar; }
+
+# kill -9, again and again on one journal, and once with a tail that is torn further.
+echo before >b.tsv
+for bytes in 1 3000 9000 20000 35000; do
+  python3 killer.py KILL "$bytes" .b.tsv.ibid-journal $(command) --resume
+  same "kill -9 publishes nothing" before "$(cat b.tsv)"
+  [ -f .b.tsv.ibid-journal ] || fail "no journal is left"
+  if [ "$bytes" = 9000 ]; then head -c 700 .b.tsv.ibid-journal | tail -c 600 >tail; cat tail >>.b.tsv.ibid-journal; fi
+done
+run -o b.tsv --bundle b.tar --resume --run-record record.json
+same_bytes "after kill -9"
+[ "$(reused)" -ge 20 ] || fail "only $(reused) answers were reused"
+same "the journal is gone" "" "$(find . -name '*.ibid-journal')"
+rm -f .b.tsv.*.ibid-tmp .b.tar.*.ibid-tmp            # what kill -9 leaves
+
+# The signals of schedulers and people: the same, and no temporary file stays.
+for signal in TERM INT HUP USR2; do
+  rm -f b.tsv b.tar
+  python3 killer.py "$signal" 4000 .b.tsv.ibid-journal $(command) --resume
+  same "SIG$signal publishes nothing" "" "$(ls b.tsv b.tar 2>/dev/null || true)"
+  same "SIG$signal leaves no temporary file" "" "$(find . -name '*.ibid-tmp')"
+  run -o b.tsv --bundle b.tar --resume --run-record record.json
+  same_bytes "after SIG$signal"
+  [ "$(reused)" -gt 0 ] || fail "SIG$signal: nothing was reused"
+done
+
+# A disk that fills (a limit on the size of files stands in for it): exit 74, and what was journalled is kept.
+code=0; (ulimit -f 6; $(command) --resume) 2>err.txt || code=$?
+same "a full disk" 74 "$code"
+holds "what to do" "$(cat err.txt)" "--resume"
+run -o b.tsv --bundle b.tar --resume --run-record record.json
+same_bytes "after a full disk"
+[ "$(reused)" -ge 2 ] || fail "a full disk: nothing was reused"
+
+# A journal of another step is not used; --resume is harmless where there is nothing to resume, and on a stream.
+python3 killer.py KILL 4000 .b.tsv.ibid-journal $(command) --resume --set decoding.max_tokens=110
+run -o b.tsv --bundle b.tar --resume --run-record record.json
+same_bytes "a journal of another step"
+same "nothing of it is used" 0 "$(reused)"
+run --resume >b.tsv
+cmp a.tsv b.tsv || fail "--resume to a pipe"
+rm -f .*.ibid-tmp
+
+# The cache is the journal too.
+python3 killer.py KILL 9000 cache $(command) --resume --cache cache
+run -o b.tsv --bundle b.tar --resume --cache cache --run-record record.json
+same_bytes "a cache after kill -9"
+[ "$(reused)" -ge 4 ] || fail "the cache was not used"
+run -o b.tsv --bundle b.tar --cache cache --run-record record.json
+same_bytes "a warm cache"
+same "every answer comes from it" 60 "$(reused)"
+same "no journal beside it" "" "$(find . -name '*.ibid-journal')"
+rm -f .*.ibid-tmp
+
+# Damage is found and healed.
+python3 - <<'PY'
+import glob
+for path in sorted(glob.glob("cache/ibid-answers-1/*/*"))[:30]:
+    data = bytearray(open(path, "rb").read())
+    data[len(data) // 2] ^= 1
+    open(path, "wb").write(data)
+PY
+run -o b.tsv --bundle b.tar --cache cache --run-record record.json
+same_bytes "a damaged cache"
+same "the damaged answers are not used" 30 "$(reused)"
+run -o b.tsv --bundle b.tar --cache cache --run-record record.json
+same "and are healed" 60 "$(reused)"
+
+# Many processes on one new cache; shards on a warm one.
+for p in 1 2 3 4; do run -o "c$p.tsv" --bundle "c$p.tar" --cache shared & pids="${pids:-} $!"; done
+for pid in $pids; do wait "$pid" || fail "a run on the shared cache failed"; done
+for p in 1 2 3 4; do cmp a.tsv "c$p.tsv" && cmp a.tar "c$p.tar" || fail "process $p on the shared cache"; checks=$((checks + 1)); done
+for i in 1 2 3; do run -o "s$i.tsv" --bundle "s$i.tar" --cache shared --shard "$i/3" --run-record record.json; same "shard $i is all there" 20 "$(reused)"; done
+"$ibid" merge s3.tar s1.tar s2.tar -o b.tsv --bundle b.tar --quiet
+same_bytes "shards from a cache"
+
+# The control: an entry that is forged with a right seal does come out of run, and rerun, which reads no cache, finds it.
+python3 - <<'PY'
+import glob, hashlib
+path = sorted(glob.glob("cache/ibid-answers-1/*/*"))[0]
+data = open(path, "rb").read()
+answer = data[44:-32].replace(b'"text":"', b'"text":"FORGED ', 1)
+head = data[:8] + len(answer).to_bytes(4, "little") + data[12:44]
+open(path, "wb").write(head + answer + hashlib.sha256(head + answer).digest())
+PY
+run -o b.tsv --bundle b.tar --cache cache
+holds "a forgery is believed by run" "$(cat b.tsv)" "FORGED"
+exits 3 "$ibid" rerun b.tar --model "$model"
+holds "and found by rerun" "$out" "1 differ"
+exits 2 "$ibid" rerun a.tar --model "$model" --cache cache
+
+exits 2 "$ibid" run "$step" in.tsv --model "$model" -o b.tsv --cache cache --cache-size 1M
+exits 2 "$ibid" run "$step" in.tsv --model "$model" -o b.tsv --cache-size 1G
+exits 73 "$ibid" run "$step" in.tsv --model "$model" -o b.tsv --cache no/such/folder
+done_ok
