@@ -235,6 +235,7 @@ ProvedRecord Bundle::SegmentPair::proved(uint64_t row) const {
   records.prove(row, r.id, r.record_text);
   outcomes.prove(row, r.id, r.outcome_text);
   if (leaf_id(r.outcome, where) != r.id) throw corrupt(records.path(), where + ": its outcome belongs to another record");
+  if (records.find(r.id) != row || outcomes.find(r.id) != row) throw corrupt(records.path(), where + " (" + r.id + ") is not in its segment's index");
   return r;
 }
 
@@ -305,11 +306,9 @@ void Bundle::verify_segment(uint64_t i, Sha256& input, std::map<std::string, uin
   SegmentPair pair = segment(i);
   for (uint64_t row = 0; row < pair.records.count(); ++row) {
     ProvedRecord r = pair.proved(row);
-    std::string where = "record " + std::to_string(r.number + 1);
-    if (pair.records.find(r.id) != row || pair.outcomes.find(r.id) != row) throw corrupt(tar_.path(), where + " (" + r.id + ") is not in its segment's index");
     Digest digest = sha256(canonical(r.record.at("fields")));
     input.update({reinterpret_cast<const char*>(digest.data()), digest.size()});
-    ++statuses[worst_status(r.outcome, where)];
+    ++statuses[worst_status(r.outcome, "record " + std::to_string(r.number + 1))];
   }
 }
 

@@ -23,7 +23,7 @@ struct Shard {
 };
 
 Error foreign(const Shard& shard, const Shard& other, const std::string& what, const std::string& hint) {
-  return Error(ErrorKind::bad_data, shard.path, what + " (" + other.path + " is another)", hint);
+  return Error(ErrorKind::bad_data, shard.path, what + " (compared with " + other.path + ")", hint);
 }
 
 // Every shard is of one run: of one step, over one input, cut into one number of parts.
@@ -102,6 +102,7 @@ BundleHead merged_head(const Bundle& first, const Args& args, const Manifest& ma
 }  // namespace
 
 int command_merge(const Args& args) {
+  if (args.has("--model") && !args.has("--embed-model")) throw Error(ErrorKind::usage, "--model", "merge needs a model for --embed-model alone");
   Outputs outputs(args);
   std::vector<Shard> shards = line_up(args.operands());
   std::optional<Manifest> manifest;

@@ -24,6 +24,12 @@ run step.yaml in.tsv $(outputs w)
 holds "the second of its name is a bad record" "$(cat w/a.tsv)" "bad_record"
 holds "tokens are shown" "$(cat w/a.tsv)" '"token":'
 exits 0 "$ibid" rerun w/a.tar --model "$model"         # the bad record, too
+python3 - <<'PY'
+import json
+row = json.load(open("w/a_mqc.json"))["data"]["a"]
+assert row["records"] == 97 and row["bad_record"] == 2 and row["samples"] == 2 and 0 < row["agreement"] <= 100, row
+PY
+same "the versions file" '"X:IBID":' "$(head -n 1 w/versions.yml)"
 for n in $(seq 1 40); do
   for i in $(seq 1 "$n"); do run step.yaml in.tsv -o /dev/null --bundle "p$i.tar" --shard "$i/$n"; done
   merge $(for i in $(seq 1 "$n"); do echo "p$i.tar"; done | sort -R --random-source=in.tsv) $(outputs m)

@@ -23,6 +23,24 @@ PY
   same "SIG$signal leaves no new file" "many.tsv out.tsv" "$(ls -A | grep -v -e out.txt -e err.txt | tr '\n' ' ' | sed 's/ $//')"
 done
 
+# A run that is stuck, here in reading a pipe into which nobody writes, is ended all the same.
+for signal in TERM USR2; do
+  python3 - "$signal" "$ibid" run "$quick/step.yaml" --model "$model" -o out.tsv --bundle out.tar --resume --quiet <<'PY'
+import os, signal, subprocess, sys, time
+number = getattr(signal, "SIG" + sys.argv[1])
+run = subprocess.Popen(sys.argv[2:], stdin=subprocess.PIPE, preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))
+time.sleep(1)
+assert run.poll() is None
+start = time.time()
+run.send_signal(number)
+code = run.wait(timeout=20)
+assert code == -number, f"died with {code}"
+assert time.time() - start < 5, "took more than 5 s to stop"
+PY
+  same "SIG$signal to a stuck run leaves no new file" "many.tsv out.tsv" "$(ls -A | grep -v -e out.txt -e err.txt -e ibid-journal | tr '\n' ' ' | sed 's/ $//')"
+done
+rm -f .out.tsv.ibid-journal
+
 "$ibid" run "$quick/step.yaml" many.tsv --model "$model" -o out.tsv --bundle out.tar --quiet --threads 1 --chunk 64 & pid=$!
 sleep 1; kill -9 $pid; wait $pid 2>/dev/null || true
 same "kill -9 leaves the old output" before "$(cat out.tsv)"

@@ -153,7 +153,7 @@ TEST_CASE("missing, doubled and foreign shards are refused by name, and nothing 
   CHECK(mentions(doubled, "is shard 3 of 4, and so is"));
   CHECK(mentions(doubled, "again.tar"));
   std::vector<std::string> five = run.cut(5, "five");
-  CHECK(refusal({p[0], p[1], five[2], p[3]}) == five[2] + ": is shard 3 of 5, not of 4 (" + p[0] + " is another)");
+  CHECK(refusal({p[0], p[1], five[2], p[3]}) == five[2] + ": is shard 3 of 5, not of 4 (compared with " + p[0] + ")");
   run.write("a", std::nullopt);
   CHECK(refusal({p[0], dir.file("a.tar")}) == dir.file("a.tar") + ": is a whole bundle, not a shard");
   Run input = run, step = run;

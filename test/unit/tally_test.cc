@@ -1,0 +1,90 @@
+// What came of the records, counted: exit codes, agreement over samples, and the MultiQC section and versions file made of it.
+#include "step/tally.h"
+
+#include "step/cli.h"
+#include "step/multiqc.h"
+#include "test/catch.h"
+
+using namespace ibid;
+using namespace ibid::step;
+
+namespace {
+
+Manifest manifest(const std::string& rest) {
+  return parse_manifest("ibid: 1\nmodel: {digest: sha256:" + std::string(64, 'a') + "}\ninput: {format: text}\nprompt: {text: x}\ndecoding: {max_tokens: 9, method: sample, samples: 3}\n" + rest, "step.yaml");
+}
+
+Tally counted(const std::vector<std::vector<AnswerRecord>>& records) {
+  Tally tally;
+  uint64_t n = 0;
+  for (const std::vector<AnswerRecord>& answers : records) {
+    Record record;
+    record.id = std::to_string(++n);
+    tally.count({record, answers, 5, n == 1});
+  }
+  return tally;
+}
+
+AnswerRecord said(const std::string& text, const std::string& status = "ok") { return {status, text, {{}, {}}, status == "ok" ? "" : "why"}; }
+
+const std::vector<std::vector<AnswerRecord>> kRecords = {
+    {said("a"), said("a"), said("b")},                 // one of three pairs agrees
+    {said("c"), said("c", "truncated"), said("c")},    // all three: a cut answer is a response
+    {said("", "numeric_error"), said("d"), said("e")}, // two responses, which differ
+    {said("", "bad_record")},
+};
+
+}  // namespace
+
+TEST_CASE("statuses, tokens and pairs of samples are counted") {
+  Tally t = counted(kRecords);
+  CHECK(t.records == 4);
+  CHECK(t.failed == 3);
+  CHECK(t.statuses == std::map<std::string, uint64_t>{{"bad_record", 1}, {"numeric_error", 1}, {"ok", 1}, {"truncated", 1}});
+  CHECK(t.prompt_tokens == 20);
+  CHECK(t.answer_tokens == 20);
+  CHECK(t.prompts_cut == 1);
+  CHECK(t.pairs == 7);
+  CHECK(t.equal_pairs == 4);
+  CHECK(t.failures == std::vector<std::string>{"record 2: truncated: why", "record 3: numeric_error: why", "record 4: bad_record: why"});
+}
+
+TEST_CASE("the exit code is what on_error asks for") {
+  set_log({LogFormat::text, true, false});
+  CHECK(counted({{said("a")}}).report(manifest("")) == kDone);
+  CHECK(counted(kRecords).report(manifest("")) == kBadData);
+  CHECK(counted(kRecords).report(manifest("on_error: record\nmax_errors: 3\n")) == kDone);
+  CHECK(counted(kRecords).report(manifest("on_error: record\nmax_errors: 2\n")) == kBadData);
+}
+
+TEST_CASE("the MultiQC section has the file's name, the counts and a percentage rounded by whole numbers") {
+  BundleIds ids;
+  ids.step_id = ids.result_digest = "sha256:" + std::string(64, 'd');
+  Tally t = counted(kRecords);
+  Json section = Json::parse(multiqc_section("some/folder/S1_mqc.json", manifest(""), t, ids), "mqc");
+  CHECK(section.at("plot_type").as_string() == "table");
+  const Json& row = section.at("data").at("S1");
+  CHECK(row.at("records").lexeme() == "4");
+  CHECK(row.at("ok_share").lexeme() == "25.0");
+  CHECK(row.at("truncated").lexeme() == "1");
+  CHECK(row.at("overflow").lexeme() == "0");
+  CHECK(row.at("agreement").lexeme() == "57.1");       // 4 of 7
+  CHECK(row.at("step").as_string() == std::string(12, 'd'));
+  for (const auto& [key, value] : row.members()) CHECK(section.at("headers").find(key));
+  t.pairs = 3;
+  t.equal_pairs = 2;
+  CHECK(Json::parse(multiqc_section("x.json", manifest(""), t, ids), "mqc").at("data").at("x").at("agreement").lexeme() == "66.7");
+  // Without several samples there is nothing to agree, and without records no share.
+  Manifest greedy = manifest("");
+  greedy.decoding.samples = 1;
+  Json none = Json::parse(multiqc_section("x_mqc.json", greedy, Tally(), ids), "mqc").at("data").at("x");
+  CHECK_FALSE(none.find("agreement"));
+  CHECK_FALSE(none.find("ok_share"));
+  CHECK(none.at("records").lexeme() == "0");
+}
+
+TEST_CASE("the versions file names the process and the version") {
+  std::string text = versions_yml("NFCORE:IBID_RUN \"x\"");
+  CHECK(text.rfind("\"NFCORE:IBID_RUN \\\"x\\\"\":\n    ibid: ", 0) == 0);
+  CHECK(text.back() == '\n');
+}
