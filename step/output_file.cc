@@ -88,8 +88,12 @@ OutputFile::OutputFile(const std::string& path) : path_(path) {
     fd_ = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
   } else {
     is_file_ = true;
-    temporary_ = directory_of(path) + "/." + base_name(path) + "." + std::to_string(::getpid()) + ".ibid-tmp";
-    fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    // In containers every process has the same few numbers: what a killed one left may have our name already.
+    for (int again = 0; fd_ < 0 && again < 100; ++again) {
+      temporary_ = directory_of(path) + "/." + base_name(path) + "." + std::to_string(::getpid()) + (again ? "-" + std::to_string(again) : "") + ".ibid-tmp";
+      fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+      if (fd_ < 0 && errno != EEXIST) break;
+    }
   }
   if (fd_ < 0) {
     int code = errno;

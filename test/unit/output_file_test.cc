@@ -1,0 +1,90 @@
+// An output appears whole or not at all, whatever an earlier process left behind.
+#include "step/output_file.h"
+
+#include "runtime/error.h"
+#include "test/catch.h"
+#include "test/model_fixture.h"
+
+using namespace ibid;
+using namespace ibid::step;
+using ibid::test::TempFolder;
+using ibid::test::error_of;
+using ibid::test::mentions;
+using ibid::test::read_file;
+namespace fs = std::filesystem;
+
+namespace {
+
+size_t files_in(const std::string& folder) { return static_cast<size_t>(std::distance(fs::directory_iterator(folder), fs::directory_iterator())); }
+
+}  // namespace
+
+TEST_CASE("an output is there when it is committed, and the old one until then") {
+  TempFolder dir;
+  dir.write("a", "old");
+  {
+    OutputFile out(dir.file("a"));
+    CHECK(out.is_file());
+    out.write("new");
+    out.flush();
+    CHECK(read_file(dir.file("a")) == "old");
+    CHECK(files_in(dir.path()) == 2);
+  }
+  CHECK(read_file(dir.file("a")) == "old");
+  CHECK(files_in(dir.path()) == 1);
+  OutputFile out(dir.file("a"));
+  out.write("new");
+  out.commit();
+  CHECK(read_file(dir.file("a")) == "new");
+  CHECK(files_in(dir.path()) == 1);
+  CHECK_FALSE(OutputFile("/dev/null").is_file());
+  CHECK(mentions(error_of([&] { OutputFile none(dir.file("no/such/folder")); }), "cannot create"));
+}
+
+TEST_CASE("what a killed process of the same number left is not in the way, and not touched") {
+  TempFolder dir;
+  const std::string left = ".a." + std::to_string(::getpid()) + ".ibid-tmp";
+  dir.write(left, "left");
+  OutputFile first(dir.file("a")), second(dir.file("a"));
+  first.write("1");
+  second.write("2");
+  first.commit();
+  CHECK(read_file(dir.file("a")) == "1");
+  second.commit();
+  CHECK(read_file(dir.file("a")) == "2");
+  CHECK(read_file(dir.file(left)) == "left");
+}
+
+TEST_CASE("the temporary files of open outputs can be removed at any moment, and nothing else is") {
+  TempFolder dir;
+  dir.write("b", "kept");
+  OutputFile open(dir.file("a"));
+  {
+    OutputFile gone(dir.file("c")), done(dir.file("d"));
+    done.commit();
+  }
+  CHECK(files_in(dir.path()) == 3);                    // b, d and what belongs to a
+  remove_temporaries();
+  CHECK(files_in(dir.path()) == 2);
+  CHECK(read_file(dir.file("b")) == "kept");
+}
+
+TEST_CASE("a spool file reads back from anywhere, and leaves nothing") {
+  TempFolder dir;
+  {
+    SpoolFile spool(dir.file("x"));
+    std::string all;
+    for (int i = 0; i < 20000; ++i) {
+      std::string piece = std::to_string(i) + ",";
+      spool.append(piece);
+      all += piece;
+    }
+    char buffer[1000];
+    std::string back;
+    for (size_t n; (n = spool.read(back.size(), buffer, sizeof buffer)) > 0;) back.append(buffer, n);
+    CHECK(back == all);
+    CHECK(spool.read(all.size(), buffer, sizeof buffer) == 0);
+    CHECK(spool.read(all.size() + 7, buffer, sizeof buffer) == 0);
+    CHECK(files_in(dir.path()) == 0);
+  }
+}
