@@ -12,6 +12,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -65,6 +66,7 @@ struct KvCache {
 };
 
 // The rows of one step, arrays on the device. Rows of one sequence are contiguous, their positions ascending by one.
+// The last two say what the arrays hold, for the choice of a kernel alone: too large a value costs time and changes no bit.
 struct Batch {
   int rows = 0;
   const int32_t* token = nullptr;       // (rows)
@@ -72,6 +74,17 @@ struct Batch {
   const int32_t* sequence = nullptr;    // (rows) row of page_table
   const int32_t* page_table = nullptr;  // (sequences, max_pages): page of positions [128 i, 128 i + 128) of a sequence
   int max_pages = 0;
+  int longest_run = 0;                  // at least the rows of any one sequence
+  int last_position = 0;                // at least any row's position
+};
+
+// The most that the steps of an engine will ask of a device at once.
+struct StepLimits {
+  int rows = 0, wanted = 0;             // batch rows, and rows of logits
+  int heads = 0, kv_heads = 0, head_dim = 0;
+  int max_pages = 0;                    // of a sequence
+  int widest = 0;                       // outputs of the widest matrix
+  int vocab = 0;
 };
 
 // How one row's next token is chosen. All of it is host memory.
@@ -119,17 +132,28 @@ class Device {
   virtual void copy_page(const KvCache& kv, int from, int to) = 0; // a whole page; a new owner overwrites what it does not share
   virtual void sync() = 0;
 
+  // Takes the scratch memory for steps within these limits, so that no op allocates later. False when it cannot be had.
+  virtual bool reserve(const StepLimits& limits) = 0;
+
+  // Runs `ops`, which does nothing but call ops of this device with `batch`. Calls with equal rows and wanted rows pass equal
+  // pointers: a device may record the work of one call and replay it for another.
+  virtual void step(const Batch& batch, int wanted_rows, const std::function<void()>& ops) = 0;
+
   virtual size_t weight_bytes(int n, int k, Profile profile) const = 0;
   virtual size_t quant_rows_bytes(int max_rows, int k) const = 0;
   virtual size_t quant_heads_bytes(int max_rows, int heads, int head_dim) const = 0;
   virtual size_t kv_page_bytes(const KvShape& shape) const = 0;
+  virtual size_t table_bytes(const StoredMatrix& table) const = 0;  // of device memory; 0: embed() reads the host's
 
   // --- weights. Row i of the source becomes row to_row + (row_map ? row_map[i] : i) of w. Rows never written stay zero.
   // Returns false when the source holds a NaN or an infinity. REQUIRES: src.cols == w.k.
   virtual bool convert_weight(Weight& w, int to_row, const StoredMatrix& src, const int32_t* row_map) = 0;
 
+  // An embedding table as embed() wants it: its copy in `to`, table_bytes(table) bytes of device memory, or itself.
+  virtual StoredMatrix place_table(const StoredMatrix& table, void* to) = 0;
+
   // --- ops, in the order of a forward pass -------------------------------------------------------------------------
-  // x(i, :) = row token[i] of the table, from its stored format.                     table host memory, x (rows, cols)
+  // x(i, :) = row token[i] of the table, from its stored format.                table as place_table gave it, x (rows, cols)
   virtual void embed(const StoredMatrix& table, const Batch& batch, float* x) = 0;
 
   // RMSNorm, then the row quantiser: y = (x * r) * weight, r = 1/sqrt(ms + eps), ms the mean square of the quantised x.
@@ -169,6 +193,20 @@ class Device {
 
 // REQUIRES: isa_available(isa), threads >= 1.
 std::unique_ptr<Device> make_cpu_device(Isa isa, int threads);
+
+// What stands between this process and a GPU; `why` in words when there is none.
+enum class GpuState : uint8_t { ready, not_built, absent, busy };  // busy: there, but it cannot be had now
+struct GpuProbe { GpuState state = GpuState::absent; std::string why; };
+GpuProbe probe_cuda(int ordinal);
+
+struct CudaOptions {
+  bool graphs = true;                  // record the steps of decoding and replay them
+  int gemm_algorithm = 0;              // which of the library's algorithms to take, by its own ranking; no bit depends on it
+  int gemm_rows = 0;                   // rows from which the library's product is taken; 0: the device's own choice
+};
+
+// REQUIRES: probe_cuda(ordinal).state == GpuState::ready.
+std::unique_ptr<Device> make_cuda_device(int ordinal, const CudaOptions& options);
 
 // RoPE angles for `ibid`'s rule: frequencies in float64 by our own pow, angle = position * inv_freq in float64, cos and sin
 // by our own float64 functions, each rounded once to float32. divisor: (head_dim / 2) per-frequency divisors, or null.

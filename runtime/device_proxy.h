@@ -17,11 +17,15 @@ class DeviceProxy : public kernels::Device {
   void download(void* to, const void* from, size_t bytes) override { to_.download(to, from, bytes); }
   void copy_page(const kernels::KvCache& kv, int from, int to) override { to_.copy_page(kv, from, to); }
   void sync() override { to_.sync(); }
+  bool reserve(const kernels::StepLimits& limits) override { return to_.reserve(limits); }
+  void step(const kernels::Batch& batch, int wanted_rows, const std::function<void()>& ops) override { to_.step(batch, wanted_rows, ops); }
 
   size_t weight_bytes(int n, int k, kernels::Profile profile) const override { return to_.weight_bytes(n, k, profile); }
   size_t quant_rows_bytes(int max_rows, int k) const override { return to_.quant_rows_bytes(max_rows, k); }
   size_t quant_heads_bytes(int max_rows, int heads, int head_dim) const override { return to_.quant_heads_bytes(max_rows, heads, head_dim); }
   size_t kv_page_bytes(const kernels::KvShape& shape) const override { return to_.kv_page_bytes(shape); }
+  size_t table_bytes(const kernels::StoredMatrix& table) const override { return to_.table_bytes(table); }
+  kernels::StoredMatrix place_table(const kernels::StoredMatrix& table, void* to) override { return to_.place_table(table, to); }
 
   bool convert_weight(kernels::Weight& w, int to_row, const kernels::StoredMatrix& src, const int32_t* row_map) override {
     return to_.convert_weight(w, to_row, src, row_map);

@@ -66,6 +66,10 @@ int page_count(const EngineOptions& o, size_t page_bytes) {
   return static_cast<int>(std::min<size_t>(count, 1 << 24));
 }
 
+int widest_matrix(const ModelConfig& c) {
+  return std::max({c.vocab, 2 * c.intermediate, (c.heads + 2 * c.kv_heads) * c.head_dim, c.hidden});
+}
+
 std::vector<int32_t> end_ids_of(const ModelConfig& config, const Tokenizer& tokenizer) {
   std::vector<int32_t> ids = config.eos_ids;
   if (ids.empty() && tokenizer.eos_id() >= 0) ids.push_back(tokenizer.eos_id());
@@ -84,6 +88,7 @@ struct Engine::Impl {
 
   void run_step();
   void evaluate();
+  int longest_run() const;
   void choose();
   void show_rows();
   void settle(const StepPart& part);
@@ -136,6 +141,11 @@ Engine::Impl::Impl(std::unique_ptr<kernels::Device> d, const ModelFiles& model, 
   ints = memory.array<int32_t>(4 * static_cast<size_t>(max_rows()), "the rows of a step");
   page_table = memory.array<int32_t>(scheduler.page_table().size(), "the page table");
   staged.reserve(4 * static_cast<size_t>(max_rows()));
+  if (!device->reserve({max_rows(), options.max_batch, config.heads, config.kv_heads, config.head_dim, pages_for(options.context),
+                        widest_matrix(config), config.vocab})) {
+    throw Error(ErrorKind::temporary, device->describe(), "no memory for the scratch space of a step beside " +
+                std::to_string(weights.memory->total() + work.memory.total() + memory.total()) + " bytes already held", "lower --memory, --batch or --chunk");
+  }
   stats.weight_bytes = weights.memory->total();
   stats.work_bytes = work.memory.total() + memory.total() - stats.kv_bytes;
 }
@@ -200,8 +210,17 @@ void Engine::Impl::evaluate() {
   device->upload(ints, staged.data(), staged.size() * sizeof(int32_t));
   std::fill(bad.begin(), bad.begin() + rows + wanted, 0);
   device->upload(work.bad, bad.data(), rows + wanted);
-  const kernels::Batch batch{static_cast<int>(rows), ints, ints + rows, ints + 2 * rows, page_table, pages_for(options.context)};
-  forward(*device, config, weights, batch, ints + 3 * rows, static_cast<int>(wanted), kv, work, work.bad, work.bad + rows);
+  const kernels::Batch batch{static_cast<int>(rows), ints, ints + rows, ints + 2 * rows, page_table, pages_for(options.context), longest_run(),
+                             *std::max_element(step.position.begin(), step.position.end())};
+  device->step(batch, static_cast<int>(wanted), [&] {
+    forward(*device, config, weights, batch, ints + 3 * rows, static_cast<int>(wanted), kv, work, work.bad, work.bad + rows);
+  });
+}
+
+int Engine::Impl::longest_run() const {
+  int longest = 0;
+  for (const StepPart& part : step.parts) longest = std::max(longest, part.rows);
+  return longest;
 }
 
 void Engine::Impl::show_rows() {
@@ -278,6 +297,7 @@ std::vector<float> Engine::Impl::logits(const std::vector<int32_t>& prompt) {
     for (int i = start; i < std::min(n, start + stride); i++) {
       step.token.push_back(prompt[i]), step.position.push_back(i), step.slot.push_back(0), step.wanted.push_back(i - start);
     }
+    step.parts.push_back({nullptr, 0, step.rows(), -1});
     evaluate();
     const size_t rows = step.rows();
     device->download(all.data() + static_cast<size_t>(start) * config.vocab, work.logits, rows * config.vocab * sizeof(float));

@@ -140,7 +140,9 @@ Bytes Selftest::embed(DType dtype) {
   batch.rows = static_cast<int>(ids.size());
   batch.token = put(ids);
   float* x = memory_.array<float>(ids.size() * kCols, "selftest");
-  device_.embed({table.data(), dtype, kRows, kCols}, batch, x);
+  const StoredMatrix stored{table.data(), dtype, kRows, kCols};
+  const size_t bytes = device_.table_bytes(stored);
+  device_.embed(device_.place_table(stored, bytes ? memory_.bytes(bytes, "selftest") : nullptr), batch, x);
   Bytes out;
   get(out, x, ids.size() * kCols);
   return out;
@@ -273,7 +275,8 @@ struct Selftest::Sequences {
     q.data = s.memory_.bytes(s.device_.quant_heads_bytes(rows, kHeads, kHeadDim), "selftest");
     bad = s.memory_.array<uint8_t>(rows, "selftest");
     host_table = table;
-    batch = {rows, nullptr, s.put(position), s.put(sequence), s.put(table), kMaxPages};
+    const int longest = *std::max_element(lengths.begin(), lengths.end());
+    batch = {rows, nullptr, s.put(position), s.put(sequence), s.put(table), kMaxPages, longest, longest - 1};
     Random random(seed);
     qkv = plain_rows(random, rows, (kHeads + 2 * kKvHeads) * kHeadDim);
     std::vector<float> angles(size_t{kMaxPages} * kBlock * kHeadDim);

@@ -51,7 +51,8 @@ class Loader {
 
   LayerWeights layer(int index);
   const float* vector(const std::string& name);
-  StoredMatrix embedding();
+  StoredMatrix embedding();                                            // in the file
+  StoredMatrix place(const StoredMatrix& table);                       // as the device reads it
   Weight output(const StoredMatrix& embedding);
   void refuse_unknown() const;
 
@@ -194,6 +195,11 @@ StoredMatrix Loader::embedding() {
   return matrix(other_name ? "lm_head.weight" : "model.embed_tokens.weight", c_.vocab, c_.hidden);
 }
 
+StoredMatrix Loader::place(const StoredMatrix& table) {
+  const size_t bytes = device_.table_bytes(table);
+  return device_.place_table(table, bytes ? memory_.bytes(bytes, "the embedding table") : nullptr);
+}
+
 Weight Loader::output(const StoredMatrix& embedding) {
   StoredMatrix src = embedding;
   std::string name = "model.embed_tokens.weight";
@@ -278,10 +284,11 @@ Weights load_weights(kernels::Device& device, const ModelFiles& files, kernels::
   Weights w;
   w.memory = std::make_unique<DeviceMemory>(device);
   Loader loader(device, files, profile, *w.memory);
-  w.embedding = loader.embedding();
+  const StoredMatrix embedding = loader.embedding();
+  w.embedding = loader.place(embedding);
   for (int i = 0; i < c.layers; i++) w.layers.push_back(loader.layer(i));
   w.final_norm = loader.vector("model.norm.weight");
-  w.output = loader.output(w.embedding);
+  w.output = loader.output(embedding);
   loader.refuse_unknown();
 
   const std::vector<double> divisors = rope_divisors(files);

@@ -30,7 +30,7 @@ struct LayerWeights {
 };
 
 struct Weights {
-  kernels::StoredMatrix embedding;         // (vocab, hidden), in the file's own format, in its mapping
+  kernels::StoredMatrix embedding;         // (vocab, hidden), in the file's own format, where the device reads it
   std::vector<LayerWeights> layers;
   const float* final_norm = nullptr;       // (hidden)
   kernels::Weight output;                  // (vocab, hidden)

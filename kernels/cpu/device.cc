@@ -96,6 +96,8 @@ class CpuDevice final : public Device {
     std::memcpy(pages + static_cast<size_t>(to) * bytes, pages + static_cast<size_t>(from) * bytes, bytes);
   }
   void sync() override {}
+  bool reserve(const StepLimits&) override { return true; }            // see 1
+  void step(const Batch&, int, const std::function<void()>& ops) override { ops(); }
 
   size_t weight_bytes(int n, int k, Profile profile) const override { return matmul_weight_bytes(n, k, profile); }
   size_t quant_rows_bytes(int max_rows, int k) const override { return matmul_quant_rows_bytes(max_rows, k); }
@@ -103,6 +105,8 @@ class CpuDevice final : public Device {
     return static_cast<size_t>(max_rows) * quant_heads_stride(heads, head_dim);
   }
   size_t kv_page_bytes(const KvShape& shape) const override { return cpu_kv_page_bytes(shape); }
+  size_t table_bytes(const StoredMatrix&) const override { return 0; }
+  StoredMatrix place_table(const StoredMatrix& table, void*) override { return table; }
 
   bool convert_weight(Weight& w, int to_row, const StoredMatrix& src, const int32_t* row_map) override {
     return kernels::convert_weight(c_, w, to_row, src, row_map);

@@ -82,6 +82,8 @@ void time_attention(Device& d, int rows, int length) {
     b.sequence = sequence.data();
     b.page_table = table.data();
     b.max_pages = pages;
+    b.longest_run = count;
+    b.last_position = first + count - 1;
     return b;
   };
   Batch all = batch(0, length);

@@ -64,7 +64,8 @@ class Attender {
     }
     if (poison_row >= 0) qkv[static_cast<size_t>(poison_row * in_.width) + poison_column] = std::nanf("");
     int rows = static_cast<int>(position.size());
-    Batch batch{rows, nullptr, position.data(), sequence.data(), pages_.data(), kMaxPages};
+    Batch batch{rows, nullptr, position.data(), sequence.data(), pages_.data(), kMaxPages, rows,
+                *std::max_element(position.begin(), position.end())};
     std::vector<uint8_t> q_memory(device_->quant_heads_bytes(rows, in_.shape.heads, in_.shape.head_dim) + 64);
     QuantHeads q{q_memory.data()};
     bad.assign(static_cast<size_t>(rows), 0);
