@@ -19,7 +19,7 @@ void launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, cu
 #else
 template <class... P, class... A>
 void launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, A... arguments) {
-  simt::launch([=] { kernel(static_cast<P>(arguments)...); }, grid, block, shared_bytes, stream);
+  simt::launch(reinterpret_cast<const void*>(kernel), [=] { kernel(static_cast<P>(arguments)...); }, grid, block, shared_bytes, stream);
 }
 #define IBID_DYNAMIC_SHARED(type, name) type* name = static_cast<type*>(simt::dynamic_shared())
 #endif
