@@ -1,0 +1,107 @@
+#include "kernels/cuda/probe.h"
+
+#include "kernels/cuda/gemm_cublas.h"
+#include "kernels/cuda/mma.h"
+
+namespace ibid::kernels::cuda {
+namespace {
+
+constexpr size_t kReadBytes = size_t{1} << 30;   // many times any L2
+constexpr int kDepth = 8192, kOutputs = 8192, kRows = 4096;      // of the product: large enough that no tile is wasted
+
+// Sums all of `data`, 16 bytes at a time, and keeps the sums from being optimised away.
+// Bytes: all of them, once. In flight: 8 pieces for each of 2048 threads of a multiprocessor, 256 KiB.
+__global__ void __launch_bounds__(1024) read_all(const int8_t* data, size_t pieces, unsigned* sink) {
+  constexpr int kAtOnce = 8;
+  const size_t threads = static_cast<size_t>(gridDim.x) * blockDim.x;
+  unsigned sum = 0;
+  for (size_t i = static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < pieces; i += threads * kAtOnce) {
+    Piece v[kAtOnce];
+#pragma unroll
+    for (int j = 0; j < kAtOnce; ++j) {
+      const size_t at = i + static_cast<size_t>(j) * threads;
+      v[j] = at < pieces ? load_once(data + at * kPieceBytes) : zero_piece();
+    }
+#pragma unroll
+    for (int j = 0; j < kAtOnce; ++j) sum += v[j].x ^ v[j].y ^ v[j].z ^ v[j].w;
+  }
+  if (sum == 1) atomicAdd(sink, 1u);             // about never
+}
+
+// Device memory for the time of a measurement.
+class Memory {
+ public:
+  explicit Memory(size_t bytes) {
+    if (cudaMalloc(&at_, bytes) != cudaSuccess) {
+      cudaGetLastError();                        // said by the null pointer
+      at_ = nullptr;
+    } else {
+      cudaMemset(at_, 1, bytes);
+    }
+  }
+  ~Memory() {
+    if (at_) cudaFree(at_);
+  }
+  Memory(const Memory&) = delete;
+  int8_t* get() const { return at_; }
+
+ private:
+  int8_t* at_ = nullptr;
+};
+
+// Seconds of the fastest of some runs of `work`, each timed by the device; 0 when that cannot be had.
+template <class F>
+double fastest(cudaStream_t stream, F work) {
+  constexpr int kRuns = 10;
+  cudaEvent_t from = nullptr, to = nullptr;
+  if (cudaEventCreate(&from) != cudaSuccess || cudaEventCreate(&to) != cudaSuccess) return 0;
+  double best = 0;
+  for (int i = 0; i < kRuns; ++i) {
+    float ms = 0;
+    cudaEventRecord(from, stream);
+    work();
+    cudaEventRecord(to, stream);
+    cudaEventSynchronize(to);
+    if (cudaEventElapsedTime(&ms, from, to) == cudaSuccess && ms > 0 && (best == 0 || ms * 1e-3 < best)) best = ms * 1e-3;
+  }
+  cudaEventDestroy(from);
+  cudaEventDestroy(to);
+  return best;
+}
+
+double read_rate(Context& c) {
+  const Memory data(kReadBytes), sink(sizeof(unsigned));
+  if (!data.get() || !sink.get()) return 0;
+  const double seconds = fastest(c.stream, [&] {
+    launch(read_all, dim3(static_cast<unsigned>(2 * c.multiprocessors)), dim3(1024), 0, c.stream, data.get(), kReadBytes / kPieceBytes,
+           reinterpret_cast<unsigned*>(sink.get()));
+  });
+  return seconds > 0 ? static_cast<double>(kReadBytes) / seconds : 0;
+}
+
+// Multiply-adds of int8 in a second: of the library's bare product, else of the fused kernel with its epilogue.
+double product_rate(Context& c) {
+  const Profile profile = Profile::w8a16;
+  const Memory weights(weight_bytes(kOutputs, kDepth, profile)), rows(quant_rows_bytes(kRows, kDepth)),
+      sums(size_t{2} * kRows * kOutputs * sizeof(int32_t));
+  if (!weights.get() || !rows.get() || !sums.get()) return 0;
+  const Weight w{kOutputs, kDepth, profile, weights.get(), nullptr};
+  const QuantRows a{kDepth, rows.get()};
+  Context fused = c;
+  fused.library = nullptr;
+  const bool library = c.library && library_product(c, w, 0, kOutputs, a, 0, kRows, reinterpret_cast<int32_t*>(sums.get()));
+  const double seconds = fastest(c.stream, [&] {
+    if (library) {
+      library_product(c, w, 0, kOutputs, a, 0, kRows, reinterpret_cast<int32_t*>(sums.get()));
+    } else {
+      matmul(fused, w, a, kRows, reinterpret_cast<float*>(sums.get()), nullptr);
+    }
+  });
+  return seconds > 0 ? 2.0 * kRows * kOutputs * kDepth / seconds : 0;
+}
+
+}  // namespace
+
+Roofline measure_roofline(Context& c) { return {read_rate(c), product_rate(c)}; }
+
+}  // namespace ibid::kernels::cuda

@@ -1,0 +1,307 @@
+// attention.cu: every tile, split and grid gives the bits of the scalar CPU device, on any schedule.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <vector>
+
+#include "kernels/cpu/attention.h"
+#include "kernels/cuda/cuda_ops.h"
+#include "test/catch.h"
+#include "test/simt/simt.h"
+#include "test/unit/random.h"
+
+using namespace ibid::kernels;
+using ibid::test::Random;
+
+namespace {
+
+using Floats = std::vector<float>;
+struct Shape { int heads, kv_heads, head_dim; };
+struct Run { int sequence, first, count; };      // rows at positions [first, first + count)
+
+template <class T>
+struct Array {
+  T* at = nullptr;
+  size_t count;
+  explicit Array(size_t n) : count(n) { REQUIRE(cudaMalloc(&at, n * sizeof(T)) == cudaSuccess); }
+  explicit Array(const std::vector<T>& v) : Array(v.size()) { std::memcpy(at, v.data(), v.size() * sizeof(T)); }
+  ~Array() { cudaFree(at); }
+  Array(const Array&) = delete;
+};
+
+constexpr int kMaxPages = 5, kLayers = 2, kLayer = 1;
+
+int8_t high(int16_t q) { return static_cast<int8_t>((q + 128) >> 8); }
+int8_t low(int16_t q) { return static_cast<int8_t>(q - 256 * high(q)); }
+
+// Sequences cached in both layouts, from the same integers: the scalar CPU device's, and their copy as it lies on a GPU.
+class Both {
+ public:
+  Both(Shape shape, const std::vector<int>& lengths, float spread)
+      : shape_(shape), cpu_(make_cpu_device(Isa::scalar, 1)), sequences_(static_cast<int>(lengths.size())) {
+    kv_.shape = {kLayers, shape.kv_heads, shape.head_dim};
+    const size_t pages = static_cast<size_t>(sequences_ * kMaxPages + 2), bytes = cpu_->kv_page_bytes(kv_.shape);
+    kv_.pages = cpu_->alloc(pages * bytes);
+    for (int i = 0; i < sequences_ * kMaxPages; i++) table_.push_back((i * 7 + 3) % (sequences_ * kMaxPages) + 2);
+    rope_.resize(static_cast<size_t>(kMaxPages * kBlock * shape.head_dim));
+    rope_table(10000.0, shape.head_dim, nullptr, kMaxPages * kBlock, rope_.data());
+    std::vector<Run> runs;
+    for (int s = 0; s < sequences_; s++) runs.push_back({s, 0, lengths[static_cast<size_t>(s)]});
+    store(runs, spread);
+    gpu_pages_ = std::make_unique<Array<uint8_t>>(pages * cuda::view(kv_).page_bytes());
+    gpu_kv_ = {kv_.shape, gpu_pages_->at};
+    for (const Run& r : runs) place(r);
+  }
+
+  // The last rows of runs, as a batch. Results of the CPU's attention, and of ours.
+  void batch(const std::vector<Run>& runs) {
+    position_.clear(), sequence_.clear();
+    longest = 0;
+    for (const Run& r : runs) {
+      for (int i = 0; i < r.count; i++) position_.push_back(r.first + i), sequence_.push_back(r.sequence);
+      longest = std::max(longest, r.count);
+    }
+    last = *std::max_element(position_.begin(), position_.end());
+  }
+  Batch describe() const {
+    return {static_cast<int>(position_.size()), nullptr, position_.data(), sequence_.data(), table_.data(), kMaxPages, longest, last};
+  }
+  Floats on_cpu(const std::vector<int32_t>& wanted) {
+    const Batch b = describe();
+    std::vector<uint8_t> q(cpu_->quant_heads_bytes(b.rows, shape_.heads, shape_.head_dim) + 64, 0);
+    for (int row = 0; row < b.rows; row++) {
+      const std::vector<int16_t>& from = query_[static_cast<size_t>(sequence_[row])][static_cast<size_t>(position_[row])];
+      std::memcpy(quant_head({q.data()}, shape_.heads, shape_.head_dim, row, 0), from.data(), from.size() * 2);
+      std::memcpy(quant_head_scale({q.data()}, shape_.heads, shape_.head_dim, row, 0), scale_of(row).data(), scale_of(row).size() * 4);
+    }
+    Floats out(queries(wanted) * width());
+    cpu_->attention({q.data()}, shape_.heads, b, wanted.empty() ? nullptr : wanted.data(), static_cast<int>(queries(wanted)), kLayer, kv_, out.data());
+    return out;
+  }
+  Floats on_gpu(cuda::Context& c, const std::vector<int32_t>& wanted) {
+    const Array<int32_t> position(position_), sequence(sequence_), table(table_), rows(wanted.empty() ? std::vector<int32_t>{0} : wanted);
+    Batch b = describe();
+    b.position = position.at, b.sequence = sequence.at, b.page_table = table.at;
+    const Array<uint8_t> q(cuda::quant_heads_stride(shape_.heads, shape_.head_dim) * position_.size());
+    place_queries(q.at);
+    Array<float> out(queries(wanted) * width());
+    cuda::attention(c, {q.at}, shape_.heads, b, wanted.empty() ? nullptr : rows.at, static_cast<int>(queries(wanted)), kLayer, gpu_kv_, out.at);
+    cudaStreamSynchronize(c.stream);
+    return Floats(out.at, out.at + out.count);
+  }
+  cuda::KvView gpu() const { return cuda::view(gpu_kv_); }
+  uint8_t* gpu_block(int sequence, int block, int kv_head) const { return gpu().block(table_[static_cast<size_t>(sequence * kMaxPages + block)], kLayer, kv_head); }
+
+  int longest = 0, last = 0;                     // what the batch is said to hold: may be more than the truth
+
+ private:
+  size_t width() const { return static_cast<size_t>(shape_.heads * shape_.head_dim); }
+  size_t queries(const std::vector<int32_t>& wanted) const { return wanted.empty() ? position_.size() : wanted.size(); }
+  const Floats& scale_of(int row) const { return query_scale_[static_cast<size_t>(sequence_[row])][static_cast<size_t>(position_[row])]; }
+
+  // Quantises and caches whole sequences on the CPU, and keeps their queries.
+  void store(const std::vector<Run>& runs, float spread) {
+    batch(runs);
+    const Batch b = describe();
+    Random random(static_cast<uint64_t>(shape_.head_dim * 1000 + shape_.heads));
+    Floats qkv(static_cast<size_t>(b.rows * (shape_.heads + 2 * shape_.kv_heads) * shape_.head_dim));
+    for (float& x : qkv) x = random.normal() * spread;
+    std::vector<uint8_t> q(cpu_->quant_heads_bytes(b.rows, shape_.heads, shape_.head_dim) + 64), bad(static_cast<size_t>(b.rows));
+    cpu_->rope_store(qkv.data(), shape_.heads, b, rope_.data(), kLayer, kv_, {q.data()}, bad.data());
+    query_.resize(static_cast<size_t>(sequences_)), query_scale_.resize(static_cast<size_t>(sequences_));
+    for (int row = 0; row < b.rows; row++) {
+      const int16_t* head = quant_head({q.data()}, shape_.heads, shape_.head_dim, row, 0);
+      const float* scale = quant_head_scale({q.data()}, shape_.heads, shape_.head_dim, row, 0);
+      query_[static_cast<size_t>(sequence_[row])].emplace_back(head, head + width());
+      query_scale_[static_cast<size_t>(sequence_[row])].emplace_back(scale, scale + shape_.heads);
+    }
+  }
+
+  void place_queries(uint8_t* to) const {
+    std::memset(to, 0, cuda::quant_heads_stride(shape_.heads, shape_.head_dim) * position_.size());
+    const cuda::HeadsView v = cuda::view(QuantHeads{to}, shape_.heads, shape_.head_dim);
+    for (int row = 0; row < static_cast<int>(position_.size()); row++)
+      for (int h = 0; h < shape_.heads; h++) {
+        const std::vector<int16_t>& q = query_[static_cast<size_t>(sequence_[row])][static_cast<size_t>(position_[row])];
+        for (int d = 0; d < shape_.head_dim; d++) {
+          v.head(row, h)[d] = high(q[static_cast<size_t>(h * shape_.head_dim + d)]);
+          v.head(row, h)[v.depth + static_cast<size_t>(d)] = low(q[static_cast<size_t>(h * shape_.head_dim + d)]);
+        }
+        *v.scale(row, h) = scale_of(row)[static_cast<size_t>(h)];
+      }
+  }
+
+  // A sequence's pages. Positions that it never had hold what must not matter: other digits, and scales that are no numbers.
+  void place(const Run& r) {
+    const cuda::KvView v = gpu();
+    const int dims = static_cast<int>(padded_dims(shape_.head_dim));
+    for (int p = 0; p < kMaxPages * kBlock; p++)
+      for (int h = 0; h < shape_.kv_heads; h++) {
+        const bool there = p < r.count;
+        const int page = table_[static_cast<size_t>(r.sequence * kMaxPages + p / kBlock)], j = p % kBlock;
+        const KvBlock from = kv_block(kv_, page, kLayer, h);
+        uint8_t* block = v.block(page, kLayer, h);
+        for (int d = 0; d < static_cast<int>(v.depth); d++) {
+          const int16_t k = !there ? 0x1122 : d < shape_.head_dim ? from.k[(d / 2 * kBlock + j) * 2 + d % 2] : 0;
+          v.k(block, j)[d] = high(k), v.k(block, j)[v.depth + static_cast<size_t>(d)] = low(k);
+        }
+        for (int e = 0; e < static_cast<int>(v.dims); e++) {
+          const int16_t x = !there ? 0x2211 : e < shape_.head_dim ? from.v[(j / 2 * dims + e) * 2 + j % 2] : 0;
+          v.v(block, e)[j] = high(x), v.v(block, e)[kBlock + j] = low(x);
+        }
+        v.k_scale(block)[j] = there ? from.k_scale[j] : std::nanf("");
+        v.v_scale(block)[j] = there ? from.v_scale[j] : std::nanf("");
+      }
+  }
+
+  Shape shape_;
+  std::unique_ptr<Device> cpu_;
+  int sequences_;
+  std::vector<int32_t> table_, position_, sequence_;
+  KvCache kv_, gpu_kv_;
+  Floats rope_;
+  std::unique_ptr<Array<uint8_t>> gpu_pages_;
+  std::vector<std::vector<std::vector<int16_t>>> query_;         // [sequence][position]
+  std::vector<std::vector<Floats>> query_scale_;
+};
+
+// A context whose number of multiprocessors decides whether blocks are shared out.
+struct Machine {
+  Array<uint8_t> scratch{size_t{16} << 20};
+  cuda::Context c;
+  explicit Machine(bool share) {
+    c.multiprocessors = share ? 100'000 : 0;
+    c.scratch = {scratch.at, size_t{16} << 20};
+  }
+};
+
+bool same_bits(const Floats& a, const Floats& b) { return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0; }
+
+bool alive(const Floats& x) {
+  double energy = 0;
+  for (float v : x) energy += std::fabs(static_cast<double>(v));
+  return energy > 1e-3 * static_cast<double>(x.size());
+}
+
+void check(Both& both, Machine& machine, const std::vector<Run>& runs, const std::vector<int32_t>& wanted = {}) {
+  both.batch(runs);
+  const Floats want = both.on_cpu(wanted);
+  CHECK(same_bits(both.on_gpu(machine.c, wanted), want));
+}
+
+const Shape kShapes[] = {{2, 2, 32}, {3, 1, 64}, {4, 1, 80}, {7, 1, 96}, {8, 1, 128}, {2, 1, 256}, {4, 4, 6}, {12, 1, 64}, {40, 1, 16}};
+
+}  // namespace
+
+TEST_CASE("prefill: ragged runs, several sequences in a tile, across borders of blocks") {
+  for (const Shape& shape : kShapes) {
+    INFO("heads " << shape.heads << " head_dim " << shape.head_dim);
+    Both both(shape, {3, 130, 1, 140}, 1.5f);
+    Machine walk(false), share(true);
+    both.batch({{0, 0, 3}, {1, 0, 4}});
+    REQUIRE(alive(both.on_cpu({})));
+    check(both, walk, {{0, 0, 3}, {1, 126, 4}, {2, 0, 1}, {3, 120, 20}});
+    check(both, share, {{0, 0, 3}, {1, 126, 4}, {2, 0, 1}, {3, 120, 20}});
+  }
+}
+
+TEST_CASE("prefill from the start, in one piece") {
+  Both both({4, 2, 64}, {150, 9}, 1.5f);
+  Machine walk(false), share(true);
+  check(both, walk, {{0, 0, 150}, {1, 0, 9}});
+  check(both, share, {{0, 0, 150}, {1, 0, 9}});
+}
+
+TEST_CASE("decoding: blocks walked or shared out") {
+  for (const Shape& shape : kShapes) {
+    INFO("heads " << shape.heads << " head_dim " << shape.head_dim);
+    Both both(shape, {1, 128, 129, 385}, 2.0f);
+    Machine walk(false), share(true);
+    check(both, walk, {{3, 384, 1}});
+    check(both, share, {{3, 384, 1}});
+    check(both, walk, {{0, 0, 1}, {1, 127, 1}, {2, 128, 1}, {3, 383, 1}});
+    check(both, share, {{0, 0, 1}, {1, 127, 1}, {2, 128, 1}, {3, 383, 1}});
+  }
+}
+
+TEST_CASE("chosen rows only") {
+  Both both({6, 2, 64}, {20, 300}, 2.0f);
+  for (bool shared : {false, true}) {
+    Machine machine(shared);
+    check(both, machine, {{0, 10, 10}, {1, 250, 50}}, {9, 10, 59});
+    check(both, machine, {{0, 10, 10}, {1, 250, 50}}, {59});
+  }
+}
+
+TEST_CASE("decoding and prefill in one batch; what the host only bounds may be too large") {
+  Both both({4, 2, 64}, {200, 140, 6, 300, 40}, 2.0f);
+  const std::vector<Run> runs = {{0, 199, 1}, {1, 139, 1}, {2, 5, 1}, {3, 299, 1}, {4, 0, 40}};
+  for (bool shared : {false, true}) {
+    Machine machine(shared);
+    check(both, machine, runs);
+    both.batch(runs);
+    const Floats want = both.on_cpu({});
+    for (int longest : {40, 41, 44, 100}) {
+      both.longest = longest;
+      for (int last : {299, 511, 639}) {
+        both.last = last;
+        CHECK(same_bits(both.on_gpu(machine.c, {}), want));
+      }
+    }
+  }
+  // Partials that find no place: the blocks are walked.
+  Machine small(true);
+  small.c.scratch.bytes = 1000;
+  check(both, small, runs);
+}
+
+TEST_CASE("giant, tiny and no scores") {
+  for (float spread : {1e9f, 1e18f, 1e-20f, 1e-33f, 0.0f}) {
+    Both both({3, 1, 64}, {150}, spread);
+    for (bool shared : {false, true}) {
+      Machine machine(shared);
+      check(both, machine, {{0, 125, 6}});
+      check(both, machine, {{0, 149, 1}});
+    }
+  }
+}
+
+TEST_CASE("no schedule changes a bit, and a wait is not forgotten") {
+  Both both({4, 2, 80}, {140, 300}, 1.5f);
+  simt::set_lazy(true);
+  for (simt::Schedule schedule : {simt::Schedule{simt::Schedule::ascending, 0}, simt::Schedule{simt::Schedule::descending, 0},
+                                  simt::Schedule{simt::Schedule::shuffled, 1}, simt::Schedule{simt::Schedule::shuffled, 2}}) {
+    simt::set_schedule(schedule);
+    for (bool shared : {false, true}) {
+      Machine machine(shared);
+      check(both, machine, {{0, 120, 20}, {1, 250, 9}});
+      check(both, machine, {{0, 139, 1}, {1, 299, 1}});
+    }
+  }
+  simt::set_schedule({});
+  simt::set_lazy(false);
+}
+
+TEST_CASE("negative control: a wrong digit, a wrong scale, a position too many are seen") {
+  Both both({2, 1, 64}, {130}, 1.5f);
+  Machine machine(false);
+  both.batch({{0, 128, 2}});
+  const Floats want = both.on_cpu({});
+  REQUIRE(same_bits(both.on_gpu(machine.c, {}), want));
+  const cuda::KvView v = both.gpu();
+  uint8_t* block = both.gpu_block(0, 0, 0);
+  const auto seen = [&](auto& place, auto value) {
+    const auto old = place;
+    place = value;
+    const bool differs = !same_bits(both.on_gpu(machine.c, {}), want);
+    place = old;
+    return differs;
+  };
+  CHECK(seen(v.k(block, 127)[63], static_cast<int8_t>(v.k(block, 127)[63] ^ 0x40)));
+  CHECK(seen(v.v(block, 5)[kBlock], static_cast<int8_t>(v.v(block, 5)[kBlock] ^ 0x7f)));
+  CHECK(seen(v.v_scale(block)[64], v.v_scale(block)[64] * 1.5f));
+  CHECK(seen(v.k_scale(both.gpu_block(0, 1, 0))[0], 1.0f));
+  CHECK(same_bits(both.on_gpu(machine.c, {}), want));
+}
