@@ -58,6 +58,17 @@ IBID_HD float limit_magnitude(float x, float limit) {
   return from_bits(static_cast<uint32_t>(m | (b ^ (b & 0x7fffffff))));
 }
 
+// The value of an IEEE-754 binary16, exact.
+IBID_HD float half_to_float(uint16_t h) {
+  uint32_t sign = uint32_t{h} >> 15 << 31, exponent = h >> 10 & 31, fraction = h & 1023;
+  if (exponent == 0) {
+    float magnitude = static_cast<float>(fraction) * 0x1p-24f;
+    return sign ? -magnitude : magnitude;
+  }
+  uint32_t wide = exponent == 31 ? 255 : exponent + 112;
+  return from_bits(sign | wide << 23 | fraction << 13);
+}
+
 // An integer with the order of the floats; -0 counts as +0. REQUIRES: x is not NaN
 IBID_HD int32_t order_key(float x) {
   int32_t b = static_cast<int32_t>(bits(x + 0.0f));

@@ -131,6 +131,7 @@ class Device {
   virtual void download(void* to, const void* from, size_t bytes) = 0;
   virtual void copy_page(const KvCache& kv, int from, int to) = 0; // a whole page; a new owner overwrites what it does not share
   virtual void sync() = 0;
+  virtual size_t free_bytes() const = 0;                           // that alloc() could still give; 0: nobody can say
 
   // Takes the scratch memory for steps within these limits, so that no op allocates later. False when it cannot be had.
   virtual bool reserve(const StepLimits& limits) = 0;

@@ -26,8 +26,10 @@ class DeviceMemory {
   void* bytes(size_t size, const char* what) {
     void* data = device_->alloc(size);
     if (!data) {
+      const size_t free_now = device_->free_bytes();
       throw Error(ErrorKind::temporary, what, "cannot have " + std::to_string(size) + " bytes of device memory beside the " +
-                  std::to_string(total_) + " already held", "free memory, or ask for a smaller context or cache");
+                  std::to_string(total_) + " already held" + (free_now ? ", " + std::to_string(free_now) + " are free" : ""),
+                  "free memory, or ask for a smaller context or cache");
     }
     buffers_.push_back({data, size});
     total_ += size;

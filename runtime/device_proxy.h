@@ -17,6 +17,7 @@ class DeviceProxy : public kernels::Device {
   void download(void* to, const void* from, size_t bytes) override { to_.download(to, from, bytes); }
   void copy_page(const kernels::KvCache& kv, int from, int to) override { to_.copy_page(kv, from, to); }
   void sync() override { to_.sync(); }
+  size_t free_bytes() const override { return to_.free_bytes(); }
   bool reserve(const kernels::StepLimits& limits) override { return to_.reserve(limits); }
   void step(const kernels::Batch& batch, int wanted_rows, const std::function<void()>& ops) override { to_.step(batch, wanted_rows, ops); }
 

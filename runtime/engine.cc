@@ -55,13 +55,26 @@ EngineOptions checked(EngineOptions o, const ModelFiles& model) {
   return o;
 }
 
+constexpr size_t kDeviceMargin = size_t{256} << 20;       // left to the driver, and to graphs
+
+// What the K/V cache may take. A device that cannot say what is free gets the default of EngineOptions.
+size_t kv_budget(const kernels::Device& device, const EngineOptions& o) {
+  if (o.kv_bytes > 0) return o.kv_bytes;
+  const size_t free_now = device.free_bytes(), margin = std::min(kDeviceMargin, free_now / 16);
+  return free_now > 0 ? free_now - margin : EngineOptions().kv_bytes;
+}
+
 // Pages that the budget holds; no more than all sequences and as many cached prefixes could fill.
-int page_count(const EngineOptions& o, size_t page_bytes) {
-  const size_t least = pages_for(o.context);
-  const size_t count = std::min(o.kv_bytes / page_bytes, 2 * least * o.max_batch);
+int page_count(const kernels::Device& device, const EngineOptions& o, size_t page_bytes) {
+  const size_t least = pages_for(o.context), budget = kv_budget(device, o);
+  const size_t count = std::min(budget / page_bytes, 2 * least * o.max_batch);
+  if (count < least && o.kv_bytes == 0) {
+    throw Error(ErrorKind::temporary, device.describe(), "one sequence of " + std::to_string(o.context) + " positions needs " +
+                std::to_string(least * page_bytes) + " bytes beside the model, " + std::to_string(device.free_bytes()) + " are free", "lower decoding.context, or wait for the GPU");
+  }
   if (count < least) {
-    throw Error(ErrorKind::usage, "K/V cache", "a budget of " + std::to_string(o.kv_bytes) + " bytes cannot hold one sequence of " +
-                std::to_string(o.context) + " positions, which needs " + std::to_string(least * page_bytes), "raise --memory or lower decoding.context");
+    throw Error(ErrorKind::usage, "K/V cache", "a budget of " + std::to_string(budget) + " bytes cannot hold one sequence of " +
+                std::to_string(o.context) + " positions, which needs " + std::to_string(least * page_bytes), "raise --memory (on a GPU --gpu-memory) or lower decoding.context");
   }
   return static_cast<int>(std::min<size_t>(count, 1 << 24));
 }
@@ -86,6 +99,7 @@ struct Engine::Impl {
   std::optional<Answer> next();
   std::vector<float> logits(const std::vector<int32_t>& prompt);
 
+  void reserve_scratch();
   void run_step();
   void evaluate();
   int longest_run() const;
@@ -132,7 +146,7 @@ Engine::Impl::Impl(std::unique_ptr<kernels::Device> d, const ModelFiles& model, 
       weights(load_weights(*device, model, options.profile, options.context)),
       work(*device, config, max_rows(), options.max_batch), memory(*device),
       kv{{config.layers, config.kv_heads, config.head_dim}, nullptr},
-      pages(page_count(options, device->kv_page_bytes(kv.shape)), options.prefix_cache),
+      pages((reserve_scratch(), page_count(*device, options, device->kv_page_bytes(kv.shape))), options.prefix_cache),
       scheduler(pages, {options.max_batch, options.chunk, pages_for(options.context)}),
       bad(static_cast<size_t>(max_rows()) + options.max_batch), specs(options.max_batch), chosen(options.max_batch) {
   IBID_CHECK(vocab > 0);
@@ -141,13 +155,17 @@ Engine::Impl::Impl(std::unique_ptr<kernels::Device> d, const ModelFiles& model, 
   ints = memory.array<int32_t>(4 * static_cast<size_t>(max_rows()), "the rows of a step");
   page_table = memory.array<int32_t>(scheduler.page_table().size(), "the page table");
   staged.reserve(4 * static_cast<size_t>(max_rows()));
-  if (!device->reserve({max_rows(), options.max_batch, config.heads, config.kv_heads, config.head_dim, pages_for(options.context),
-                        widest_matrix(config), config.vocab})) {
-    throw Error(ErrorKind::temporary, device->describe(), "no memory for the scratch space of a step beside " +
-                std::to_string(weights.memory->total() + work.memory.total() + memory.total()) + " bytes already held", "lower --memory, --batch or --chunk");
-  }
   stats.weight_bytes = weights.memory->total();
   stats.work_bytes = work.memory.total() + memory.total() - stats.kv_bytes;
+}
+
+// Before the K/V cache, which may take all that is left.
+void Engine::Impl::reserve_scratch() {
+  if (device->reserve({max_rows(), options.max_batch, config.heads, config.kv_heads, config.head_dim, pages_for(options.context),
+                       widest_matrix(config), config.vocab})) return;
+  throw Error(ErrorKind::temporary, device->describe(), "no memory for the scratch space of a step beside " +
+              std::to_string(weights.memory->total() + work.memory.total()) + " bytes already held, " + std::to_string(device->free_bytes()) + " are free",
+              "lower --batch or --chunk");
 }
 
 void Engine::Impl::check_ids(const std::vector<int32_t>& prompt) const {

@@ -21,7 +21,7 @@ namespace ibid::runtime {
 struct EngineOptions {
   kernels::Profile profile = kernels::Profile::w16a16;
   int context = 0;                     // positions of a sequence, prompt and answer together
-  size_t kv_bytes = size_t{1} << 30;   // budget of the K/V cache
+  size_t kv_bytes = size_t{1} << 30;   // budget of the K/V cache; 0: what the device has free after all else, less a margin
   int max_batch = 64;                  // sequences at once
   int chunk = 512;                     // rows of one step, at most
   bool prefix_cache = true;

@@ -137,7 +137,9 @@ int command_bench(const Args& args) {
   options.context = std::min(std::max(1024, load.prompt + kAnswer), files.config.max_positions);
   options.max_batch = load.sequences;
   options.prefix_cache = false;
-  runtime::Engine engine(open_device(args), files, tokenizer, options);
+  OpenedDevice opened = open_device(args);
+  options.kv_bytes = opened.kv_bytes;
+  runtime::Engine engine(std::move(opened.device), files, tokenizer, options);
   double ready = seconds() - start;
   note(engine.device().describe() + ", " + (real ? base_name(*args.get("--model")) : args.text("--shape", "qwen2-0.5b")) + ", " + args.text("--profile", "w16a16"));
   int vocab = std::min(tokenizer.size(), files.config.vocab);

@@ -23,9 +23,21 @@ std::vector<std::string> selftest_failures(kernels::Device& device, const std::f
   return failures;
 }
 
-int command_selftest(const Args& args) {
+namespace {
+
+// Runs all checks on one device and says how they ended. True when every digest is as it should be.
+bool check_device(const std::string& name, kernels::Device& device, const Args& args) {
+  std::vector<std::string> failures = selftest_failures(device, [&](const std::string& check, const std::string& digest) {
+    if (args.has("--print")) std::printf("    {\"%s\", \"%s\"},\n", check.c_str(), digest.c_str());
+  });
+  std::printf("%-8s %s\n", name.c_str(), failures.empty() ? "all digests as numerics v1 fixes them" : "DIFFERS");
+  for (const std::string& f : failures) std::printf("         %s\n", f.c_str());
+  return failures.empty();
+}
+
+bool check_cpu(const Args& args) {
   int threads = static_cast<int>(args.number("--threads", kernels::default_threads(), 1, 1024));
-  bool any_failure = false;
+  bool sound = true;
   for (kernels::Isa isa : {kernels::Isa::scalar, kernels::Isa::avx2, kernels::Isa::avx512, kernels::Isa::amx}) {
     if (args.has("--isa") && *args.get("--isa") != kernels::isa_name(isa)) continue;
     if (!kernels::isa_available(isa)) {
@@ -33,15 +45,21 @@ int command_selftest(const Args& args) {
       std::printf("%-8s not on this machine\n", kernels::isa_name(isa));
       continue;
     }
-    std::unique_ptr<kernels::Device> device = kernels::make_cpu_device(isa, threads);
-    std::vector<std::string> failures = selftest_failures(*device, [&](const std::string& name, const std::string& digest) {
-      if (args.has("--print")) std::printf("    {\"%s\", \"%s\"},\n", name.c_str(), digest.c_str());
-    });
-    std::printf("%-8s %s\n", kernels::isa_name(isa), failures.empty() ? "all digests as numerics v1 fixes them" : "DIFFERS");
-    for (const std::string& f : failures) std::printf("         %s\n", f.c_str());
-    any_failure = any_failure || !failures.empty();
+    sound &= check_device(kernels::isa_name(isa), *kernels::make_cpu_device(isa, threads), args);
   }
-  if (any_failure) throw Error(ErrorKind::internal, "", "this machine or this build does not keep the promise", "please report the lines above with the output of 'ibid --version --verbose'");
+  return sound;
+}
+
+}  // namespace
+
+int command_selftest(const Args& args) {
+  std::unique_ptr<kernels::Device> gpu = open_gpu(args);
+  bool sound = args.text("--device", "auto").rfind("cuda", 0) == 0 || check_cpu(args);
+  if (gpu) {
+    note(gpu->describe());
+    sound &= check_device("cuda", *gpu, args);
+  }
+  if (!sound) throw Error(ErrorKind::internal, "", "this machine or this build does not keep the promise", "please report the lines above with the output of 'ibid --version --verbose'");
   return kDone;
 }
 

@@ -1,7 +1,9 @@
 // See session.h.
 #include "step/session.h"
 
+#include <chrono>
 #include <deque>
+#include <thread>
 
 #include "runtime/error.h"
 
@@ -10,11 +12,11 @@ namespace {
 
 constexpr size_t kWindow = 4096;                       // records between the oldest unanswered one and the newest
 
-runtime::EngineOptions engine_options(const Manifest& m, const Args& args) {
+runtime::EngineOptions engine_options(const Manifest& m, const Args& args, size_t kv_bytes) {
   runtime::EngineOptions o;
   o.profile = m.semantics == Semantics::v1_w8a16 ? kernels::Profile::w8a16 : kernels::Profile::w16a16;
   o.context = m.decoding.context;
-  o.kv_bytes = args.bytes("--memory", o.kv_bytes);
+  o.kv_bytes = kv_bytes;
   o.max_batch = static_cast<int>(args.number("--batch", o.max_batch, 1, 4096));
   o.chunk = static_cast<int>(args.number("--chunk", o.chunk, 1, 1 << 16));
   o.prefix_cache = !args.has("--no-prefix-cache");
@@ -159,7 +161,9 @@ std::vector<Flag> device_flags() {
   return {{"--device", "auto|cpu|cuda[:N]", "where to compute (default auto); never changes a byte of the answer"},
           {"--isa", "NAME", "instruction set: scalar, avx2, avx512, amx (default: the best here)"},
           {"--threads", "N", "CPU threads (default: what this process may use)"},
-          {"--memory", "BYTES", "budget of the K/V cache, for instance 2G (default 1G)"},
+          {"--memory", "BYTES", "budget of the K/V cache on the CPU, for instance 2G (default 1G)"},
+          {"--gpu-memory", "BYTES", "the same on a GPU (default: what is free beside the model)"},
+          {"--wait-gpu", "S", "wait up to S seconds for a GPU that is busy (default 0)"},
           {"--batch", "N", "sequences computed at once, at most (default 64)"},
           {"--chunk", "N", "rows of one step, at most (default 512)"},
           {"--no-prefix-cache", nullptr, "compute shared prompt prefixes each time"}};
@@ -169,11 +173,29 @@ runtime::Tokenizer make_tokenizer(const runtime::ModelFiles& files) {
   return files.gguf ? runtime::Tokenizer::from_gguf(files.tokenizer) : runtime::Tokenizer::from_huggingface(files.tokenizer, files.tokenizer_config);
 }
 
-std::unique_ptr<kernels::Device> open_device(const Args& args) {
-  std::string device = args.text("--device", "auto");
-  if (device.rfind("cuda", 0) == 0 && (device.size() == 4 || device[4] == ':'))
-    throw Error(ErrorKind::unavailable, "--device", "this ibid is built without CUDA", "leave --device out: the CPU gives the same bytes");
-  if (device != "auto" && device != "cpu") throw Error(ErrorKind::usage, "--device", "'" + device + "' is not one of auto, cpu, cuda, cuda:N");
+namespace {
+
+// The ordinal that "--device cuda[:N]" names.
+int gpu_ordinal(const std::string& device) {
+  if (device == "cuda") return 0;
+  std::string number = device.substr(5);
+  if (number.empty() || number.size() > 3 || number.find_first_not_of("0123456789") != std::string::npos)
+    throw Error(ErrorKind::usage, "--device", "'" + device + "' is not one of auto, cpu, cuda, cuda:N");
+  return std::stoi(number);
+}
+
+// Looks for the GPU, and again every second while it is busy and --wait-gpu allows.
+kernels::GpuProbe find_gpu(int ordinal, const Args& args) {
+  kernels::GpuProbe probe = kernels::probe_cuda(ordinal);
+  for (int64_t left = args.number("--wait-gpu", 0, 0, 1 << 20); probe.state == kernels::GpuState::busy && left > 0; --left) {
+    stop_if_interrupted();
+    std::this_thread::sleep_for(std::chrono::seconds(1));
+    probe = kernels::probe_cuda(ordinal);
+  }
+  return probe;
+}
+
+std::unique_ptr<kernels::Device> open_cpu(const Args& args) {
   kernels::Isa isa = kernels::best_isa();
   if (args.has("--isa")) {
     std::string name = args.choice("--isa", "", {"scalar", "avx2", "avx512", "amx"});
@@ -182,6 +204,28 @@ std::unique_ptr<kernels::Device> open_device(const Args& args) {
     if (!kernels::isa_available(isa)) throw Error(ErrorKind::unavailable, "--isa", "this machine does not have " + name, std::string("its best is ") + kernels::isa_name(kernels::best_isa()));
   }
   return kernels::make_cpu_device(isa, static_cast<int>(args.number("--threads", kernels::default_threads(), 1, 1024)));
+}
+
+}  // namespace
+
+std::unique_ptr<kernels::Device> open_gpu(const Args& args) {
+  using kernels::GpuState;
+  std::string device = args.text("--device", "auto");
+  if (device == "cpu" || (device == "auto" && args.has("--isa"))) return nullptr;      // an instruction set is a CPU's
+  bool asked = device == "cuda" || device.rfind("cuda:", 0) == 0;
+  if (!asked && device != "auto") throw Error(ErrorKind::usage, "--device", "'" + device + "' is not one of auto, cpu, cuda, cuda:N");
+  int ordinal = asked ? gpu_ordinal(device) : 0;
+  kernels::GpuProbe gpu = find_gpu(ordinal, args);
+  if (gpu.state == GpuState::ready) return kernels::make_cuda_device(ordinal, {});
+  if (asked && gpu.state == GpuState::busy) throw Error(ErrorKind::temporary, device, gpu.why, "wait with --wait-gpu S, or leave --device out: the CPU gives the same bytes");
+  if (asked) throw Error(ErrorKind::unavailable, device, gpu.why, "leave --device out: the CPU gives the same bytes");
+  if (gpu.state != GpuState::not_built) note("on the CPU: " + gpu.why);
+  return nullptr;
+}
+
+OpenedDevice open_device(const Args& args) {
+  if (std::unique_ptr<kernels::Device> gpu = open_gpu(args)) return {std::move(gpu), args.bytes("--gpu-memory", 0)};
+  return {open_cpu(args), args.bytes("--memory", runtime::EngineOptions().kv_bytes)};
 }
 
 Session::Session(const Manifest& manifest, const std::string& model_path, const Args& args, std::optional<ErrorKind> when_other)
@@ -206,7 +250,8 @@ void Session::load(const Args& args) {
   prompts_ = std::make_unique<PromptBuilder>(manifest_, chat, [this](std::string_view text) {
     return tokenizer_->encode(text, runtime::Tokenizer::Specials::recognise, runtime::Tokenizer::AddBos::no).size();
   });
-  engine_ = std::make_unique<runtime::Engine>(open_device(args), files_, *tokenizer_, engine_options(manifest_, args));
+  OpenedDevice opened = open_device(args);
+  engine_ = std::make_unique<runtime::Engine>(std::move(opened.device), files_, *tokenizer_, engine_options(manifest_, args, opened.kv_bytes));
 }
 
 uint64_t noise_key(uint64_t seed, const std::string& record_id) {

@@ -26,8 +26,17 @@ std::vector<Flag> device_flags();
 // The tokenizer of a model, whatever its container. Errors: bad_data, naming the part that ibid cannot follow.
 runtime::Tokenizer make_tokenizer(const runtime::ModelFiles& files);
 
-// The device that the flags ask for. Errors: unavailable, naming what this machine has.
-std::unique_ptr<kernels::Device> open_device(const Args& args);
+// The GPU that the flags ask for; null when they ask for the CPU, and when they leave the choice and no GPU is ready, which a note
+// says if this ibid could have used one. Errors, where a GPU was asked for: unavailable, when it is not there; temporary, when it is busy.
+std::unique_ptr<kernels::Device> open_gpu(const Args& args);
+
+// The device that the flags ask for, and its budget for the K/V cache (0: what it has free). Errors: as open_gpu; unavailable, when
+// this machine does not have the instruction set.
+struct OpenedDevice {
+  std::unique_ptr<kernels::Device> device;
+  size_t kv_bytes;
+};
+OpenedDevice open_device(const Args& args);
 
 class Session {
  public:

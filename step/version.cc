@@ -17,13 +17,15 @@ Json version_facts() {
                            {"unicode", runtime::unicode_version()},
                            {"compiler", compiler},
                            {"numeric_flags", IBID_NUMERIC_FLAGS},
+                           {"cuda", IBID_CUDA_TEXT},
                            {"instruction_set", kernels::isa_name(kernels::best_isa())}});
 }
 
 std::string version_text(bool verbose) {
   std::string out = "ibid " IBID_VERSION "\n";
   if (!verbose) return out;
-  for (const auto& [name, value] : version_facts().members())
+  const Json facts = version_facts();
+  for (const auto& [name, value] : facts.members())
     if (name != "ibid") out += name + ": " + value.as_string() + "\n";
   return out;
 }

@@ -26,6 +26,30 @@ need_packages() {
   DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
 }
 
+# need_cuda: a CUDA toolkit, this machine's own or one from pip in the build folder; exports CUDACXX and CUDAToolkit_ROOT.
+# Fails, saying so, where neither can be had.
+need_cuda() {
+  local venv=$build/cuda-toolkit home name
+  if [ -n "${CUDACXX:-}" ] || CUDACXX=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null); then
+    export CUDACXX
+    return 0
+  fi
+  unset CUDACXX
+  home=$(echo "$venv"/lib/python3*/site-packages/nvidia/cu13)
+  if [ ! -x "$home/bin/nvcc" ]; then
+    say "fetching the CUDA toolkit with pip into $venv"
+    mkdir -p "$build"
+    rm -rf "$venv"
+    python3 -m venv "$venv" >&2 && "$venv/bin/pip" install -q --disable-pip-version-check \
+      "cuda-toolkit[nvcc,crt,nvvm,cudart,cccl,cublas,culibos]==13.0.2" >&2 || { rm -rf "$venv"; say "no CUDA toolkit: pip could not fetch it"; return 1; }
+    home=$(echo "$venv"/lib/python3*/site-packages/nvidia/cu13)
+    # The wheels lack what a toolkit's own installer links: the folder that nvcc links from, and names without versions.
+    ln -sfn lib "$home/lib64"
+    for name in libcublasLt libcublas libcudart; do ln -sf "$name.so.13" "$home/lib/$name.so"; done
+  fi
+  export CUDACXX=$home/bin/nvcc CUDAToolkit_ROOT=$home
+}
+
 build_packages=(g++ cmake ninja-build libyaml-cpp-dev libssl-dev libarchive-dev)
 
 # build_ibid [CMAKE ARGUMENT...]: configures once, then brings the program up to date.

@@ -2,16 +2,24 @@
 # The quickstart: builds ibid when needed, runs one step with the shipped model, and proves that it can be rerun.
 #   run.sh              installs what is missing (says what, asks nothing)
 #   run.sh --no-install only checks
+#   run.sh --cuda       builds for NVIDIA GPUs too, in build-cuda (takes minutes), and uses one if it is there
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
-case "${1:-}" in
-  "") ;;
-  --no-install) export IBID_INSTALL=no ;;
-  *) echo "usage: run.sh [--no-install]" >&2; exit 2 ;;
-esac
+cuda=OFF
+for option in "$@"; do
+  case "$option" in
+    --no-install) export IBID_INSTALL=no ;;
+    --cuda) cuda=ON IBID_BUILD=${IBID_BUILD:-$(cd ../.. && pwd)/build-cuda} ;;
+    *) echo "usage: run.sh [--no-install] [--cuda]" >&2; exit 2 ;;
+  esac
+done
 . ../lib/build.sh
 need_packages "${build_packages[@]}"
-build_ibid
+if [ $cuda = ON ]; then
+  need_packages python3 python3-venv
+  need_cuda
+fi
+build_ibid -DIBID_TESTS=OFF -DIBID_CUDA=$cuda
 
 out=$build/quickstart
 mkdir -p "$out"

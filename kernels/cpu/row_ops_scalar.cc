@@ -65,13 +65,7 @@ static void rotate(const float* x, const float* table, int head_dim, float* y) {
 static float half_to_float(const uint8_t* at) {
   uint16_t h;
   std::memcpy(&h, at, 2);
-  uint32_t sign = uint32_t{h} >> 15 << 31, exponent = h >> 10 & 31, fraction = h & 1023;
-  if (exponent == 0) {
-    float magnitude = static_cast<float>(fraction) * 0x1p-24f;
-    return sign ? -magnitude : magnitude;
-  }
-  uint32_t wide = exponent == 31 ? 255 : exponent + 112;
-  return math::from_bits(sign | wide << 23 | fraction << 13);
+  return math::half_to_float(h);
 }
 
 static void dequantize_q8_0(const uint8_t* block, float* out) {

@@ -107,6 +107,7 @@ struct Context {
   int multiprocessors = 0;
   CudaOptions options;
   Scratch scratch;
+  Scratch pinned;                                // host memory, for what sample() sends and fetches
   struct CublasLt* library = nullptr;            // null: not on this machine; the fused kernels do everything
 };
 
@@ -114,7 +115,8 @@ struct Context {
 constexpr size_t kScratchPiece = size_t{64} << 20;
 size_t matmul_scratch(const StepLimits& limits);
 size_t attention_scratch(const StepLimits& limits);
-size_t sample_scratch(const StepLimits& limits, int max_top);
+size_t sample_scratch(int rows, int vocab, int max_top);
+size_t sample_pinned(int rows, int vocab, int max_top);
 
 // The arguments are those of the Device's ops of the same name; all pointers are device memory but for specs, out and top.
 void embed(Context& c, const StoredMatrix& table, const Batch& batch, float* x);

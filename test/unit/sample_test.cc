@@ -11,32 +11,12 @@
 #include "kernels/math.h"
 #include "kernels/ops.h"
 #include "test/catch.h"
-#include "test/unit/random.h"
+#include "test/unit/sample_cases.h"
 
 using namespace ibid::kernels;
-using ibid::test::Random;
+using namespace ibid::test;
 
 namespace {
-
-struct Answer {
-  Sampled sampled;
-  std::vector<TokenLogprob> top;
-};
-
-Answer choose(Device& d, const std::vector<float>& logits, const SampleSpec& spec) {
-  Answer a;
-  a.top.resize(static_cast<size_t>(spec.top_logprobs));
-  int n = static_cast<int>(logits.size());
-  d.sample(logits.data(), 1, n, n, &spec, &a.sampled, a.top.empty() ? nullptr : a.top.data(), spec.top_logprobs);
-  return a;
-}
-
-std::vector<float> make_logits(int n, uint64_t seed, float spread = 3.0f) {
-  Random random(seed);
-  std::vector<float> x(static_cast<size_t>(n));
-  for (float& v : x) v = random.normal() * spread;
-  return x;
-}
 
 std::vector<Isa> isas() {
   std::vector<Isa> out;
@@ -44,11 +24,6 @@ std::vector<Isa> isas() {
     if (isa_available(isa)) out.push_back(isa);
   }
   return out;
-}
-
-bool same(const Sampled& a, const Sampled& b) {
-  return a.token == b.token && a.runner_up == b.runner_up && math::bits(a.logprob) == math::bits(b.logprob) &&
-         math::bits(a.margin) == math::bits(b.margin) && a.bad == b.bad;
 }
 
 // NUMERICS 11 once more, by sorting whole lists; shares only the elementary functions with the code under test.
@@ -197,25 +172,10 @@ TEST_CASE("every combination of filters equals the slow implementation, on every
   for (Isa isa : isas()) devices.push_back(make_cpu_device(isa, 1));
   Random random(5);
   for (int trial = 0; trial < 400; ++trial) {
-    int n = trial % 3 == 0 ? 1 + random.below(12) : 1 + random.below(2500);
-    std::vector<float> logits = make_logits(n, static_cast<uint64_t>(trial), trial % 5 ? 3.0f : 0.02f);
-    for (int i = 0; i < n / 3; ++i) logits[static_cast<size_t>(random.below(n))] = logits[static_cast<size_t>(random.below(n))];   // ties
-    std::vector<uint32_t> mask(static_cast<size_t>(n + 31) / 32);
-    for (uint32_t& m : mask) m = static_cast<uint32_t>(random.next());
-    std::vector<int32_t> seen;
-    for (int i = 0; i < n; i += 1 + random.below(9)) seen.push_back(i);
-    SampleSpec spec;
-    const float temperatures[] = {0.0f, 0.7f, 1.0f, 1.9f}, top_ps[] = {1.0f, 0.0f, 0.1f, 0.5f, 0.9f, 0.999f}, min_ps[] = {0.0f, 0.05f, 0.5f, 1.0f};
-    spec.temperature = temperatures[random.below(4)];
-    spec.top_k = random.below(2) ? 0 : 1 + random.below(60);
-    spec.top_p = top_ps[random.below(6)];
-    spec.min_p = min_ps[random.below(4)];
-    spec.repetition_penalty = random.below(2) ? 1.3f : 1.0f;
-    spec.seen = seen.data();
-    spec.seen_count = static_cast<int>(seen.size());
-    spec.mask = random.below(2) ? mask.data() : nullptr;
-    spec.noise_key = random.next();
-    spec.position = static_cast<uint32_t>(trial);
+    const SampleCase c(trial, random);
+    const std::vector<float>& logits = c.logits;
+    const SampleSpec& spec = c.spec;
+    int n = static_cast<int>(logits.size());
     Sampled want = slow_sample(logits, spec), first = choose(*devices[0], logits, spec).sampled;
     INFO("trial " << trial << " n " << n << " T " << spec.temperature << " k " << spec.top_k << " p " << spec.top_p << " min_p " << spec.min_p);
     CHECK(first.token == want.token);

@@ -1,0 +1,158 @@
+// Quantiser, RMSNorm and gated activation: one block per row (NUMERICS 3, 5, 8).
+//
+// Owns: how a row is shared out to threads. Must not know: the arithmetic of a scale (quantizer.h), what the digits are for.
+//
+// Per row of k values: quantize reads 4 k bytes and writes 2 k; norm_quantize reads 8 k (weights from cache) and writes 2 k;
+// silu_quantize reads 8 k and writes 2 k. 3, 8 and some 40 operations per value: all three are bound by memory when there are many
+// rows and by the latency of their barriers (2 per reduction) when there are few. A thread keeps its values in registers up to
+// kHeld groups of four (rows of 16,384); what is beyond is read, and computed, once more.
+//
+// 1. Threads meet in maxima and sums of integers alone.
+// 2. Barriers are those of block_reduce; they guard its shared array and nothing else.
+#include "kernels/cuda/block.h"
+#include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/quantizer.h"
+
+namespace ibid::kernels::cuda {
+
+namespace {
+
+constexpr int kHeld = 4;                         // groups of four values that a thread keeps
+constexpr int kThreads = 1024;
+
+__device__ float4 load4(const float* x, int i, int k) {
+  if (k % 4 == 0) return *reinterpret_cast<const float4*>(x + i);              // then every row is 16-byte aligned
+  return make_float4(x[i], i + 1 < k ? x[i + 1] : 0, i + 2 < k ? x[i + 2] : 0, i + 3 < k ? x[i + 3] : 0);
+}
+
+// Where a row's values come from: four of them, from column i; zero behind k.
+struct Plain {
+  const float* x;
+  int k;
+  __device__ void seek(int row) { x += static_cast<size_t>(row) * static_cast<size_t>(k); }
+  __device__ float4 at(int i) const { return load4(x, i, k); }
+};
+struct Gated {
+  const float* gate;
+  int k;
+  __device__ void seek(int row) { gate += 2 * static_cast<size_t>(row) * static_cast<size_t>(k); }
+  __device__ float4 at(int i) const {
+    float4 g = load4(gate, i, k), u = load4(gate + k, i, k);
+    return make_float4(math::silu32(g.x) * u.x, math::silu32(g.y) * u.y, math::silu32(g.z) * u.z, math::silu32(g.w) * u.w);
+  }
+};
+
+// The values of one thread: groups of four, blockDim.x groups apart.
+template <class Source>
+struct Share {
+  const Source& source;
+  float4 held[kHeld];
+
+  __device__ explicit Share(const Source& s) : source(s) {
+    for (int n = 0; n < kHeld; ++n) {
+      if (column(n) < s.k) held[n] = s.at(column(n));
+    }
+  }
+  // The same columns of a source that is computed from another one.
+  template <class Other>
+  __device__ Share(const Source& s, const Share<Other>& other) : source(s) {
+    for (int n = 0; n < kHeld; ++n) {
+      if (column(n) < s.k) held[n] = s.from(column(n), other.held[n]);
+    }
+  }
+  __device__ static int column(int n) { return 4 * (n * static_cast<int>(blockDim.x) + static_cast<int>(threadIdx.x)); }
+  // Calls f(column, values) for every group of this thread.
+  template <class F>
+  __device__ void each(F f) const {
+    for (int n = 0; n < kHeld; ++n) {
+      if (column(n) < source.k) f(column(n), held[n]);
+    }
+    for (int n = kHeld; column(n) < source.k; ++n) f(column(n), source.at(column(n)));
+  }
+};
+
+__device__ unsigned largest_of(float4 v) { return max(max(magnitude(v.x), magnitude(v.y)), max(magnitude(v.z), magnitude(v.w))); }
+
+__device__ void store4(int8_t* high, int8_t* low, int i, float4 v, const RowScale& s) {
+  int a = quantized(v.x, s), b = quantized(v.y, s), c = quantized(v.z, s), d = quantized(v.w, s);
+  *reinterpret_cast<unsigned*>(high + i) = pack4(high_digit(a), high_digit(b), high_digit(c), high_digit(d));
+  *reinterpret_cast<unsigned*>(low + i) = pack4(low_digit(a), low_digit(b), low_digit(c), low_digit(d));
+}
+
+template <class Source>
+__device__ RowScale scale_of(const Share<Source>& share, unsigned* shared) {
+  unsigned largest = 0;
+  share.each([&](int, float4 v) { largest = max(largest, largest_of(v)); });
+  return row_scale(block_max(largest, shared), kQuantMax);
+}
+
+template <class Source>
+__device__ void store_row(const Share<Source>& share, const RowScale& s, const RowsView& out, int row, uint8_t* bad) {
+  share.each([&](int i, float4 v) { store4(out.high(row), out.low(row), i, v, s); });
+  if (threadIdx.x != 0) return;
+  *out.scale(row) = s.scale;
+  if (s.bad) bad[row] = 1;
+}
+
+template <class Source>
+__global__ void __launch_bounds__(kThreads) quantize_kernel(Source source, RowsView out, uint8_t* bad) {
+  __shared__ unsigned shared[32];
+  int row = static_cast<int>(blockIdx.x);
+  source.seek(row);
+  Share<Source> share(source);
+  store_row(share, scale_of(share, shared), out, row, bad);
+}
+
+__device__ long long square(int q) { return static_cast<long long>(q) * q; }
+
+// A row of x times one number times its weights: what is quantised after the norm.
+struct Normed {
+  Plain x;
+  const float* weight;
+  float r;
+  int k;
+  __device__ float4 from(int i, float4 v) const {
+    float4 w = load4(weight, i, k);
+    return make_float4((v.x * r) * w.x, (v.y * r) * w.y, (v.z * r) * w.z, (v.w * r) * w.w);
+  }
+  __device__ float4 at(int i) const { return from(i, x.at(i)); }
+};
+
+__global__ void __launch_bounds__(kThreads) norm_kernel(Plain x, const float* weight, float eps, RowsView out, uint8_t* bad) {
+  __shared__ unsigned shared[32];
+  __shared__ long long sums[32];
+  int row = static_cast<int>(blockIdx.x);
+  x.seek(row);
+  Share<Plain> share(x);
+  RowScale s = scale_of(share, shared);
+  long long squares = 0;
+  share.each([&](int, float4 v) {
+    squares += square(quantized(v.x, s)) + square(quantized(v.y, s)) + square(quantized(v.z, s)) + square(quantized(v.w, s));
+  });
+  squares = block_sum(squares, sums);
+  float mean = (static_cast<float>(squares) * (s.scale * s.scale)) / static_cast<float>(x.k);
+  float r = 1.0f / sqrtf(mean + eps);
+  Normed normed{x, weight, r, x.k};
+  Share<Normed> y(normed, share);
+  RowScale t = s.bad ? s : scale_of(y, shared);  // s is the same in every thread, so all take part or none
+  store_row(y, t, out, row, bad);
+}
+
+// As many threads as a row has groups of four, whole warps of them.
+dim3 block_for(int k) { return dim3(static_cast<unsigned>(min(round_up(static_cast<size_t>((k + 3) / 4), 32), size_t{kThreads}))); }
+
+}  // namespace
+
+void quantize(Context& c, const float* x, int rows, int k, const QuantRows& out, uint8_t* bad) {
+  if (rows > 0) launch(quantize_kernel<Plain>, dim3(static_cast<unsigned>(rows)), block_for(k), 0, c.stream, Plain{x, k}, view(out), bad);
+}
+
+void silu_quantize(Context& c, const float* gate_up, int rows, int f, const QuantRows& out, uint8_t* bad) {
+  if (rows > 0) launch(quantize_kernel<Gated>, dim3(static_cast<unsigned>(rows)), block_for(f), 0, c.stream, Gated{gate_up, f}, view(out), bad);
+}
+
+void norm_quantize(Context& c, const float* x, const float* weight, float eps, int rows, int k, const QuantRows& out, uint8_t* bad) {
+  if (rows > 0) launch(norm_kernel, dim3(static_cast<unsigned>(rows)), block_for(k), 0, c.stream, Plain{x, k}, weight, eps, view(out), bad);
+}
+
+}  // namespace ibid::kernels::cuda

@@ -1,0 +1,334 @@
+// Choosing a token per row of logits on the device: one block per row (NUMERICS 10 and 11).
+//
+// Owns: filters and their exact integer rules, and what travels between host and device for them. Must not know: text,
+// constraints (they arrive as a mask), requests.
+//
+// Per row of V logits: greedy reads 12 V bytes (maximum, sum, choice) and computes one exponential per logit. Sampling writes and
+// reads V scores, and with top-p V weights, once per pass: 4 V bytes a pass of top-k, 12 V of top-p, at most 8 passes each and mostly 3;
+// a division, an exponential and for the tokens kept a Philox and two logarithms per logit. One block's bandwidth decides:
+// for 150,000 logits some tens of microseconds, beside a decode step of milliseconds.
+//
+// 1. Log-probabilities come from the raw logits; the choice comes from the filtered scores.
+// 2. A rank orders tokens: larger first, and of equals the lower id. Ranks are integers and distinct, so no maximum has an order.
+// 3. Barriers are those of block_reduce and last_kept, and one after each filter, before another thread's scores are read.
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/cuda/block.h"
+#include "kernels/cuda/check.h"
+#include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/select.h"
+#include "kernels/math.h"
+
+namespace ibid::kernels::cuda {
+
+namespace {
+
+constexpr int kThreads = 512;
+constexpr float kScoreLimit = 0x1p100f;          // of l / T, so that scores stay finite
+constexpr uint32_t kOut = 0x7fc00000;            // the bits of a score that is out of the running: a NaN, which no score is
+constexpr float kLowest = -0x1.fffffep+127f, kSmallestNormal = 0x1p-126f;
+
+// One row's SampleSpec as the device reads it; masks are words of this row, see Piece.
+struct RowSpec {
+  float temperature, top_p, min_p, repetition_penalty;
+  int32_t top_k, top_logprobs, has_mask, has_seen;
+  unsigned long long noise_key;
+  uint32_t sample_index, position;
+};
+
+// What one launch works on. Arrays are by row.
+struct Piece {
+  const float* logits;
+  int vocab, stride, words, max_top;             // words: of a bit per token
+  const RowSpec* spec;
+  const uint32_t *mask, *seen;
+  float* score;                                  // (vocab)
+  long long* weight;                             // (vocab); before the filters, the ranks of the most likely tokens
+  Sampled* out;
+  TokenLogprob* top;                             // (max_top)
+};
+
+struct Shared {
+  Rank rank[32];
+  long long sum[32];
+  unsigned largest[32];
+  Histogram histogram;
+  int listed;
+};
+
+// A row, as all its threads see it.
+struct Row {
+  const float* logits;
+  RowSpec spec;
+  const uint32_t *mask, *seen;
+  float* score;
+  long long* weight;
+  int vocab;
+  float max, log_sum;                            // of the raw logits
+
+  __device__ bool allowed(int i) const { return !spec.has_mask || (mask[i / 32] >> (i % 32) & 1); }
+  // NUMERICS 11.2
+  __device__ float penalised(int i) const {
+    float l = logits[i];
+    if (!spec.has_seen || !(seen[i / 32] >> (i % 32) & 1)) return l;
+    return l > 0 ? l / spec.repetition_penalty : l * spec.repetition_penalty;
+  }
+  __device__ float logprob(int i) const {
+    float value = (logits[i] - max) - log_sum;
+    return value < kLowest ? kLowest : value;
+  }
+  __device__ bool in(int i) const { return math::bits(score[i]) != kOut; }
+};
+
+// Larger value first, then lower id; never 0. REQUIRES: value is not NaN
+__device__ Rank rank_of(float value, int id) {
+  return static_cast<Rank>(static_cast<uint32_t>(math::order_key(value)) ^ 0x80000000u) << 32 | (0xffffffffu - static_cast<uint32_t>(id));
+}
+__device__ int id_of(Rank rank) { return static_cast<int>(0xffffffffu - static_cast<uint32_t>(rank)); }
+
+template <class F>
+__device__ void each(int n, F f) {
+  for (int i = static_cast<int>(threadIdx.x); i < n; i += kThreads) f(i);
+}
+
+__device__ unsigned long long weight_of(float difference) {
+  return static_cast<unsigned long long>(math::round_int(static_cast<double>(math::exp32(difference)) * 0x1p40));
+}
+
+// Whether all logits are finite; then the largest, and what turns a logit into a log-probability (NUMERICS 10.3).
+__device__ bool measure(Row& row, Shared& s) {
+  unsigned largest = 0;
+  Rank best = 0;
+  each(row.vocab, [&](int i) {
+    float l = row.logits[i];
+    largest = max(largest, math::bits(l) & 0x7fffffff);
+    if ((math::bits(l) & 0x7fffffff) < 0x7f800000) best = max(best, rank_of(l, i));
+  });
+  if (block_max(largest, s.largest) >= 0x7f800000) return false;
+  row.max = row.logits[id_of(block_max(best, s.rank))];
+  long long sum = 0;
+  each(row.vocab, [&](int i) { sum += static_cast<long long>(weight_of(row.logits[i] - row.max)); });
+  row.log_sum = math::log32(static_cast<float>(block_sum(sum, s.sum)) * 0x1p-40f);
+  return true;
+}
+
+// The `count` most likely tokens in order: collected in any order, then each put to the place that its rank has among them.
+__device__ void report_top(const Row& row, int count, TokenLogprob* top, Shared& s) {
+  auto rank = [&](int i) { return rank_of(row.logits[i], i); };
+  Rank last = count < row.vocab ? last_kept<true>(s.histogram, row.vocab, static_cast<unsigned long long>(count), rank, [](int) { return 1; }) : 0;
+  if (threadIdx.x == 0) s.listed = 0;
+  __syncthreads();                               // the list is empty before anyone appends
+  each(row.vocab, [&](int i) {
+    if (rank(i) >= last) row.weight[atomicAdd(&s.listed, 1)] = i;
+  });
+  __syncthreads();                               // the list is complete before it is ordered
+  each(count, [&](int n) {
+    int id = static_cast<int>(row.weight[n]), place = 0;
+    for (int m = 0; m < count; ++m) place += rank(static_cast<int>(row.weight[m])) > rank(id);
+    top[place] = {id, row.logprob(id)};
+  });
+  __syncthreads();                               // the list has been read before weights take its place
+}
+
+// --- filters of sampling; a token that falls out gets the score kOut ------------------------------------------------------
+
+// NUMERICS 11.1 to 11.3: scores. Gives the number of tokens in the running, and the largest score.
+__device__ int start(const Row& row, float& largest, Shared& s) {
+  Rank best = 0;
+  long long count = 0;
+  each(row.vocab, [&](int i) {
+    float v = math::from_bits(kOut);
+    if (row.allowed(i)) {
+      v = row.penalised(i) / row.spec.temperature;
+      v = v > kScoreLimit ? kScoreLimit : v;
+      v = v < -kScoreLimit ? -kScoreLimit : v;
+      best = max(best, rank_of(v, i));
+      ++count;
+    }
+    row.score[i] = v;
+  });
+  count = block_sum(count, s.sum);
+  best = block_max(best, s.rank);                // its barriers also stand between a score and its readers
+  if (best != 0) largest = row.score[id_of(best)];
+  return static_cast<int>(count);
+}
+
+template <class F>
+__device__ void drop(const Row& row, F out) {
+  each(row.vocab, [&](int i) {
+    if (row.in(i) && out(i)) row.score[i] = math::from_bits(kOut);
+  });
+  __syncthreads();                               // scores are filtered before another thread reads them
+}
+
+// NUMERICS 11.4. Gives the number of tokens left.
+__device__ int keep_top_k(const Row& row, int count, Shared& s) {
+  int k = row.spec.top_k;
+  if (k <= 0 || k >= count) return count;
+  auto rank = [&](int i) { return row.in(i) ? rank_of(row.score[i], i) : 0; };
+  Rank last = last_kept<true>(s.histogram, row.vocab, static_cast<unsigned long long>(k), rank, [](int) { return 1; });
+  drop(row, [&](int i) { return rank(i) < last; });
+  return k;
+}
+
+// NUMERICS 11.5. The first always has some weight, and a limit of 1 keeps it and nothing else.
+__device__ void keep_top_p(const Row& row, float largest, Shared& s) {
+  if (!(row.spec.top_p < 1.0f)) return;
+  long long sum = 0;
+  each(row.vocab, [&](int i) {
+    row.weight[i] = row.in(i) ? static_cast<long long>(weight_of(row.score[i] - largest)) : -1;
+    if (row.in(i)) sum += row.weight[i];
+  });
+  unsigned long long total = static_cast<unsigned long long>(block_sum(sum, s.sum));
+  unsigned long long q32 = row.spec.top_p > 0 ? static_cast<unsigned long long>(math::round_int(static_cast<double>(row.spec.top_p) * 0x1p32)) : 0;
+  unsigned long long limit = __umul64hi(q32, total) << 32 | (q32 * total) >> 32;
+  if (limit == 0) limit = 1;
+  auto rank = [&](int i) { return row.weight[i] < 0 ? 0 : static_cast<Rank>(row.weight[i]) << 22 | (0x3fffffu - static_cast<uint32_t>(i)); };
+  Rank last = last_kept<false>(s.histogram, row.vocab, limit, rank, [&](int i) { return row.weight[i]; });
+  drop(row, [&](int i) { return rank(i) < last; });
+}
+
+// NUMERICS 11.6
+__device__ void keep_min_p(const Row& row, float largest) {
+  if (!(row.spec.min_p >= kSmallestNormal)) return;
+  float least = largest + math::log32(row.spec.min_p);
+  drop(row, [&](int i) { return !(row.score[i] >= least); });
+}
+
+// --- the choice -------------------------------------------------------------------------------------------------------------
+
+// The first and the second by value(i) among the i that in(i) has; the second of one is none.
+template <class In, class Value>
+__device__ void choose(const Row& row, Shared& s, In in, Value value, Sampled& out) {
+  Rank first = 0, second = 0;
+  each(row.vocab, [&](int i) {
+    if (!in(i)) return;
+    Rank r = rank_of(value(i), i);
+    second = max(second, min(first, r));
+    first = max(first, r);
+  });
+  Rank winner = block_max(first, s.rank);
+  Rank next = block_max(first == winner ? second : first, s.rank);
+  if (threadIdx.x != 0 || winner == 0) return;
+  out.token = id_of(winner);
+  out.logprob = row.logprob(out.token);
+  if (next == 0) return;
+  out.runner_up = id_of(next);
+  out.margin = value(out.token) - value(out.runner_up);
+}
+
+__device__ void choose_sampling(const Row& row, Shared& s, Sampled& out) {
+  float largest = 0;
+  int count = start(row, largest, s);
+  if (count == 0) return;
+  keep_top_k(row, count, s);
+  keep_top_p(row, largest, s);
+  keep_min_p(row, largest);
+  auto key = [&](int i) {
+    return row.score[i] + math::gumbel(row.spec.noise_key, static_cast<uint32_t>(i), row.spec.position, row.spec.sample_index);
+  };
+  choose(row, s, [&](int i) { return row.in(i); }, key, out);
+}
+
+__global__ void __launch_bounds__(kThreads) sample_kernel(Piece p) {
+  __shared__ Shared s;
+  size_t index = blockIdx.x, words = static_cast<size_t>(p.words), vocab = static_cast<size_t>(p.vocab);
+  Row row{p.logits + index * static_cast<size_t>(p.stride), p.spec[index], p.mask + index * words, p.seen + index * words,
+          p.score + index * vocab, p.weight + index * vocab, p.vocab, 0, 0};
+  Sampled out;
+  TokenLogprob* top = p.top + index * static_cast<size_t>(p.max_top);
+  each(p.max_top, [&](int i) { top[i] = TokenLogprob(); });
+  if (!measure(row, s)) {
+    out.bad = 1;
+  } else {
+    if (row.spec.top_logprobs > 0) report_top(row, min(row.spec.top_logprobs, row.vocab), top, s);
+    if (row.spec.temperature > 0) choose_sampling(row, s, out);
+    else choose(row, s, [&](int i) { return row.allowed(i); }, [&](int i) { return row.penalised(i); }, out);
+  }
+  if (threadIdx.x == 0) p.out[index] = out;
+}
+
+// --- host ---------------------------------------------------------------------------------------------------------------------
+
+size_t mask_words(int vocab) { return (static_cast<size_t>(vocab) + 31) / 32; }
+
+// What travels, and what stays on the device, of `rows` rows: offsets from the start of a scratch area.
+struct Layout {
+  size_t mask, seen, sent, out, top, received, score, weight, total;
+  Layout(int rows, int vocab, int max_top) {
+    size_t r = static_cast<size_t>(rows), at = 0;
+    auto take = [&](size_t bytes) {
+      size_t start = at;
+      at += round_up(bytes, 256);
+      return start;
+    };
+    take(r * sizeof(RowSpec));
+    mask = take(r * mask_words(vocab) * 4);
+    seen = take(r * mask_words(vocab) * 4);
+    sent = at;
+    out = take(r * sizeof(Sampled));
+    top = take(r * static_cast<size_t>(max_top) * sizeof(TokenLogprob));
+    received = at - out;
+    score = take(r * static_cast<size_t>(vocab) * 4);
+    weight = take(r * static_cast<size_t>(vocab) * 8);
+    total = at;
+  }
+};
+
+// Rows of one launch: as many as the scratch has room for.
+int rows_at_once(int rows, int vocab, int max_top) {
+  size_t each_row = Layout(1, vocab, max_top).total;
+  return std::clamp(static_cast<int>(kScratchPiece / each_row), 1, std::max(rows, 1));
+}
+
+void write_spec(const SampleSpec& from, int vocab, RowSpec& to, uint32_t* mask, uint32_t* seen) {
+  bool penalty = from.repetition_penalty != 1.0f && from.seen_count > 0;
+  to = {from.temperature, from.top_p, from.min_p, from.repetition_penalty, from.top_k, from.top_logprobs, from.mask != nullptr, penalty,
+        from.noise_key, from.sample_index, from.position};
+  if (from.mask) std::memcpy(mask, from.mask, mask_words(vocab) * 4);
+  if (!penalty) return;
+  std::memset(seen, 0, mask_words(vocab) * 4);
+  for (int i = 0; i < from.seen_count; ++i) {
+    int32_t id = from.seen[i];
+    if (id >= 0 && id < vocab) seen[id / 32] |= uint32_t{1} << (id % 32);
+  }
+}
+
+}  // namespace
+
+size_t sample_scratch(int rows, int vocab, int max_top) { return Layout(rows_at_once(rows, vocab, max_top), vocab, max_top).total; }
+size_t sample_pinned(int rows, int vocab, int max_top) {
+  Layout l(rows_at_once(rows, vocab, max_top), vocab, max_top);
+  return l.sent + l.received;
+}
+
+void sample(Context& c, const float* logits, int rows, int vocab, int stride, const SampleSpec* specs, Sampled* out, TokenLogprob* top,
+            int max_top) {
+  int most = rows_at_once(rows, vocab, max_top);
+  size_t words = mask_words(vocab);
+  uint8_t *device = static_cast<uint8_t*>(c.scratch.data), *host = static_cast<uint8_t*>(c.pinned.data);
+  for (int row = 0; row < rows; row += most) {
+    int count = std::min(most, rows - row);
+    Layout l(count, vocab, max_top);
+    for (int i = 0; i < count; ++i) {
+      size_t at = static_cast<size_t>(i) * words * 4;
+      write_spec(specs[row + i], vocab, reinterpret_cast<RowSpec*>(host)[i], reinterpret_cast<uint32_t*>(host + l.mask + at),
+                 reinterpret_cast<uint32_t*>(host + l.seen + at));
+    }
+    check(cudaMemcpyAsync(device, host, l.sent, cudaMemcpyHostToDevice, c.stream), "sending what a sample asks for");
+    Piece p{logits + static_cast<size_t>(row) * static_cast<size_t>(stride), vocab, stride, static_cast<int>(words), max_top,
+            reinterpret_cast<const RowSpec*>(device), reinterpret_cast<const uint32_t*>(device + l.mask),
+            reinterpret_cast<const uint32_t*>(device + l.seen), reinterpret_cast<float*>(device + l.score),
+            reinterpret_cast<long long*>(device + l.weight), reinterpret_cast<Sampled*>(device + l.out),
+            reinterpret_cast<TokenLogprob*>(device + l.top)};
+    launch(sample_kernel, dim3(static_cast<unsigned>(count)), dim3(kThreads), 0, c.stream, p);
+    check(cudaMemcpyAsync(host + l.sent, device + l.out, l.received, cudaMemcpyDeviceToHost, c.stream), "fetching samples");
+    check(cudaStreamSynchronize(c.stream), "sampling");
+    std::memcpy(out + row, host + l.sent, static_cast<size_t>(count) * sizeof(Sampled));
+    size_t columns = static_cast<size_t>(max_top);
+    if (top) std::memcpy(top + static_cast<size_t>(row) * columns, host + l.sent + (l.top - l.out), static_cast<size_t>(count) * columns * sizeof(TokenLogprob));
+  }
+}
+
+}  // namespace ibid::kernels::cuda

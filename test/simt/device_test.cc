@@ -1,0 +1,154 @@
+// The CUDA device around its ops: what it says of machines without a usable GPU, memory that is not there, recorded steps.
+#include "kernels/ops.h"
+
+#include "runtime/device_proxy.h"
+#include "test/catch.h"
+#include "test/simt/shim_device.h"
+#include "test/unit/promise.h"
+#include "test/unit/random.h"
+
+using namespace ibid;
+using namespace ibid::test;
+using kernels::GpuState;
+
+namespace {
+
+// Puts the pretended machine back as it was.
+struct Pretend {
+  simt::Machine before = simt::machine();
+  ~Pretend() { simt::machine() = before; }
+};
+
+bool probe_is(int ordinal, GpuState state, const std::string& part) {
+  kernels::GpuProbe p = kernels::probe_cuda(ordinal);
+  INFO(p.why);
+  return p.state == state && p.why.find(part) != std::string::npos && p.why.find('\n') == std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("no driver, no device, no such device, a busy one and a full one are told apart") {
+  Pretend pretend;
+  CHECK(kernels::probe_cuda(0).state == GpuState::ready);
+  CHECK(probe_is(1, GpuState::absent, "no GPU number 1"));
+  CHECK(probe_is(-1, GpuState::absent, "no GPU number -1"));
+  simt::machine().driver = cudaErrorInsufficientDriver;
+  CHECK(probe_is(0, GpuState::absent, "no NVIDIA driver"));
+  simt::machine().driver = cudaErrorSystemDriverMismatch;
+  CHECK(probe_is(0, GpuState::absent, "does not work"));
+  simt::machine().driver = cudaSuccess;
+  simt::machine().devices = 0;
+  CHECK(probe_is(0, GpuState::absent, "no GPU that this process may use"));
+  simt::machine().devices = 1;
+  simt::machine().context = cudaErrorDevicesUnavailable;
+  CHECK(probe_is(0, GpuState::busy, "taken by another process"));
+  simt::machine().context = cudaErrorMemoryAllocation;
+  CHECK(probe_is(0, GpuState::busy, "no memory left"));
+  simt::machine().context = cudaSuccess;
+  CHECK(kernels::probe_cuda(0).state == GpuState::ready);
+}
+
+TEST_CASE("describe names device, architecture, driver and runtime") {
+  const std::string text = shim_device()->describe();
+  for (const char* part : {"cuda:0 SIMT shim", "sm_90", "driver", "runtime 13.0", "cublasLt"}) {
+    INFO(text << " should name " << part);
+    CHECK(text.find(part) != std::string::npos);
+  }
+}
+
+TEST_CASE("memory: zeroed, aligned, null when it cannot be had; pages are copied whole") {
+  auto device = shim_device();
+  uint8_t* p = static_cast<uint8_t*>(device->alloc(1000));
+  std::vector<uint8_t> got(1000, 1);
+  device->download(got.data(), p, 1000);
+  CHECK(got == std::vector<uint8_t>(1000, 0));
+  CHECK(reinterpret_cast<uintptr_t>(p) % 64 == 0);
+  device->release(p, 1000);
+  CHECK(device->alloc(simt::machine().memory + 1) == nullptr);
+  CHECK(device->free_bytes() > 0);
+
+  kernels::KvShape shape{2, 3, 40};
+  size_t bytes = device->kv_page_bytes(shape);
+  std::vector<uint8_t> pages(3 * bytes);
+  Random random(1);
+  for (uint8_t& b : pages) b = static_cast<uint8_t>(random.below(256));
+  OnDevice<uint8_t> on_device(*device, pages);
+  device->copy_page({shape, static_cast<uint8_t*>(on_device)}, 2, 0);
+  std::copy(pages.begin() + static_cast<ptrdiff_t>(2 * bytes), pages.end(), pages.begin());
+  CHECK(on_device.get() == pages);
+}
+
+TEST_CASE("an engine that does not fit is refused as temporary, with what is needed and what is free; all memory comes back") {
+  Pretend pretend;
+  const runtime::RandomModel model = runtime::make_random_model("tiny", 1);
+  const runtime::Tokenizer tokenizer = tokenizer_of(model.files);
+  auto open = [&](size_t memory, size_t kv_bytes) {
+    simt::machine().memory = memory;
+    runtime::EngineOptions options;
+    options.context = 512;
+    options.kv_bytes = kv_bytes;
+    options.max_batch = 4;
+    runtime::Engine engine(shim_device(), model.files, tokenizer, options);
+    return engine.stats().kv_bytes;
+  };
+  CHECK(open(size_t{1} << 30, 0) > 0);                       // what is free
+  for (size_t mib : {1, 8, 40, 80, 100}) {
+    try {
+      open(mib << 20, size_t{900} << 20);
+    } catch (const Error& e) {
+      CHECK(e.kind == ErrorKind::temporary);
+      CHECK(std::string(e.what()).find("free") != std::string::npos);
+    } catch (const std::bad_alloc&) {                        // staging or scratch: exit 75 as well
+    }
+  }
+  size_t free_bytes = 0, total = 0;
+  cudaMemGetInfo(&free_bytes, &total);
+  CHECK(free_bytes == total);
+}
+
+TEST_CASE("steps are recorded at their second run, forgotten when memory moves, and few at a time") {
+  auto device = shim_device();
+  std::vector<float> x(64, 2.0f);
+  OnDevice<float> in(*device, x), out(*device, 64);
+  OnDevice<int32_t> index(*device, std::vector<int32_t>{0});
+  kernels::Batch batch;
+  batch.longest_run = 1;
+  batch.max_pages = 1 << 20;
+  auto step = [&](int rows, int last_position) {
+    batch.rows = rows;
+    batch.last_position = last_position;
+    device->step(batch, 1, [&] { device->gather_rows(in, index, 1, 64, out); });
+    CHECK(out.get() == x);
+  };
+  simt::counters() = {};
+  step(1, 5);
+  CHECK(simt::counters().captures == 0);
+  step(1, 9);
+  step(1, 100);
+  CHECK(simt::counters().captures == 1);
+  CHECK(simt::counters().graph_launches == 2);
+  step(1, 128);                                              // two blocks: another step
+  step(1, 255);
+  CHECK(simt::counters().captures == 2);
+  device->release(device->alloc(8), 8);
+  step(1, 255);
+  CHECK(simt::counters().captures == 2);                     // plain again
+  for (int rows = 1; rows < 300; ++rows) step(rows, 0);
+  CHECK(simt::counters().captures == 2);
+  batch.longest_run = 2;                                     // a prompt
+  step(1, 255), step(1, 255), step(1, 255);
+  CHECK(simt::counters().captures == 2);
+}
+
+TEST_CASE("an error inside a recorded step ends the recording") {
+  auto device = shim_device();
+  kernels::Batch batch;
+  batch.rows = batch.longest_run = 1;
+  OnDevice<float> x(*device, 4);
+  OnDevice<int32_t> index(*device, 1);
+  auto good = [&] { device->gather_rows(x, index, 1, 4, x); };
+  device->step(batch, 1, good);
+  CHECK_THROWS(device->step(batch, 1, [&] { good(), throw std::runtime_error("stop"); }));
+  CHECK_NOTHROW(device->step(batch, 1, good));
+  CHECK_NOTHROW(device->sync());
+}

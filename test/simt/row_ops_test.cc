@@ -1,0 +1,204 @@
+// Quantiser, norm, activation, rotation, embedding and conversion of weights on the CUDA device: the scalar CPU bits for ragged
+// shapes, under every schedule.
+#include <cstring>
+#include <functional>
+#include <limits>
+
+#include "kernels/cpu/row_ops.h"
+#include "kernels/cuda/cuda_ops.h"
+#include "test/catch.h"
+#include "test/simt/shim_device.h"
+#include "test/unit/rows.h"
+
+using namespace ibid::kernels;
+using namespace ibid::test;
+
+namespace {
+
+const int kWidths[] = {1, 3, 31, 33, 64, 96, 127, 576, 1000, 4096, 17001};       // the last beyond what threads keep in registers
+constexpr float kInfinity = std::numeric_limits<float>::infinity(), kNan = std::numeric_limits<float>::quiet_NaN();
+
+struct Quantised {
+  std::vector<int16_t> q;
+  float scale = -1;
+  bool operator==(const Quantised& o) const { return q == o.q && std::memcmp(&scale, &o.scale, 4) == 0; }
+};
+
+Quantised join(const int8_t* high, const int8_t* low, size_t step, int k, float scale) {
+  Quantised r{{}, scale};
+  for (int i = 0; i < k; ++i) r.q.push_back(static_cast<int16_t>(256 * high[static_cast<size_t>(i) * step] + low[static_cast<size_t>(i) * step]));
+  return r;
+}
+
+Quantised row_of(const QuantRows& a, int row) {        // the shim's device memory is host memory
+  cuda::RowsView v = cuda::view(a);
+  return join(v.high(row), v.low(row), 1, a.k, *v.scale(row));
+}
+
+using Scalar = std::function<bool(int row, int16_t* q, float* scale)>;
+using Op = std::function<void(Device&, const QuantRows&, uint8_t*)>;
+
+// Runs op for `rows` rows of k and compares each with the scalar function.
+void compare(Device& device, int rows, int k, const Op& op, const Scalar& scalar) {
+  OnDevice<uint8_t> data(device, device.quant_rows_bytes(rows, k));
+  OnDevice<uint8_t> bad(device, static_cast<size_t>(rows));
+  QuantRows out{k, data};
+  op(device, out, bad);
+  std::vector<uint8_t> flags = bad.get();
+  for (int row = 0; row < rows; ++row) {
+    Quantised want{std::vector<int16_t>(static_cast<size_t>(k)), 0};
+    bool ok = scalar(row, want.q.data(), &want.scale);
+    INFO("row " << row << " of " << k);
+    CHECK(row_of(out, row) == want);
+    CHECK(flags[static_cast<size_t>(row)] == !ok);
+  }
+}
+
+std::vector<float> make_rows(int k, int rows) {
+  std::vector<float> x;
+  for (int row = 0; row < rows; ++row) {
+    std::vector<float> one = make_row(k, row % kKinds, static_cast<uint64_t>(k + row));
+    x.insert(x.end(), one.begin(), one.end());
+  }
+  return x;
+}
+
+const float* at(const std::vector<float>& x, int row, int k) { return x.data() + static_cast<size_t>(row) * static_cast<size_t>(k); }
+
+}  // namespace
+
+TEST_CASE("quantise, norm and silu give the scalar bits, bad rows among them") {
+  auto device = shim_device();
+  for (simt::Schedule s : kSchedules) {
+    simt::set_schedule(s);
+    for (int k : kWidths) {
+      int rows = k > 4096 ? 2 : kKinds + 2;
+      std::vector<float> x = make_rows(k, rows), gate_up = make_rows(2 * k, rows), weight = make_row(k, 0, 99), temp(static_cast<size_t>(k));
+      x[static_cast<size_t>(k) * (static_cast<size_t>(rows) - 1)] = kNan;
+      x[static_cast<size_t>(k) * static_cast<size_t>(rows - 1) - 1] = -kInfinity;
+      gate_up[static_cast<size_t>(2 * k) * static_cast<size_t>(rows) - 1] = kInfinity;
+      OnDevice<float> dx(*device, x), dg(*device, gate_up), dw(*device, weight);
+      INFO(name_of(s));
+      compare(*device, rows, k, [&](Device& d, const QuantRows& out, uint8_t* bad) { d.quantize(dx, rows, k, out, bad); },
+              [&](int row, int16_t* q, float* scale) { return kRowOpsScalar.quantize(at(x, row, k), k, q, scale); });
+      compare(*device, rows, k, [&](Device& d, const QuantRows& out, uint8_t* bad) { d.norm_quantize(dx, dw, 1e-6f, rows, k, out, bad); },
+              [&](int row, int16_t* q, float* scale) { return kRowOpsScalar.norm(at(x, row, k), weight.data(), 1e-6f, k, temp.data(), q, scale); });
+      compare(*device, rows, k, [&](Device& d, const QuantRows& out, uint8_t* bad) { d.silu_quantize(dg, rows, k, out, bad); },
+              [&](int row, int16_t* q, float* scale) {
+                return kRowOpsScalar.silu(at(gate_up, row, 2 * k), at(gate_up, row, 2 * k) + k, k, temp.data(), q, scale);
+              });
+    }
+  }
+}
+
+TEST_CASE("rotation: q, k and v land where cuda_ops.h says, with the scalar bits") {
+  auto device = shim_device();
+  const int heads = 6, rows = 5, layers = 2, pages = 3, max_pages = 2, positions = 200;
+  for (simt::Schedule s : kSchedules) {
+    simt::set_schedule(s);
+    for (int dim : {2, 16, 64, 80, 128, 256}) {
+      KvShape shape{layers, 2, dim};
+      const int vectors = heads + 2 * shape.kv_heads;
+      std::vector<float> qkv = make_rows(dim, rows * vectors), angles(static_cast<size_t>(dim * positions)), temp(static_cast<size_t>(dim));
+      qkv[7] = dim == 64 ? kNan : qkv[7];
+      rope_table(10000.0, dim, nullptr, positions, angles.data());
+      std::vector<int32_t> position = {127, 128, 129, 0, 1}, sequence = {0, 0, 0, 1, 1}, table = {2, 0, 1, -1};
+      OnDevice<float> dqkv(*device, qkv), dangles(*device, angles);
+      OnDevice<int32_t> dposition(*device, position), dsequence(*device, sequence), dtable(*device, table);
+      OnDevice<uint8_t> cache(*device, device->kv_page_bytes(shape) * pages), q(*device, device->quant_heads_bytes(rows, heads, dim)), bad(*device, rows);
+      Batch batch{rows, nullptr, dposition, dsequence, dtable, max_pages, 3, 199};
+      KvCache kv{shape, static_cast<uint8_t*>(cache)};
+      device->rope_store(dqkv, heads, batch, dangles, 1, kv, {static_cast<uint8_t*>(q)}, bad);
+      cuda::HeadsView heads_view = cuda::view(QuantHeads{static_cast<uint8_t*>(q)}, heads, dim);
+      cuda::KvView kv_view = cuda::view(kv);
+      std::vector<uint8_t> want_bad(rows, 0);
+      for (int row = 0; row < rows; ++row) {
+        for (int i = 0; i < vectors; ++i) {
+          INFO(name_of(s) << ", dim " << dim << ", row " << row << ", vector " << i);
+          const float* x = at(qkv, row * vectors + i, dim);
+          Quantised want{std::vector<int16_t>(static_cast<size_t>(dim)), 0};
+          bool value = i >= heads + shape.kv_heads;
+          if (!value) kRowOpsScalar.rotate(x, &angles[static_cast<size_t>(position[row] * dim)], dim, temp.data());
+          if (!kRowOpsScalar.quantize(value ? x : temp.data(), dim, want.q.data(), &want.scale)) want_bad[row] = 1;
+          if (i < heads) {
+            const int8_t* high = heads_view.head(row, i);
+            CHECK(join(high, high + heads_view.depth, 1, dim, *heads_view.scale(row, i)) == want);
+            continue;
+          }
+          int at_position = position[row] % kBlock, head = (i - heads) % shape.kv_heads;
+          uint8_t* block = kv_view.block(table[sequence[row] * max_pages + position[row] / kBlock], 1, head);
+          const int8_t* high = value ? kv_view.v(block, 0) + at_position : kv_view.k(block, at_position);
+          if (value) CHECK(join(high, high + kBlock, 2 * kBlock, dim, kv_view.v_scale(block)[at_position]) == want);
+          else CHECK(join(high, high + kv_view.depth, 1, dim, kv_view.k_scale(block)[at_position]) == want);
+        }
+      }
+      CHECK(bad.get() == want_bad);
+    }
+  }
+}
+
+TEST_CASE("embedding, gathering and conversion of weights, from every storage format") {
+  auto device = shim_device();
+  const int rows = 40, cols = 96;
+  for (DType dtype : {DType::f32, DType::f16, DType::bf16, DType::q8_0, DType::q4_0, DType::q4_1}) {
+    size_t row_bytes = stored_row_bytes(dtype, cols);
+    std::vector<uint8_t> stored(row_bytes * rows);
+    Random random(static_cast<uint64_t>(dtype));
+    for (size_t i = 0; i < stored.size(); ++i) stored[i] = static_cast<uint8_t>(random.below(dtype == DType::f32 && i % 4 == 3 ? 70 : dtype == DType::f32 ? 256 : 120));
+    StoredMatrix m{stored.data(), dtype, rows, cols};
+    std::vector<float> values(static_cast<size_t>(rows * cols));
+    dequantize_rows(m, 0, rows, values.data());
+
+    std::vector<int32_t> token = {39, 0, 7, 7};
+    OnDevice<int32_t> dtoken(*device, token);
+    OnDevice<uint8_t> table(*device, device->table_bytes(m));
+    OnDevice<float> x(*device, token.size() * cols), y(*device, token.size() * cols);
+    Batch batch;
+    batch.rows = static_cast<int>(token.size());
+    batch.token = dtoken;
+    device->embed(device->place_table(m, static_cast<uint8_t*>(table)), batch, x);
+    OnDevice<float> dvalues(*device, values);
+    device->gather_rows(dvalues, dtoken, batch.rows, cols, y);
+    std::vector<float> gx = x.get(), gy = y.get();
+    CHECK(std::memcmp(gx.data(), gy.data(), gx.size() * 4) == 0);
+    CHECK(std::memcmp(gx.data() + cols, values.data(), cols * 4) == 0);
+
+    for (Profile profile : {Profile::w16a16, Profile::w8a16}) {
+      std::vector<int32_t> map(rows);
+      for (int i = 0; i < rows; ++i) map[static_cast<size_t>(i)] = (i * 7) % rows;
+      OnDevice<uint8_t> data(*device, device->weight_bytes(rows + 3, cols, profile));
+      Weight w{rows + 3, cols, profile, static_cast<uint8_t*>(data), nullptr};
+      REQUIRE(device->convert_weight(w, 3, m, map.data()));
+      cuda::WeightView v = cuda::view(w);
+      int most = profile == Profile::w16a16 ? kQuantMax : kQuantMax8;
+      for (int i = 0; i < rows; ++i) {
+        const float* source = at(values, i, cols);
+        float amax = 0;
+        for (int c = 0; c < cols; ++c) amax = std::fmax(amax, std::fabs(source[c]));
+        int to = 3 + map[static_cast<size_t>(i)];
+        bool zero = amax < 0x1p-96f;
+        CHECK(v.scale[to] == (zero ? 0.0f : amax / static_cast<float>(most)));
+        float inverse = static_cast<float>(most) / amax;
+        for (int c = 0; c < cols; ++c) {
+          int want = zero ? 0 : static_cast<int>(std::nearbyint(source[c] * inverse));
+          int got = v.digits == 2 ? 256 * v.row(to)[c] + v.row(to)[v.depth + static_cast<size_t>(c)] : v.row(to)[c];
+          CHECK(got == want);
+        }
+        for (size_t c = cols; c < v.depth; ++c) CHECK(v.row(to)[c] == 0);
+      }
+      CHECK(v.scale[0] == 0.0f);
+    }
+  }
+}
+
+TEST_CASE("a weight that is not finite is refused, wherever it stands") {
+  auto device = shim_device();
+  for (float value : {kNan, kInfinity, -kInfinity}) {
+    std::vector<float> source(33 * 5, 1.0f);
+    OnDevice<uint8_t> data(*device, device->weight_bytes(5, 33, Profile::w16a16));
+    Weight w{5, 33, Profile::w16a16, static_cast<uint8_t*>(data), nullptr};
+    CHECK(device->convert_weight(w, 0, {source.data(), DType::f32, 5, 33}, nullptr));
+    source[4 * 33 + 32] = value;
+    CHECK_FALSE(device->convert_weight(w, 0, {source.data(), DType::f32, 5, 33}, nullptr));
+  }
+}
