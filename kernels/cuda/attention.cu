@@ -65,6 +65,10 @@ struct __align__(16) Shared {
   float keep[C], take[C], scale[C];              // of the block: 2^(M - N), 2^(M' - N), scale of the weights
 };
 
+// o of the lanes, each of which reads and writes its own. Registers hold it between blocks at the price of spills.
+template <int NT, int MD>
+struct State { float out[MD][NT][4][kThreads]; };
+
 // The lane's columns of a tile of C: 8 n + 2 t + c for n < C / 8, c < 2, in this order.
 __device__ __forceinline__ int lane_column(int i) { return i / 2 * 8 + static_cast<int>(threadIdx.x) % 4 * 2 + i % 2; }
 
@@ -291,7 +295,7 @@ __device__ __forceinline__ Part part(const Call& call) {
 
 // o of the block, and its merge into the state.
 template <int NT, int MD>
-__device__ __forceinline__ void values(const Call& call, const Shared<8 * NT>& s, const At& at, const Part& mine, bool first, float (&out)[MD][NT][4]) {
+__device__ __forceinline__ void values(const Call& call, const Shared<8 * NT>& s, const At& at, const Part& mine, bool first, State<NT, MD>& state) {
   const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
 #pragma unroll
   for (int m = 0; m < MD; ++m) {
@@ -299,7 +303,7 @@ __device__ __forceinline__ void values(const Call& call, const Shared<8 * NT>& s
     if (tile >= mine.tiles) continue;
     int sum[NT][3][4] = {};
     const int8_t* v = call.kv.v(at.data, tile * kTileRows + g) + t * kPieceBytes;
-#pragma unroll(NT == 1 ? 2 : 1)
+#pragma unroll 1
     for (int i = 0; i < kBlockSlices; ++i) {
       if (i * kSliceBytes >= at.seen) break;
       Piece value[2][2];                         // [digit][dimension g, g + 8]
@@ -325,14 +329,15 @@ __device__ __forceinline__ void values(const Call& call, const Shared<8 * NT>& s
         const int c = lane_column(2 * n + e % 2);
         if (!mine.has<NT>(n) || visible(s, at, c) == 0) continue;
         const float o = round_sum(sum[n], e) * s.scale[c];
-        out[m][n][e] = first ? o : out[m][n][e] * s.keep[c] + o * s.take[c];
+        float& out = state.out[m][n][e][threadIdx.x];
+        out = first ? o : out * s.keep[c] + o * s.take[c];
       }
   }
 }
 
 // Writes what a run's columns have: the result, or the partial of the one block.
 template <int NT, int MD>
-__device__ __forceinline__ void write(const Call& call, const Shared<8 * NT>& s, const At& at, const Part& mine, const float (&out)[MD][NT][4]) {
+__device__ __forceinline__ void write(const Call& call, const Shared<8 * NT>& s, const At& at, const Part& mine, const State<NT, MD>& state) {
   const int g = static_cast<int>(threadIdx.x) % 32 / 4, first_column = first_of_tile(call), kv_head = static_cast<int>(blockIdx.y);
 #pragma unroll
   for (int n = 0; n < NT; ++n)
@@ -353,17 +358,17 @@ __device__ __forceinline__ void write(const Call& call, const Shared<8 * NT>& s,
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
           const int e = (mine.tile + m * kWarps) * kTileRows + g + 8 * half;
-          if (e < call.head_dim) to[e] = call.partial ? out[m][n][2 * half + side] : out[m][n][2 * half + side] * inverse;
+          const float out = state.out[m][n][2 * half + side][threadIdx.x];
+          if (e < call.head_dim) to[e] = call.partial ? out : out * inverse;
         }
     }
 }
 
 // Walks the blocks of a run, or the one block `only` (-1: all), and writes what its columns have.
 template <int NT, int MD>
-__device__ __forceinline__ void walk(const Call& call, Shared<8 * NT>& s, const Part& mine, const int32_t* pages, int last, int only) {
+__device__ __forceinline__ void walk(const Call& call, Shared<8 * NT>& s, State<NT, MD>& state, const Part& mine, const int32_t* pages, int last, int only) {
   const int kv_head = static_cast<int>(blockIdx.y), blocks = last / kBlock + 1;
   if (only >= blocks) return;
-  float out[MD][NT][4] = {};
   At at{only < 0 ? 0 : only, 0, nullptr};
   for (const int end = only < 0 ? blocks : only + 1;; ++at.block) {
     at.data = call.kv.block(pages[at.block], call.layer, kv_head);
@@ -384,10 +389,10 @@ __device__ __forceinline__ void walk(const Call& call, Shared<8 * NT>& s, const 
       const uint8_t* next = call.kv.block(pages[at.block + 1], call.layer, kv_head);
       for (int i = threadIdx.x; i < 2 * static_cast<int>(call.kv.depth); i += kThreads) fetch_ahead(next + i * kBlock);
     }
-    values<NT, MD>(call, s, at, mine, first, out);
+    values<NT, MD>(call, s, at, mine, first, state);
     if (at.block + 1 == end) break;
   }
-  write<NT, MD>(call, s, at, mine, out);
+  write<NT, MD>(call, s, at, mine, state);
 }
 
 // Block (x, y, z): a tile of columns; a kv head; z = runs * block + share of the runs, block being 0 where each CTA walks them all. NT tiles of 8 columns, MD times 128 dimensions.
@@ -402,6 +407,7 @@ template <int NT, int MD>
 __global__ void __launch_bounds__(kThreads, 2) attend(Call call) {
   constexpr int C = 8 * NT;
   __shared__ Shared<C> s;
+  __shared__ State<NT, MD> state;
   const int kv_head = static_cast<int>(blockIdx.y), first_column = first_of_tile(call), left = call.columns - first_column, count = left < call.span ? left : call.span;
   const int share = static_cast<int>(blockIdx.z) % call.runs, only = call.partial ? static_cast<int>(blockIdx.z) / call.runs : -1;
   load_columns(call, s, first_column, count, kv_head);
@@ -418,7 +424,7 @@ __global__ void __launch_bounds__(kThreads, 2) attend(Call call) {
     if (run > 0) __syncthreads();                // nobody still asks which columns of the run before are live
     if (c0 < C) s.live[c0] = c0 >= from && c0 < to ? s.position[c0] : -1;
     __syncthreads();                             // live is written; so are the queries, before the first run
-    walk<NT, MD>(call, s, mine, call.page_table + static_cast<size_t>(s.sequence[from]) * static_cast<size_t>(call.max_pages), last, only);
+    walk<NT, MD>(call, s, state, mine, call.page_table + static_cast<size_t>(s.sequence[from]) * static_cast<size_t>(call.max_pages), last, only);
   }
 }
 

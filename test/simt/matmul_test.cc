@@ -1,10 +1,9 @@
 // matmul.cu and gemm_cublas.cu: every tile, split and path gives the bits of the scalar CPU product, on any schedule.
 #include <cmath>
 #include <cstring>
-#include <limits>
+#include <memory>
 #include <vector>
 
-#include "kernels/cpu/matmul.h"
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/gemm_cublas.h"
 #include "test/catch.h"
@@ -79,23 +78,18 @@ Floats plain(const Case& c) {
   return y;
 }
 
-// The scalar CPU device's product of the same integers: rows whose largest q is Q keep them when they are quantised with scale 1.
+// The scalar CPU device's product of the same integers: a row whose largest magnitude is Q is quantised with scale 1, to itself.
 Floats on_cpu(const Case& c) {
-  Case whole = c;
-  const int most = c.profile == Profile::w16a16 ? kQuantMax : kQuantMax8;
-  std::vector<uint8_t> weights(matmul_weight_bytes(c.n, c.k, c.profile) + 64), rows(matmul_quant_rows_bytes(c.rows, c.k) + 64);
-  const auto align = [](std::vector<uint8_t>& v) { return v.data() + (64 - reinterpret_cast<uintptr_t>(v.data()) % 64) % 64; };
-  Weight w{c.n, c.k, c.profile, align(weights), c.bias.empty() ? nullptr : c.bias.data()};
-  Floats floats(c.w.begin(), c.w.end());
-  for (int n = 0; n < c.n; n++) REQUIRE(std::abs(c.w[static_cast<size_t>(n) * c.k]) == most);
-  REQUIRE(pack_rows(w, 0, nullptr, floats.data(), c.n));
-  for (int n = 0; n < c.n; n++) view(w).scale[n] = c.w_scale[n];
-  QuantRows a{c.k, align(rows)};
-  const MatmulTable& table = matmul_table(Isa::scalar);
-  for (int t = 0; t < c.rows; t++) table.store_row(a, t, c.a.data() + static_cast<size_t>(t) * c.k, c.a_scale[t]);
+  const std::unique_ptr<Device> d = make_cpu_device(Isa::scalar, 1);
+  const auto room = [&](size_t bytes) { return std::shared_ptr<void>(d->alloc(bytes), [&d, bytes](void* p) { d->release(p, bytes); }); };
+  const std::shared_ptr<void> weights = room(d->weight_bytes(c.n, c.k, c.profile)), rows = room(d->quant_rows_bytes(c.rows, c.k));
+  Weight w{c.n, c.k, c.profile, weights.get(), c.bias.empty() ? nullptr : c.bias.data()};
+  const Floats w_floats(c.w.begin(), c.w.end()), a_floats(c.a.begin(), c.a.end());
+  REQUIRE(d->convert_weight(w, 0, {w_floats.data(), DType::f32, c.n, c.k}, nullptr));
+  std::vector<uint8_t> bad(static_cast<size_t>(c.rows));
+  d->quantize(a_floats.data(), c.rows, c.k, {c.k, rows.get()}, bad.data());
   Floats y(static_cast<size_t>(c.rows) * c.n);
-  Pool pool(1);
-  ibid::kernels::matmul(table, pool, w, a, c.rows, y.data(), c.residual.empty() ? nullptr : c.residual.data());
+  d->matmul(w, {c.k, rows.get()}, c.rows, y.data(), c.residual.empty() ? nullptr : c.residual.data());
   return y;
 }
 
@@ -258,6 +252,9 @@ TEST_CASE("a scalar CPU product of the same integers agrees") {
   for (Profile profile : kProfiles) {
     Case c(35, 130, 11, profile, true, 3);
     for (int n = 0; n < c.n; n++) c.w[static_cast<size_t>(n) * c.k] = static_cast<int16_t>(profile == Profile::w16a16 ? kQuantMax : kQuantMax8);
+    for (int t = 0; t < c.rows; t++) c.a[static_cast<size_t>(t) * c.k + 7] = -kQuantMax;
+    c.w_scale.assign(static_cast<size_t>(c.n), 1);
+    c.a_scale.assign(static_cast<size_t>(c.rows), 1);
     const Floats want = on_cpu(c);
     CHECK(same_bits(plain(c), want));
     Machine fused(false), library(true);
