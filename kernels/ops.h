@@ -45,8 +45,6 @@ struct Weight {
   Profile profile = Profile::w16a16;
   void* data = nullptr;            // weight_bytes(n, k, profile) bytes of device memory
   const float* bias = nullptr;     // (n) on the device, or null
-  const void* ahead = nullptr;     // the matrix that is multiplied after this one, when somebody knows, and its bytes: a device may
-  size_t ahead_bytes = 0;          // begin to fetch it; no bit depends on it
 };
 
 // Activations: rows of k values quantised per row to 16 bits, in the device's own layout.

@@ -278,19 +278,6 @@ std::vector<double> rope_divisors(const ModelFiles& files) {
   return divisors;
 }
 
-// Tells each matrix which one is multiplied after it; after the last comes the first of the next step.
-static void chain(kernels::Device& device, Weights& w) {
-  Weight* before = &w.output;
-  const auto follow = [&](Weight& next) {
-    before->ahead = next.data;
-    before->ahead_bytes = device.weight_bytes(next.n, next.k, next.profile);
-    before = &next;
-  };
-  for (LayerWeights& l : w.layers)
-    for (Weight* next : {&l.qkv, &l.o, &l.gate_up, &l.down}) follow(*next);
-  follow(w.output);
-}
-
 Weights load_weights(kernels::Device& device, const ModelFiles& files, kernels::Profile profile, int context) {
   const ModelConfig& c = files.config;
   check_sums(c, files.path);
@@ -303,7 +290,6 @@ Weights load_weights(kernels::Device& device, const ModelFiles& files, kernels::
   w.final_norm = loader.vector("model.norm.weight");
   w.output = loader.output(embedding);
   loader.refuse_unknown();
-  chain(device, w);
 
   const std::vector<double> divisors = rope_divisors(files);
   if (!divisors.empty() && divisors.size() != static_cast<size_t>(c.head_dim) / 2) {

@@ -20,8 +20,6 @@ constexpr int kWarps = 8, kThreads = 32 * kWarps;
 constexpr int kFewRows = 64;                     // up to here a product is bound by the reading of the weights
 constexpr int kLibraryRows = 33;                 // from here the library's product wins, where there is one: see matmul()
 
-constexpr size_t kAhead = size_t{16} << 20;      // of the next matrix: a third of a data centre GPU's L2, some 4 us of its memory
-
 struct Product {
   WeightView w;
   RowsView a;
@@ -29,8 +27,6 @@ struct Product {
   const float* residual;                         // (rows, n), y, or null
   float* y;                                      // (rows, n)
   int n, rows;
-  const uint8_t* ahead;                          // the next matrix, of which `ahead_bytes` are fetched in passing
-  size_t ahead_bytes;
 };
 
 // The written epilogue (NUMERICS 4.2).
@@ -127,19 +123,9 @@ __device__ __forceinline__ void meet_and_finish(const Product& p, const Sums<D, 
   }
 }
 
-// The last blocks ask for the beginning of the next matrix: memory would idle from here, through the small kernels that follow, until
-// the next product. Earlier blocks would ask too early: what the rest of this one streams through L2 would push it out.
-__device__ __forceinline__ void fetch_next(const Product& p, int last_blocks) {
-  constexpr size_t kLine = 128;
-  const int behind = static_cast<int>(gridDim.x * gridDim.y - 1 - (blockIdx.y * gridDim.x + blockIdx.x));
-  if (behind >= last_blocks) return;
-  const size_t stride = static_cast<size_t>(last_blocks) * kThreads * kLine;
-  for (size_t at = (static_cast<size_t>(behind) * kThreads + threadIdx.x) * kLine; at < p.ahead_bytes; at += stride) fetch_ahead(p.ahead + at);
-}
-
 // Block (x, y): tokens 8 NT x, rows of weights 16 MT across y. Blocks of equal y follow each other and share the weights in L2.
 template <int D, int MT, int NT>
-__global__ void __launch_bounds__(kThreads, MT* NT*(D + 1) <= 6 ? 2 : 1) matmul_few(Product p, int across, int last_blocks) {
+__global__ void __launch_bounds__(kThreads, MT* NT*(D + 1) <= 6 ? 2 : 1) matmul_few(Product p, int across) {
   const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4, warp = threadIdx.x / 32;
   const int row0 = static_cast<int>(blockIdx.y) * 16 * MT * across, token0 = static_cast<int>(blockIdx.x) * 8 * NT;
   const int row = row0 + warp % across * 16 * MT;
@@ -169,7 +155,6 @@ __global__ void __launch_bounds__(kThreads, MT* NT*(D + 1) <= 6 ? 2 : 1) matmul_
       }
     }
   }
-  fetch_next(p, last_blocks);
   meet_and_finish(p, sums, row0, token0, across);
 }
 
@@ -186,11 +171,10 @@ template <int D, int NT>
 void launch_few(Context& c, const Product& p) {
   const int columns = (p.rows + 8 * NT - 1) / (8 * NT), tile = tile_rows(c, p, D, columns);
   const dim3 grid(static_cast<unsigned>(columns), static_cast<unsigned>((p.w.n + tile - 1) / tile));
-  const int blocks = static_cast<int>(grid.x * grid.y), last_blocks = blocks < 2 * c.multiprocessors ? blocks : 2 * c.multiprocessors;
   if (tile == 16) {
-    launch(matmul_few<D, 1, NT>, grid, dim3(kThreads), 0, c.stream, p, 1, last_blocks);
+    launch(matmul_few<D, 1, NT>, grid, dim3(kThreads), 0, c.stream, p, 1);
   } else {
-    launch(matmul_few<D, 2, NT>, grid, dim3(kThreads), 0, c.stream, p, tile / 32, last_blocks);
+    launch(matmul_few<D, 2, NT>, grid, dim3(kThreads), 0, c.stream, p, tile / 32);
   }
 }
 
@@ -326,7 +310,7 @@ void matmul(Context& c, const Weight& w, const QuantRows& a, int rows, float* y,
   if (rows <= 0 || w.n <= 0) return;
   const int from = c.options.gemm_rows > 0 ? c.options.gemm_rows : kLibraryRows;
   if (c.library && rows >= from && library_matmul(c, w, a, rows, y, residual)) return;
-  const Product p{view(w), view(a), w.bias, residual, y, w.n, rows, static_cast<const uint8_t*>(w.ahead), w.ahead_bytes < kAhead ? w.ahead_bytes : kAhead};
+  const Product p{view(w), view(a), w.bias, residual, y, w.n, rows};
   p.w.digits == 2 ? launch_fused<2>(c, p) : launch_fused<1>(c, p);
 }
 
