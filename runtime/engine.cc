@@ -99,7 +99,7 @@ struct Engine::Impl {
   std::optional<Answer> next();
   std::vector<float> logits(const std::vector<int32_t>& prompt);
 
-  void reserve_scratch();
+  int affordable_pages();
   void run_step();
   void evaluate();
   int longest_run() const;
@@ -146,7 +146,7 @@ Engine::Impl::Impl(std::unique_ptr<kernels::Device> d, const ModelFiles& model, 
       weights(load_weights(*device, model, options.profile, options.context)),
       work(*device, config, max_rows(), options.max_batch), memory(*device),
       kv{{config.layers, config.kv_heads, config.head_dim}, nullptr},
-      pages((reserve_scratch(), page_count(*device, options, device->kv_page_bytes(kv.shape))), options.prefix_cache),
+      pages(affordable_pages(), options.prefix_cache),
       scheduler(pages, {options.max_batch, options.chunk, pages_for(options.context)}),
       bad(static_cast<size_t>(max_rows()) + options.max_batch), specs(options.max_batch), chosen(options.max_batch) {
   IBID_CHECK(vocab > 0);
@@ -159,13 +159,15 @@ Engine::Impl::Impl(std::unique_ptr<kernels::Device> d, const ModelFiles& model, 
   stats.work_bytes = work.memory.total() + memory.total() - stats.kv_bytes;
 }
 
-// Before the K/V cache, which may take all that is left.
-void Engine::Impl::reserve_scratch() {
-  if (device->reserve({max_rows(), options.max_batch, config.heads, config.kv_heads, config.head_dim, pages_for(options.context),
-                       widest_matrix(config), config.vocab})) return;
-  throw Error(ErrorKind::temporary, device->describe(), "no memory for the scratch space of a step beside " +
-              std::to_string(weights.memory->total() + work.memory.total()) + " bytes already held, " + std::to_string(device->free_bytes()) + " are free",
-              "lower --batch or --chunk");
+// Takes the scratch of a step, then counts the pages that may take what is left.
+int Engine::Impl::affordable_pages() {
+  if (!device->reserve({max_rows(), options.max_batch, config.heads, config.kv_heads, config.head_dim, pages_for(options.context),
+                        widest_matrix(config), config.vocab})) {
+    throw Error(ErrorKind::temporary, device->describe(), "no memory for the scratch space of a step beside " +
+                std::to_string(weights.memory->total() + work.memory.total()) + " bytes already held, " + std::to_string(device->free_bytes()) + " are free",
+                "lower --batch or --chunk");
+  }
+  return page_count(*device, options, device->kv_page_bytes(kv.shape));
 }
 
 void Engine::Impl::check_ids(const std::vector<int32_t>& prompt) const {

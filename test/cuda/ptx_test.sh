@@ -22,28 +22,34 @@ compile() {
   name=$(basename "$1" .cu)
   mkdir -p "$2/$name"
   "$nvcc" "${flags[@]}" -gencode arch=compute_80,code=sm_80 -gencode 'arch=compute_90,code=[sm_90,compute_90]' --keep --keep-dir "$2/$name" \
-    -Xptxas -v -c "$1" -o "$2/$name.o" >"$2/$name.log" 2>&1 || { cat "$2/$name.log"; return 1; }
+    --threads 2 -Xptxas -v -c "$1" -o "$2/$name.o" >"$2/$name.log" 2>&1 || { cat "$2/$name.log"; return 1; }
   mkdir -p "$2/ptx"
   local p
   for p in "$2/$name"/*.ptx; do mv "$p" "$2/ptx/$name-$(grep -o '^\.target [a-z0-9_]*' "$p" | cut -d' ' -f2).ptx"; done
   rm -rf "${2:?}/$name"
 }
 
+# What a compiled source depends on, in one number: itself, every header, the compiler and its flags.
+stamp_of() {
+  { "$nvcc" --version; printf '%s\n' "${flags[@]}"; cat "$1" "$root"/kernels/cuda/*.h "$root"/kernels/math.h "$root"/kernels/ops.h; } | sha256sum
+}
+
 compile_all() {
-  local stamp
-  stamp=$({ "$nvcc" --version; printf '%s\n' "${flags[@]}"; cat "$root"/kernels/cuda/*.cu "$root"/kernels/cuda/*.h "$root"/kernels/math.h "$root"/kernels/ops.h "${BASH_SOURCE[0]}"; } | sha256sum)
-  [ -f "$out/stamp" ] && [ "$(cat "$out/stamp")" = "$stamp" ] && return 0
-  rm -rf "$out"
-  mkdir -p "$out"
-  export -f compile
-  local pids=() source
+  local sources=() source stamp name
   for source in "$root"/kernels/cuda/*.cu; do
-    compile "$source" "$out" &
-    pids+=($!)
-    [ ${#pids[@]} -lt 2 ] || { wait "${pids[0]}"; pids=("${pids[@]:1}"); }
+    name=$(basename "$source" .cu)
+    stamp=$(stamp_of "$source")
+    [ "$(cat "$out/$name.stamp" 2>/dev/null)" = "$stamp" ] || sources+=("$source")
   done
-  for p in "${pids[@]}"; do wait "$p"; done
-  echo "$stamp" >"$out/stamp"
+  [ ${#sources[@]} -gt 0 ] || return 0
+  mkdir -p "$out"
+  for source in "${sources[@]}"; do
+    name=$(basename "$source" .cu)
+    rm -rf "$out/$name" "$out/$name.stamp" "$out"/ptx/"$name"-*.ptx
+    stamp=$(stamp_of "$source")
+    compile "$source" "$out"
+    echo "$stamp" >"$out/$name.stamp"
+  done
 }
 
 # faults FILE...: every line of PTX that is not allowed, with the rule that it breaks.

@@ -26,8 +26,17 @@ namespace {
 constexpr size_t kGuard = 256;
 constexpr unsigned char kGuardByte = 0xA5;
 
+// A whole program under test is told by its environment what machine it finds.
+Machine machine_of_environment() {
+  Machine m;
+  if (const char* v = std::getenv("SIMT_DRIVER_ERROR")) m.driver = static_cast<cudaError_t>(std::atoi(v));
+  if (const char* v = std::getenv("SIMT_CONTEXT_ERROR")) m.context = static_cast<cudaError_t>(std::atoi(v));
+  if (const char* v = std::getenv("SIMT_MEMORY")) m.memory = static_cast<size_t>(std::atoll(v));
+  return m;
+}
+
 struct State {
-  Machine machine;
+  Machine machine = machine_of_environment();
   bool lazy = false;
   size_t used = 0;
   cudaError_t last = cudaSuccess;
