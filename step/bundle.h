@@ -30,6 +30,9 @@ struct BundleIds {
   uint64_t records = 0;
 };
 
+// Far more shards than any scheduler starts, and few enough to count through those that are missing.
+constexpr uint64_t kMaxShards = 1000000;
+
 // Which part of its step's input a shard holds.
 struct ShardPart {
   uint64_t index = 1, of = 1;                          // 1-based

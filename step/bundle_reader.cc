@@ -132,7 +132,7 @@ void Bundle::read_shard(const Json& config) {
   if ((manifest_.at("artifactType").as_string() == media::kShard) != (part != nullptr)) throw corrupt(tar_.path(), "its artifact type and its configuration disagree on whether it is a shard");
   if (!part) return;
   ShardPart shard{unsigned_of(part->at("index")), unsigned_of(part->at("of")), unsigned_of(part->at("input_records")), ids_.input_digest};
-  if (shard.index < 1 || shard.index > shard.of) throw corrupt(tar_.path(), "there is no " + shard.name());
+  if (shard.index < 1 || shard.index > shard.of || shard.of > kMaxShards) throw corrupt(tar_.path(), "there is no " + shard.name());
   if (ids_.records != shard.end() - shard.first())
     throw corrupt(tar_.path(), shard.name() + " of " + std::to_string(shard.input_records) + " records cannot hold " + std::to_string(ids_.records));
   own_input_digest_ = digest_field(*part, "own_input_digest");

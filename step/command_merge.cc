@@ -16,6 +16,8 @@
 namespace ibid::step {
 namespace {
 
+constexpr uint64_t kListedMissing = 20;
+
 struct Shard {
   std::string path;
   BundleIds ids;
@@ -45,11 +47,12 @@ std::vector<Shard> line_up(const std::vector<std::string>& paths) {
     check_kin(shards.back(), shards.front());
   }
   std::sort(shards.begin(), shards.end(), [](const Shard& a, const Shard& b) { return a.part.index < b.part.index; });
-  uint64_t next = 1;
+  uint64_t next = 1, missing_count = 0;
   std::string missing;
   auto expect = [&](uint64_t index) {
     ShardPart part = shards.front().part;
     for (; next < index; ++next) {
+      if (++missing_count > kListedMissing) continue;
       part.index = next;
       missing += "\n  " + part.name() + (part.first() == part.end() ? ", which is empty" : ": records " + std::to_string(part.first() + 1) + " to " + std::to_string(part.end()));
     }
@@ -61,7 +64,8 @@ std::vector<Shard> line_up(const std::vector<std::string>& paths) {
     next = shards[i].part.index + 1;
   }
   expect(shards.front().part.of + 1);
-  if (!missing.empty()) throw Error(ErrorKind::bad_data, "ibid merge", "shards are missing:" + missing, "run them, or name their bundles too");
+  if (missing_count > kListedMissing) missing += "\n  and " + std::to_string(missing_count - kListedMissing) + " more";
+  if (missing_count > 0) throw Error(ErrorKind::bad_data, "ibid merge", "shards are missing:" + missing, "run them, or name their bundles too");
   return shards;
 }
 

@@ -12,9 +12,6 @@
 namespace ibid::step {
 namespace {
 
-// Far more shards than any scheduler starts, and few enough for a product of two such numbers.
-constexpr uint64_t kMaxShards = 1000000;
-
 bool is_regular(const std::string& path) {
   struct stat s;
   return ::stat(path.c_str(), &s) == 0 && S_ISREG(s.st_mode);
