@@ -412,7 +412,7 @@ __global__ void __launch_bounds__(kThreads, 2) attend(Call call) {
   const int share = static_cast<int>(blockIdx.z) % call.runs, only = call.partial ? static_cast<int>(blockIdx.z) / call.runs : -1;
   load_columns(call, s, first_column, count, kv_head);
   const int c0 = static_cast<int>(threadIdx.x);
-  __syncthreads();                               // the columns are there
+  // A barrier too: behind it the columns are there. A thread asks for the column that it wrote.
   if (!__syncthreads_or(c0 < count && s.position[c0] / kBlock >= only)) return;    // no column sees the block of this CTA
   load_queries(call, s, first_column, count, kv_head);
   const Part mine = part<NT>(call);
