@@ -13,6 +13,7 @@
 // 5. What invisible positions hold does not matter: their weight is 0, in digits and as a float.
 #include <cmath>
 
+#include "kernels/cuda/attention_lane.h"
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/mma.h"
 #include "kernels/math.h"
@@ -25,6 +26,7 @@ constexpr int kMaxSlices = 4;                    // head_dim <= 256
 constexpr int kBlockSlices = kBlock / kSliceBytes;
 constexpr float kScoreUnitMax = 0x1p60f, kScoreMax = 0x1p21f;        // NUMERICS 7.3
 constexpr float kUnseen = -2 * kScoreMax;        // a score whose power is 0 beside any that is seen
+constexpr int kMostGrid = 65'535;                // of y and z
 constexpr int kNoKey = -0x7fffffff - 1;          // below every order_key
 
 struct Call {
@@ -68,54 +70,6 @@ struct __align__(16) Shared {
 // o of the lanes, each of which reads and writes its own. Registers hold it between blocks at the price of spills.
 template <int NT, int MD>
 struct State { float out[MD][NT][4][kThreads]; };
-
-// The lane's columns of a tile of C: 8 n + 2 t + c for n < C / 8, c < 2, in this order.
-__device__ __forceinline__ int lane_column(int i) { return i / 2 * 8 + static_cast<int>(threadIdx.x) % 4 * 2 + i % 2; }
-
-// float(256 high + low), rounded once: the sum of two floats that are exact. REQUIRES: |256 high + low| < 2^38, each int32
-__device__ __forceinline__ float round_sum(int high, int low) {
-  const int units = high + (low >> 8), rest = low & 255;               // 256 units + rest
-  const float large = static_cast<float>(units & ~63) * 256.0f;        // at most 24 bits stand above the lowest six
-  return large + static_cast<float>((units & 63) << 8 | rest);
-}
-// Of the products of digits by weight: 65536 HH + 256 (HL + LH) + LL.
-__device__ __forceinline__ float round_sum(const int (&sum)[3][4], int v) { return round_sum(sum[0][v] * 256 + sum[1][v], sum[2][v]); }
-
-// 2^difference of two maxima, at least 2^-126.                                                  difference: integer <= 0
-__device__ __forceinline__ float rescale(float difference) { return math::pow2(difference < -126.0f ? -126 : static_cast<int32_t>(difference)); }
-
-struct Max { __device__ int operator()(int a, int b) const { return a > b ? a : b; } };
-struct Add { __device__ int operator()(int a, int b) const { return a + b; } };
-
-// Combines each of the N values over the eight lanes of equal lane % 4; value i of the result belongs to lane_column(i). Halving:
-// a lane hands on the half that it does not keep, so N = 8 takes 7 shuffles. Returns false where another lane has the same value.
-template <int N, class Op>
-__device__ __forceinline__ bool fold(const int (&value)[N], Op op, int& result, int& index) {
-  int v[N];
-#pragma unroll
-  for (int i = 0; i < N; ++i) v[i] = value[i];
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  bool mine = true;
-  index = 0;
-#pragma unroll
-  for (int mask = 16, n = N; mask >= 4; mask /= 2, n = n > 1 ? n / 2 : 1) {
-    const bool upper = lane & mask;
-    if (n > 1) {
-#pragma unroll
-      for (int i = 0; i < N / 2; ++i) {
-        if (i >= n / 2) break;
-        const int send = upper ? v[i] : v[i + n / 2], stay = upper ? v[i + n / 2] : v[i];
-        v[i] = op(stay, __shfl_xor_sync(0xffffffffu, send, mask));
-      }
-      index += upper ? n / 2 : 0;
-    } else {
-      v[0] = op(v[0], __shfl_xor_sync(0xffffffffu, v[0], mask));
-      mine = mine && !upper;
-    }
-  }
-  result = v[0];
-  return mine;
-}
 
 // Late tiles come first, because they walk furthest.
 __device__ __forceinline__ int first_of_tile(const Call& call) { return static_cast<int>(gridDim.x - 1 - blockIdx.x) * call.span; }
@@ -395,7 +349,8 @@ __device__ __forceinline__ void walk(const Call& call, Shared<8 * NT>& s, State<
   write<NT, MD>(call, s, at, mine, state);
 }
 
-// Block (x, y, z): a tile of columns; a kv head; z = runs * block + share of the runs, block being 0 where each CTA walks them all. NT tiles of 8 columns, MD times 128 dimensions.
+// Block (x, y, z): a tile of columns; a kv head; z = runs * block + share of the runs, block being 0 where each CTA walks them all.
+// NT tiles of 8 columns, MD times 128 dimensions.
 //
 // For each tile and block of 128 positions, D = depth, E = dims, C = 8 NT:
 // Bytes: 256 (D + E) + 1024 of K and V, from memory in decoding, from L2 in prefill. Each is read once; V is asked for while scores
@@ -474,7 +429,8 @@ void run(Context& c, Call call, int longest, int queries, const Batch& batch) {
   call.runs = others < 1 || of_tile == 1 ? 1 : others < of_tile ? others : of_tile;
   // Shared out when walking CTAs alone would leave multiprocessors idle, and the partials have a place.
   const bool few = tiles * call.kv.kv_heads < c.multiprocessors * (NT == 1 ? 4 : 2);
-  const bool split = few && call.blocks > 1 && partial_bytes(queries, call.heads, call.blocks, call.head_dim) <= c.scratch.bytes;
+  const bool fits = partial_bytes(queries, call.heads, call.blocks, call.head_dim) <= c.scratch.bytes && call.runs * call.blocks <= kMostGrid;
+  const bool split = few && fits && call.blocks > 1;
   call.partial = split ? static_cast<float*>(c.scratch.data) : nullptr;
   const dim3 grid(static_cast<unsigned>(tiles), static_cast<unsigned>(call.kv.kv_heads), static_cast<unsigned>(call.runs * (split ? call.blocks : 1)));
   launch(attend<NT, MD>, grid, dim3(kThreads), 0, c.stream, call);

@@ -17,6 +17,7 @@ namespace ibid::kernels::cuda {
 namespace {
 
 constexpr int kWarps = 8, kThreads = 32 * kWarps;
+constexpr int kMostGrid = 65'535;                // of y
 constexpr int kFewRows = 64;                     // up to here a product is bound by the reading of the weights
 constexpr int kLibraryRows = 33;                 // from here the library's product wins, where there is one: see matmul()
 
@@ -162,7 +163,7 @@ __global__ void __launch_bounds__(kThreads, MT* NT*(D + 1) <= 6 ? 2 : 1) matmul_
 // activations' bytes below a quarter of the weights', while there is a CTA for nearly every multiprocessor.
 int tile_rows(const Context& c, const Product& p, int digits, int columns) {
   const int tokens = p.rows < 32 ? p.rows : 32;
-  int tile = 16;
+  int tile = p.w.n > 16 * kMostGrid ? 32 : 16;
   while (tile < 128 && tile * digits < 8 * tokens && 4 * columns * (p.w.n / (2 * tile)) >= 3 * c.multiprocessors) tile *= 2;
   return tile;
 }

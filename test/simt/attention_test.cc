@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/cpu/attention.h"
+#include "kernels/cuda/attention_lane.h"
 #include "kernels/cuda/cuda_ops.h"
 #include "test/catch.h"
 #include "test/simt/simt.h"
@@ -281,6 +282,25 @@ TEST_CASE("no schedule changes a bit, and a wait is not forgotten") {
   }
   simt::set_schedule({});
   simt::set_lazy(false);
+}
+
+TEST_CASE("sums of digit products become floats with one rounding, ties and signs included") {
+  Random random(77);
+  const auto right = [](int64_t sum, int low) {
+    const int high = static_cast<int>((sum - low) / 256);
+    return (sum - low) % 256 != 0 || cuda::round_sum(high, low) == static_cast<float>(sum);
+  };
+  int wrong = 0;
+  for (int i = 0; i < 2'000'000; i++) {
+    const int bits = 1 + random.below(38);
+    int64_t sum = static_cast<int64_t>(random.next() >> (64 - bits));
+    if (bits > 26 && i % 3 == 0) sum = (sum >> (bits - 25) | 1) << (bits - 25);              // half way between two floats
+    if (bits > 26 && i % 9 == 0) sum += random.below(3) - 1;                                 // and just beside
+    sum = i % 2 ? -sum : sum;
+    const int low = static_cast<int>(((sum % 256) + 256) % 256 + 256 * (random.below(30'000) - 15'000));
+    if (sum > -272'717'905'000 && sum < 272'717'905'000) wrong += !right(sum, low);
+  }
+  CHECK(wrong == 0);
 }
 
 TEST_CASE("negative control: a wrong digit, a wrong scale, a position too many are seen") {
