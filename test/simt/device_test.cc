@@ -106,6 +106,24 @@ TEST_CASE("an engine that does not fit is refused as temporary, with what is nee
   CHECK(free_bytes == total);
 }
 
+TEST_CASE("nothing is allocated after an engine has opened, on either side of the bus") {
+  const runtime::RandomModel model = runtime::make_random_model("tiny", 1);
+  const runtime::Tokenizer tokenizer = tokenizer_of(model.files);
+  runtime::EngineOptions options;
+  options.context = 512;
+  options.kv_bytes = size_t{16} << 20;
+  options.max_batch = 3;
+  options.chunk = 100;
+  runtime::Engine engine(shim_device(), model.files, tokenizer, options);
+  simt::counters() = {};
+  for (const runtime::Request& r : ragged_requests(4, model.files.config.vocab, 4)) engine.submit(r);
+  int answers = 0;
+  while (engine.next()) ++answers;
+  CHECK(answers == 4);
+  CHECK(simt::counters().launches > 100);
+  CHECK(simt::counters().allocations == 0);
+}
+
 TEST_CASE("steps are recorded at their second run, forgotten when memory moves, and few at a time") {
   auto device = shim_device();
   std::vector<float> x(64, 2.0f);

@@ -74,7 +74,7 @@ TEST_CASE("both profiles, batches and chunks, prefix cache, with recorded steps 
   }
 }
 
-TEST_CASE("recorded steps are used, allocate nothing, and wait for nobody") {
+TEST_CASE("recorded steps are used, and nobody relies on a wait that is not there") {
   simt::set_schedule({});
   simt::counters() = {};
   simt::set_lazy(true);
