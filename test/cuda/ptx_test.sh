@@ -68,7 +68,7 @@ faults() {
 }
 
 scan() {
-  local found count control
+  local found count
   found=$(faults "$out"/ptx/*.ptx)
   [ -z "$found" ] || { echo "$found" | head -n 40; echo "FAILED: the PTX holds what numerics v1 does not allow"; exit 1; }
   # A scan of nothing would find nothing.
@@ -78,7 +78,7 @@ scan() {
     [ "$count" -gt 0 ] || { echo "FAILED: no $need anywhere: is this the PTX of the kernels?"; exit 1; }
   done
   # Negative control: a kernel with one fault of each kind, every one of which must be found.
-  control=$(mktemp -d)
+  control=$(mktemp -d)                          # not local: the trap needs it at the end
   trap 'rm -rf "$control"' EXIT
   "$nvcc" -std=c++20 -O3 -ptx -arch=compute_80 -use_fast_math "$here/control.cu" -o "$control/fast.ptx"
   "$nvcc" -std=c++20 -O3 -ptx -arch=compute_80 "$here/control.cu" -o "$control/default.ptx"
