@@ -4,7 +4,7 @@
 // Owns: how a kernel is launched, how dynamic shared memory is named. Must not know: what a kernel does.
 //
 // 1. A kernel is a __global__ function that returns void; its arguments are passed by value.
-// 2. Nothing outside this header and mma.h may look at whether nvcc compiles it.
+// 2. Nothing outside this header, mma.h and kernels/math.h may look at whether nvcc compiles it.
 #pragma once
 #include <cuda_runtime.h>               // the toolkit's, or test/simt/include's
 
