@@ -11,7 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/math.h"
+#include "kernels/attention_rules.h"
 #include "kernels/ops.h"
 
 namespace ibid::kernels {
@@ -78,23 +78,6 @@ struct AttentionPartial {
   bool live = false;               // false: no position of the block is visible
   float out[kMaxHeadDim];          // (head_dim)
 };
-
-constexpr float kScoreUnitMax = 0x1p60f;   // keeps S * unit finite, whatever the scales
-constexpr float kScoreMax = 0x1p21f;       // scores saturate here, so that their maximum is an exact integer
-
-// How many positions of a block a query at `position` sees.
-static inline int visible_positions(int position, int block) {
-  int visible = position + 1 - block * kBlock;
-  return visible < 0 ? 0 : visible > kBlock ? kBlock : visible;
-}
-
-// 2^difference of two maxima, at least 2^-126.                                                  difference: integer <= 0
-static inline float rescale(float difference) { return math::pow2(difference < -126.0f ? -126 : static_cast<int32_t>(difference)); }
-
-// Scores are in powers of two: log2(e) / sqrt(head_dim), each operation in float64, rounded once to float32.
-static inline float attention_scale(int head_dim) {
-  return static_cast<float>(0x1.71547652b82fep+0 / __builtin_sqrt(static_cast<double>(head_dim)));
-}
 
 struct AttentionScratch;           // an instruction set's own; kAttentionScratchBytes
 constexpr size_t kAttentionScratchBytes = size_t{256} << 10;

@@ -11,8 +11,7 @@
 // 4. The grid follows from what the host knows of the batch (Batch::longest_run, last_position: upper bounds). What it holds is read
 //    on the device: a CTA without work leaves, so a recorded launch serves every batch that the bounds cover.
 // 5. What invisible positions hold does not matter: their weight is 0, in digits and as a float.
-#include <cmath>
-
+#include "kernels/attention_rules.h"
 #include "kernels/cuda/attention_lane.h"
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/mma.h"
@@ -24,7 +23,6 @@ namespace {
 constexpr int kWarps = kBlock / kTileRows, kThreads = 32 * kWarps;   // a warp for each 16 positions of a block
 constexpr int kMaxSlices = 4;                    // head_dim <= 256
 constexpr int kBlockSlices = kBlock / kSliceBytes;
-constexpr float kScoreUnitMax = 0x1p60f, kScoreMax = 0x1p21f;        // NUMERICS 7.3
 constexpr float kUnseen = -2 * kScoreMax;        // a score whose power is 0 beside any that is seen
 constexpr int kMostGrid = 65'535;                // of y and z
 constexpr int kNoKey = -0x7fffffff - 1;          // below every order_key
@@ -111,8 +109,7 @@ struct At {
 // How many positions of the block column c sees.
 template <int C>
 __device__ __forceinline__ int visible(const Shared<C>& s, const At& at, int c) {
-  const int n = s.live[c] + 1 - at.block * kBlock;
-  return n < 0 ? 0 : n < kBlock ? n : kBlock;
+  return visible_positions(s.live[c], at.block);
 }
 
 // Scores of the warp's 16 positions. Rows g and g + 8 of the product are positions 2 g and 2 g + 1, so that a lane has neighbours.
@@ -450,8 +447,7 @@ void attention(Context& c, const QuantHeads& q, int heads, const Batch& batch, c
   if (queries <= 0) return;
   const int dim = kv.shape.head_dim, group = heads / kv.shape.kv_heads;
   Call call{view(q, heads, dim), view(kv), batch.position, batch.sequence, batch.page_table, query_rows, out, nullptr, batch.max_pages, layer, dim,
-            heads, group, queries * group, 0, 1, grid_blocks(batch),
-            static_cast<float>(0x1.71547652b82fep+0 / std::sqrt(static_cast<double>(dim)))};
+            heads, group, queries * group, 0, 1, grid_blocks(batch), attention_scale(dim)};
   // Chosen rows are mostly the last of their sequences: they share no keys.
   const int longest = query_rows ? 1 : batch.longest_run < queries ? batch.longest_run : queries;
   if (longest * group <= 8) {

@@ -3,7 +3,6 @@
 // Owns: the lane's view of the product's layout (mma.h). Must not know: blocks, pages, shared memory.
 #pragma once
 #include "kernels/cuda/launch.h"
-#include "kernels/math.h"
 
 namespace ibid::kernels::cuda {
 
@@ -18,9 +17,6 @@ __device__ __forceinline__ float round_sum(int high, int low) {
 }
 // Of the products of digits by weight: 65536 HH + 256 (HL + LH) + LL.
 __device__ __forceinline__ float round_sum(const int (&sum)[3][4], int v) { return round_sum(sum[0][v] * 256 + sum[1][v], sum[2][v]); }
-
-// 2^difference of two maxima, at least 2^-126.                                                  difference: integer <= 0
-__device__ __forceinline__ float rescale(float difference) { return math::pow2(difference < -126.0f ? -126 : static_cast<int32_t>(difference)); }
 
 struct Max { __device__ int operator()(int a, int b) const { return a > b ? a : b; } };
 struct Add { __device__ int operator()(int a, int b) const { return a + b; } };
