@@ -21,7 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import generate
@@ -102,11 +102,11 @@ class Muon(torch.optim.Optimizer):
 Batch = tuple[torch.Tensor, torch.Tensor]
 
 
-def batches(tokenizer: Tokenizer, tokens: int, chunk: int = 4096) -> Iterator[Batch]:
+def batches(tokenizer: Tokenizer, tokens: int, seed: int, chunk: int = 4096) -> Iterator[Batch]:
     """Batches of about `tokens` tokens, each of annotations of like length: the ids, and the labels of the answers (-100 elsewhere)."""
     held = frozenset(generate.key(str(row["text"])) for row in generate.heldout())
-    source = generate.stream(SEED_TEXT, without=held)
-    order = random.Random(SEED_TEXT)
+    source = generate.stream(seed, without=held)
+    order = random.Random(seed)
     while True:
         rows = [next(source) for _ in range(chunk)]
         prompts = tokenizer.encode_batch([prompt(text) for text, _ in rows])
@@ -126,6 +126,19 @@ def batches(tokenizer: Tokenizer, tokens: int, chunk: int = 4096) -> Iterator[Ba
                 ids[i, :len(p) + len(a)] = torch.tensor(p + a)
                 labels[i, len(p):len(p) + len(a)] = torch.tensor(a)
             yield ids, labels
+
+
+@torch.no_grad()
+def hardest(model: LlamaForCausalLM, ids: torch.Tensor, labels: torch.Tensor, choose: int) -> Batch:
+    """The 1/choose of the annotations whose answers the model finds least likely. A forward pass costs a third of a step, and once most
+    answers are right nearly all that is left to learn stands in the others."""
+    hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
+    target = labels[:, 1:]
+    where = target != -100
+    losses = torch.zeros(target.shape)
+    losses[where] = F.cross_entropy(model.lm_head(hidden[where]).float(), target[where], reduction="none")
+    best = losses.sum(1).topk(max(1, len(ids) // choose)).indices
+    return ids[best], labels[best]
 
 
 def loss_of(model: LlamaForCausalLM, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -162,6 +175,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--tokens", type=int, default=4096, help="tokens a batch")
     parser.add_argument("--rate", type=float, default=3e-3)
+    parser.add_argument("--seed", type=int, default=SEED_TEXT, help="of the annotations")
+    parser.add_argument("--start", type=Path, help="a model folder whose weights to start from, instead of from nothing")
+    parser.add_argument("--choose", type=int, default=1, help="draw this many times the annotations, and learn from the hardest of them only")
     parser.add_argument("--state", type=Path, help="where to keep the state of training; a run that was stopped goes on from there")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--bf16", action="store_true", help="bf16 autocast; slower than float32 on most CPUs")
@@ -170,6 +186,8 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     tokenizer = make_tokenizer(records=60000)
     model = make_model()
+    if args.start:
+        model.load_state_dict({**load_file(args.start / "model.safetensors"), "lm_head.weight": model.lm_head.weight})  # tied: itself
     print(f"{sum(p.numel() for p in model.parameters())} parameters", flush=True)
     matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
     others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
@@ -184,10 +202,13 @@ def main() -> None:
         for part, saved in zip((*optimisers, *schedules), state["parts"]):
             part.load_state_dict(saved)
     start, seen, count, sums = time.time(), 0, 0, 0.0
-    for step, (ids, labels) in zip(range(1, args.steps + 1), batches(tokenizer, args.tokens)):
+    for step, (ids, labels) in zip(range(1, args.steps + 1), batches(tokenizer, args.tokens * args.choose, args.seed)):
+        drawn = len(ids)
         if step <= done:
-            count += len(ids)
+            count += drawn
             continue
+        if args.choose > 1:
+            ids, labels = hardest(model, ids, labels, args.choose)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=args.bf16):
             loss = loss_of(model, ids, labels)
         loss.backward()
@@ -196,7 +217,7 @@ def main() -> None:
             optimiser.step()
             schedule.step()
         model.zero_grad(set_to_none=True)
-        seen, count, sums = seen + ids.numel(), count + len(ids), sums + loss.item()
+        seen, count, sums = seen + ids.numel(), count + drawn, sums + loss.item()
         if step % 50 == 0:
             rate = seen / (time.time() - start)
             print(f"step {step} loss {sums / 50:.4f} examples {count} tokens/s {rate:.0f} seconds {time.time() - start:.0f}", flush=True)
