@@ -7,6 +7,8 @@
 //
 // Per 16 multiply-adds of 8-bit weights: 2 instructions and a share of the widening; of 16-bit weights: 4. Zen and Intel cores since
 // Haswell do three or four of these a cycle, so that is the bound.
+//
+// keep() pins each sum where it is written: left alone, gcc 12 starts all products first and has no registers for the sums.
 #include <immintrin.h>
 
 #include <cstring>
@@ -16,7 +18,6 @@
 namespace ibid::kernels {
 namespace {
 
-// keep() pins each sum where it is written: left alone, gcc 12 starts all products first and has no registers for the sums.
 constexpr size_t kFlush = 256 * 4 / kDepthStep;   // blocks along k whose pairs of 8-bit weights fit int32
 constexpr int kTokens = 5;                        // of a tile of one strip: as many as 16 registers hold
 
@@ -27,11 +28,11 @@ void store_row(const QuantRows& a, int row, const int16_t* q, float scale) {
   *quant_row_scale(a, row) = scale;
 }
 
-// The exact sums of V times 4 outputs, for T rows of activations.
-template <int V, int T>
-using Sums = __m256d[V][T];
+// The exact sums of a strip's two halves, 4 outputs each, for T rows of activations.
+template <int T>
+using Sums = __m256d[2][T];
 
-// sum = or += the sums of pairs, of which two lanes are one output's.
+// The sums of 4 outputs, each of which has two lanes.
 __m256d add_pairs(__m256i pairs) {
   const __m256d low = _mm256_cvtepi32_pd(_mm256_castsi256_si128(pairs)), high = _mm256_cvtepi32_pd(_mm256_extracti128_si256(pairs, 1));
   return _mm256_permute4x64_pd(_mm256_hadd_pd(low, high), 0xD8);
@@ -39,7 +40,7 @@ __m256d add_pairs(__m256i pairs) {
 
 // 8-bit weights, `blocks` blocks along k; a vector is half a strip, 4 deep.
 template <int T>
-__attribute__((noinline)) void byte_sums(const int8_t* w, size_t ahead, const uint8_t* a, size_t a_stride, size_t blocks, Sums<2, T>& sum) {
+__attribute__((noinline)) void byte_sums(const int8_t* w, size_t ahead, const uint8_t* a, size_t a_stride, size_t blocks, Sums<T>& sum) {
   __m256i acc[2][T];
   unroll<T>([&](auto t) IBID_INLINE { acc[0][t] = acc[1][t] = _mm256_setzero_si256(); });
   for (size_t quad = 0; quad < blocks * (kDepthStep / 4); quad++, w += kStripBytes, a += 8) {
@@ -64,7 +65,7 @@ __m256d join(__m128i low, __m128i high) {
 
 // 16-bit weights, all of k; a vector is a strip, 2 deep.
 template <int T>
-__attribute__((noinline)) void word_sums(const int8_t* w, size_t ahead, const uint8_t* a, size_t a_stride, size_t blocks, Sums<2, T>& sum) {
+__attribute__((noinline)) void word_sums(const int8_t* w, size_t ahead, const uint8_t* a, size_t a_stride, size_t blocks, Sums<T>& sum) {
   __m256i low[T], high[T];
   unroll<T>([&](auto t) IBID_INLINE { low[t] = high[t] = _mm256_setzero_si256(); });
   for (size_t pair = 0; pair < blocks * (kDepthStep / 2); pair++, w += kStripBytes, a += 4) {
@@ -107,8 +108,7 @@ void tile(const MatmulJob& job, const WeightView& v, size_t n, size_t row, size_
   const size_t blocks = v.k / kDepthStep, stride = quant_row_stride(job.a->k);
   const int8_t* w = v.strip(n);
   const uint8_t* a = quant_row(*job.a, static_cast<int>(row));
-  constexpr int V = kStrip / 4;
-  Sums<V, T> sum;
+  Sums<T> sum;
   if constexpr (D == 2) {
     word_sums<T>(w, ahead, a, stride, blocks, sum);
   } else {
@@ -116,7 +116,7 @@ void tile(const MatmulJob& job, const WeightView& v, size_t n, size_t row, size_
     for (size_t done = 0; done < blocks; done += kFlush)
       byte_sums<T>(w + done * kStrip * kDepthStep, ahead, a + done * kDepthStep * sizeof(int16_t), stride, blocks - done < kFlush ? blocks - done : kFlush, sum);
   }
-  for (size_t i = 0; i < V && n + 4 * i < static_cast<size_t>(job.w->n); i++)
+  for (size_t i = 0; i < 2 && n + 4 * i < static_cast<size_t>(job.w->n); i++)
     for (size_t t = 0; t < T; t++) finish_four(job, v, row + t, n + 4 * i, sum[i][t]);
 }
 
