@@ -1,14 +1,16 @@
 // The matrix product by AVX2, around vpmaddwd: 16 products of 16 bits, added in pairs.
 //
-// 8-bit weights are widened as they are read: a pair is at most 2 * 32639 * 128, so 256 of them fit int32.
+// 8-bit weights are widened to words: as they are read when few rows want them, else once for a block of rows, a piece of k at a time.
+// A pair is at most 2 * 32639 * 128, so 256 of them fit int32.
 // 16-bit weights lie as words: a pair is at most 2 * 32639^2 < 2^31, so it fits, but no second one with it. Two sums keep all of it:
 // low = sum(p) modulo 2^32 and high = sum(p >> 16). Then sum(p) = 2^16 high + rest, where rest = sum(p mod 2^16) < 2^32 is
 // low - 2^16 high modulo 2^32, because there are at most kMaxDepth / 2 < 2^16 pairs.
 //
-// Per 16 multiply-adds of 8-bit weights: 2 instructions and a share of the widening; of 16-bit weights: 4. Zen and Intel cores since
-// Haswell do three or four of these a cycle, so that is the bound.
+// Per 16 multiply-adds of 8-bit weights: 2 instructions and a share of the loads; of 16-bit weights: 4. Zen and Intel cores since
+// Haswell do three or four of these a cycle and start five or six instructions of any kind, so nothing else may stand in the loops.
 //
-// keep() pins each sum where it is written: left alone, gcc 12 starts all products first and has no registers for the sums.
+// Sums are added to by add_to(), an instruction of our own: left alone, gcc 12 starts all products first and has no registers for
+// the sums, and with a barrier after each it moves every second one through another register.
 #include <immintrin.h>
 
 #include <cstring>
@@ -18,19 +20,25 @@
 namespace ibid::kernels {
 namespace {
 
-constexpr size_t kFlush = 256 * 4 / kDepthStep;   // blocks along k whose pairs of 8-bit weights fit int32
-constexpr int kTokens = 5;                        // of a tile of one strip: as many as 16 registers hold
+constexpr size_t kPiece = 256 * 4;                // of k: pairs of 8-bit weights this deep fit int32
+constexpr int kTokens = 5;                        // rows of a tile of one strip: as many as 16 registers hold
+constexpr size_t kRowBlock = 24 * kTokens;        // rows that wait for the rest of k
+
+IBID_INLINE inline void add_to(__m256i& sum, __m256i value) { asm("vpaddd %1, %0, %0" : "+x"(sum) : "x"(value)); }
 
 void store_row(const QuantRows& a, int row, const int16_t* q, float scale) {
   uint8_t* to = quant_row(a, row);
-  std::memset(to, 0, 2 * padded_k(a.k));
-  std::memcpy(to, q, sizeof(int16_t) * static_cast<size_t>(a.k));
+  const size_t bytes = sizeof(int16_t) * static_cast<size_t>(a.k);
+  std::memcpy(to, q, bytes);
+  std::memset(to + bytes, 0, 2 * padded_k(a.k) - bytes);
   *quant_row_scale(a, row) = scale;
 }
 
-// The exact sums of a strip's two halves, 4 outputs each, for T rows of activations.
-template <int T>
-using Sums = __m256d[2][T];
+// The exact sums of a row for two strips, whose outputs fill a cache line. The first piece of k sets them, the others add.
+constexpr size_t kLine = 2 * kStrip;
+using Sums = double[kLine];
+
+IBID_INLINE inline void put_sums(double* sums, __m256d more, bool add) { _mm256_store_pd(sums, add ? _mm256_add_pd(_mm256_load_pd(sums), more) : more); }
 
 // The sums of 4 outputs, each of which has two lanes.
 __m256d add_pairs(__m256i pairs) {
@@ -38,23 +46,26 @@ __m256d add_pairs(__m256i pairs) {
   return _mm256_permute4x64_pd(_mm256_hadd_pd(low, high), 0xD8);
 }
 
-// 8-bit weights, `blocks` blocks along k; a vector is half a strip, 4 deep.
+// The sums of a strip of 8-bit weights and T rows, `depth` <= kPiece deep, from sum[t][first]. Meanwhile as many bytes are fetched into the
+// second-level cache as the strip has: it is too short for the processor to see the next one coming.
 template <int T>
-__attribute__((noinline)) void byte_sums(const int8_t* w, size_t ahead, const uint8_t* a, size_t a_stride, size_t blocks, Sums<T>& sum) {
+__attribute__((noinline)) void byte_sums(const int8_t* w, const int8_t* fetch, const uint8_t* a, size_t a_stride, size_t depth, Sums* sum, size_t first, bool add) {
   __m256i acc[2][T];
   unroll<T>([&](auto t) IBID_INLINE { acc[0][t] = acc[1][t] = _mm256_setzero_si256(); });
-  for (size_t quad = 0; quad < blocks * (kDepthStep / 4); quad++, w += kStripBytes, a += 8) {
-    __builtin_prefetch(w + ahead, 0, 2);
-    const __m256i weights[2] = {_mm256_cvtepi8_epi16(_mm_load_si128(reinterpret_cast<const __m128i*>(w))),
-                                _mm256_cvtepi8_epi16(_mm_load_si128(reinterpret_cast<const __m128i*>(w) + 1))};
-    unroll<T>([&](auto t) IBID_INLINE {
-      int64_t four;
-      std::memcpy(&four, a + t * a_stride, 8);
-      const __m256i x = _mm256_set1_epi64x(four);
-      unroll<2>([&](auto v) IBID_INLINE { acc[v][t] = _mm256_add_epi32(acc[v][t], _mm256_madd_epi16(weights[v], x)), keep(acc[v][t]); });
+  for (size_t twice = 0; twice < depth / 8; twice++, w += 2 * kStripBytes, a += 16, fetch += 2 * kStripBytes) {
+    __builtin_prefetch(fetch, 0, 2);
+    unroll<2>([&](auto quad) IBID_INLINE {
+      const __m128i* half = reinterpret_cast<const __m128i*>(w + quad * kStripBytes);
+      const __m256i weights[2] = {_mm256_cvtepi8_epi16(_mm_load_si128(half)), _mm256_cvtepi8_epi16(_mm_load_si128(half + 1))};
+      unroll<T>([&](auto t) IBID_INLINE {
+        int64_t four;
+        std::memcpy(&four, a + t * a_stride + quad * 8, 8);
+        const __m256i x = _mm256_set1_epi64x(four);
+        unroll<2>([&](auto v) IBID_INLINE { add_to(acc[v][t], _mm256_madd_epi16(weights[v], x)); });
+      });
     });
   }
-  unroll<2>([&](auto v) IBID_INLINE { unroll<T>([&](auto t) IBID_INLINE { sum[v][t] = _mm256_add_pd(sum[v][t], add_pairs(acc[v][t])); }); });
+  unroll<T>([&](auto t) IBID_INLINE { unroll<2>([&](auto v) IBID_INLINE { put_sums(sum[t] + first + 4 * v, add_pairs(acc[v][t]), add); }); });
 }
 
 // sum(p) of 4 lanes from its two halves: every step is exact.
@@ -63,82 +74,100 @@ __m256d join(__m128i low, __m128i high) {
   return _mm256_add_pd(_mm256_mul_pd(_mm256_cvtepi32_pd(high), _mm256_set1_pd(0x1p16)), _mm256_add_pd(_mm256_cvtepi32_pd(rest), _mm256_set1_pd(0x1p31)));
 }
 
-// 16-bit weights, all of k; a vector is a strip, 2 deep.
+// The same of 16-bit weights, all of k; a vector of weights is a strip, 2 deep.
 template <int T>
-__attribute__((noinline)) void word_sums(const int8_t* w, size_t ahead, const uint8_t* a, size_t a_stride, size_t blocks, Sums<T>& sum) {
+__attribute__((noinline)) void word_sums(const int8_t* w, const int8_t* fetch, const uint8_t* a, size_t a_stride, size_t depth, Sums* sum, size_t first) {
   __m256i low[T], high[T];
   unroll<T>([&](auto t) IBID_INLINE { low[t] = high[t] = _mm256_setzero_si256(); });
-  for (size_t pair = 0; pair < blocks * (kDepthStep / 2); pair++, w += kStripBytes, a += 4) {
-    __builtin_prefetch(w + ahead, 0, 2);
-    const __m256i weights = _mm256_load_si256(reinterpret_cast<const __m256i*>(w));
-    unroll<T>([&](auto t) IBID_INLINE {
-      int32_t two;
-      std::memcpy(&two, a + t * a_stride, 4);
-      const __m256i p = _mm256_madd_epi16(weights, _mm256_set1_epi32(two));
-      low[t] = _mm256_add_epi32(low[t], p);
-      high[t] = _mm256_add_epi32(high[t], _mm256_srai_epi32(p, 16));
-      keep(low[t]), keep(high[t]);
+  for (size_t twice = 0; twice < depth / 4; twice++, w += 2 * kStripBytes, a += 8, fetch += 2 * kStripBytes) {
+    __builtin_prefetch(fetch, 0, 2);
+    unroll<2>([&](auto pair) IBID_INLINE {
+      const __m256i weights = _mm256_load_si256(reinterpret_cast<const __m256i*>(w) + pair);
+      unroll<T>([&](auto t) IBID_INLINE {
+        int32_t two;
+        std::memcpy(&two, a + t * a_stride + pair * 4, 4);
+        const __m256i p = _mm256_madd_epi16(weights, _mm256_set1_epi32(two));
+        add_to(low[t], p);
+        add_to(high[t], _mm256_srai_epi32(p, 16));
+      });
     });
   }
   unroll<T>([&](auto t) IBID_INLINE {
-    sum[0][t] = join(_mm256_castsi256_si128(low[t]), _mm256_castsi256_si128(high[t]));
-    sum[1][t] = join(_mm256_extracti128_si256(low[t], 1), _mm256_extracti128_si256(high[t], 1));
+    put_sums(sum[t] + first, join(_mm256_castsi256_si128(low[t]), _mm256_castsi256_si128(high[t])), false);
+    put_sums(sum[t] + first + 4, join(_mm256_extracti128_si256(low[t], 1), _mm256_extracti128_si256(high[t], 1)), false);
   });
 }
 
-// The epilogue of 4 outputs from n, as finish() words it.
-void finish_four(const MatmulJob& job, const WeightView& v, size_t t, size_t n, __m256d sum) {
+// f(T, row) for tiles of T rows that make up [0, rows).
+template <class F>
+void each_tile(size_t rows, F f) {
+  size_t t = 0;
+  for (; t + kTokens <= rows; t += kTokens) f(std::integral_constant<int, kTokens>{}, t);
+  if (t + 4 == rows) f(std::integral_constant<int, 4>{}, t);
+  if (t + 3 == rows) f(std::integral_constant<int, 3>{}, t);
+  if (t + 2 == rows) f(std::integral_constant<int, 2>{}, t);
+  if (t + 1 == rows) f(std::integral_constant<int, 1>{}, t);
+}
+
+// The epilogue of `rows` rows from t, two strips from n, as finish() words it.
+void finish_line(const MatmulJob& job, const WeightView& v, size_t t, size_t rows, size_t n, const Sums* sum) {
   const size_t width = static_cast<size_t>(job.w->n);
-  if (n + 4 > width) {
-    alignas(32) double one[4];
-    _mm256_store_pd(one, sum);
-    for (size_t i = 0; n + i < width; i++) job.y[t * width + n + i] = finish(job, v, t, n + i, static_cast<int64_t>(one[i]));
+  if (n + kLine > width) {
+    for (size_t i = 0; i < rows; i++)
+      for (size_t j = 0; n + j < width; j++) job.y[(t + i) * width + n + j] = finish(job, v, t + i, n + j, static_cast<int64_t>(sum[i][j]));
     return;
   }
-  __m128 y = _mm_mul_ps(_mm256_cvtpd_ps(sum), _mm_set1_ps(*quant_row_scale(*job.a, static_cast<int>(t))));
-  y = _mm_mul_ps(y, _mm_loadu_ps(v.scale + n));
-  if (job.w->bias) y = _mm_add_ps(y, _mm_loadu_ps(job.w->bias + n));
-  if (job.residual) y = _mm_add_ps(y, _mm_loadu_ps(job.residual + t * width + n));
-  _mm_storeu_ps(job.y + t * width + n, y);
-}
-
-// One tile: a strip of outputs from n, T rows from row. Fetches into the second-level cache what lies `ahead` bytes behind its weights.
-template <int D, int T>
-void tile(const MatmulJob& job, const WeightView& v, size_t n, size_t row, size_t ahead) {
-  const size_t blocks = v.k / kDepthStep, stride = quant_row_stride(job.a->k);
-  const int8_t* w = v.strip(n);
-  const uint8_t* a = quant_row(*job.a, static_cast<int>(row));
-  Sums<T> sum;
-  if constexpr (D == 2) {
-    word_sums<T>(w, ahead, a, stride, blocks, sum);
-  } else {
-    for (auto& vector : sum) for (__m256d& s : vector) s = _mm256_setzero_pd();
-    for (size_t done = 0; done < blocks; done += kFlush)
-      byte_sums<T>(w + done * kStrip * kDepthStep, ahead, a + done * kDepthStep * sizeof(int16_t), stride, blocks - done < kFlush ? blocks - done : kFlush, sum);
+  const float* bias = job.w->bias ? job.w->bias + n : nullptr;
+  const __m256 scale[2] = {_mm256_loadu_ps(v.scale + n), _mm256_loadu_ps(v.scale + n + kStrip)};
+  for (size_t i = 0; i < rows; i++) {
+    const __m256 row_scale = _mm256_set1_ps(*quant_row_scale(*job.a, static_cast<int>(t + i)));
+    const float* residual = job.residual ? job.residual + (t + i) * width + n : nullptr;
+    float* to = job.y + (t + i) * width + n;
+    unroll<2>([&](auto s) IBID_INLINE {
+      const double* from = sum[i] + s * kStrip;
+      __m256 y = _mm256_set_m128(_mm256_cvtpd_ps(_mm256_load_pd(from + 4)), _mm256_cvtpd_ps(_mm256_load_pd(from)));
+      y = _mm256_mul_ps(_mm256_mul_ps(y, row_scale), scale[s]);
+      if (bias) y = _mm256_add_ps(y, _mm256_loadu_ps(bias + s * kStrip));
+      if (residual) y = _mm256_add_ps(y, _mm256_loadu_ps(residual + s * kStrip));
+      _mm256_storeu_ps(to + s * kStrip, y);
+    });
   }
-  for (size_t i = 0; i < 2 && n + 4 * i < static_cast<size_t>(job.w->n); i++)
-    for (size_t t = 0; t < T; t++) finish_four(job, v, row + t, n + 4 * i, sum[i][t]);
 }
 
-// The first rows to take a strip fetch the next one: alone it is too short for the processor to see it coming.
+// The outputs of two strips from n for `rows` rows from t. A strip meets all rows, since it stays in the first-level cache while they
+// pass by; outputs are written a line at a time, when both strips have theirs: rows meet in few sets of the caches, and half a line
+// would be gone before the other half comes.
 template <int D>
-void tiles_of(const MatmulJob& job, int panel, int panels, int row, int rows) {
-  const WeightView v = view(*job.w);
-  const size_t from = static_cast<size_t>(panel) * kPanel, to = from + static_cast<size_t>(panels) * kPanel;
-  const size_t first = static_cast<size_t>(row), end = first + static_cast<size_t>(rows);
-  for (size_t n = from; n < to; n += kStrip) {
-    size_t t = first, ahead = kStrip * v.k * D;
-    for (; t + kTokens <= end; t += kTokens, ahead = 0) tile<D, kTokens>(job, v, n, t, ahead);
-    if (t + 4 == end) tile<D, 4>(job, v, n, t, ahead);
-    if (t + 3 == end) tile<D, 3>(job, v, n, t, ahead);
-    if (t + 2 == end) tile<D, 2>(job, v, n, t, ahead);
-    if (t + 1 == end) tile<D, 1>(job, v, n, t, ahead);
+void line_of(const MatmulJob& job, const WeightView& v, size_t n, size_t t, size_t rows) {
+  alignas(32) Sums sums[kRowBlock];
+  const size_t stride = quant_row_stride(job.a->k), piece = D == 2 ? v.k : kPiece, next = kLine * v.k * D;
+  for (size_t from = 0; from < v.k; from += piece) {
+    const size_t depth = v.k - from < piece ? v.k - from : piece;
+    for (size_t s = 0; s < kLine; s += kStrip) {
+      const int8_t* w = v.strip(n + s) + from * kStrip * D;
+      each_tile(rows, [&](auto T, size_t row) {
+        const uint8_t* a = quant_row(*job.a, static_cast<int>(t + row)) + from * sizeof(int16_t);
+        const int8_t* fetch = row == 0 ? w + next : w;
+        if constexpr (D == 2) word_sums<T>(w, fetch, a, stride, depth, sums + row, s);
+        else byte_sums<T>(w, fetch, a, stride, depth, sums + row, s, from > 0);
+        if (s > 0 && from + depth == v.k) finish_line(job, v, t + row, T, n, sums + row);
+      });
+    }
   }
+}
+
+// All outputs pass over a block of rows before the next block comes, so that the block's activations stay near.
+template <int D>
+void tiles_of(const MatmulJob& job, size_t from, size_t to, size_t row, size_t end) {
+  const WeightView v = view(*job.w);
+  for (; row < end; row += kRowBlock)
+    for (size_t n = from; n < to; n += kLine) line_of<D>(job, v, n, row, end - row < kRowBlock ? end - row : kRowBlock);
 }
 
 void tiles(const MatmulJob& job, int panel, int panels, int row, int rows) {
-  if (job.w->profile == Profile::w16a16) tiles_of<2>(job, panel, panels, row, rows);
-  else tiles_of<1>(job, panel, panels, row, rows);
+  const size_t from = static_cast<size_t>(panel) * kPanel, to = from + static_cast<size_t>(panels) * kPanel, first = static_cast<size_t>(row);
+  const auto of = job.w->profile == Profile::w16a16 ? tiles_of<2> : tiles_of<1>;
+  of(job, from, to, first, first + static_cast<size_t>(rows));
 }
 
 // A vpmaddwd and its sum count as 32 products of int8 digits: of 16-bit activations with 8-bit weights.
