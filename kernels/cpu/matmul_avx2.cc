@@ -22,6 +22,7 @@ namespace {
 
 constexpr size_t kPiece = 256 * 4;                // of k: pairs of 8-bit weights this deep fit int32
 constexpr int kTokens = 5;                        // rows of a tile of one strip: as many as 16 registers hold
+constexpr size_t kParts = 4;                      // tiles that fetch the next strips together: one alone waits for memory
 constexpr size_t kRowBlock = 24 * kTokens;        // rows that wait for the rest of k
 
 IBID_INLINE inline void add_to(__m256i& sum, __m256i value) { asm("vpaddd %1, %0, %0" : "+x"(sum) : "x"(value)); }
@@ -38,6 +39,12 @@ void store_row(const QuantRows& a, int row, const int16_t* q, float scale) {
 constexpr size_t kLine = 2 * kStrip;
 using Sums = double[kLine];
 
+// What a tile fetches into the second-level cache while it multiplies: `step` bytes for each line of weights that it reads.
+struct Fetch {
+  const int8_t* at;
+  size_t step;
+};
+
 IBID_INLINE inline void put_sums(double* sums, __m256d more, bool add) { _mm256_store_pd(sums, add ? _mm256_add_pd(_mm256_load_pd(sums), more) : more); }
 
 // The sums of 4 outputs, each of which has two lanes.
@@ -46,14 +53,13 @@ __m256d add_pairs(__m256i pairs) {
   return _mm256_permute4x64_pd(_mm256_hadd_pd(low, high), 0xD8);
 }
 
-// The sums of a strip of 8-bit weights and T rows, `depth` <= kPiece deep, from sum[t][first]. Meanwhile as many bytes are fetched into the
-// second-level cache as the strip has: it is too short for the processor to see the next one coming.
+// The sums of a strip of 8-bit weights and T rows, `depth` <= kPiece deep, from sum[t][first].
 template <int T>
-__attribute__((noinline)) void byte_sums(const int8_t* w, const int8_t* fetch, const uint8_t* a, size_t a_stride, size_t depth, Sums* sum, size_t first, bool add) {
+__attribute__((noinline)) void byte_sums(const int8_t* w, Fetch fetch, const uint8_t* a, size_t a_stride, size_t depth, Sums* sum, size_t first, bool add) {
   __m256i acc[2][T];
   unroll<T>([&](auto t) IBID_INLINE { acc[0][t] = acc[1][t] = _mm256_setzero_si256(); });
-  for (size_t twice = 0; twice < depth / 8; twice++, w += 2 * kStripBytes, a += 16, fetch += 2 * kStripBytes) {
-    __builtin_prefetch(fetch, 0, 2);
+  for (size_t twice = 0; twice < depth / 8; twice++, w += 2 * kStripBytes, a += 16, fetch.at += fetch.step) {
+    __builtin_prefetch(fetch.at, 0, 2);
     unroll<2>([&](auto quad) IBID_INLINE {
       const __m128i* half = reinterpret_cast<const __m128i*>(w + quad * kStripBytes);
       const __m256i weights[2] = {_mm256_cvtepi8_epi16(_mm_load_si128(half)), _mm256_cvtepi8_epi16(_mm_load_si128(half + 1))};
@@ -76,11 +82,11 @@ __m256d join(__m128i low, __m128i high) {
 
 // The same of 16-bit weights, all of k; a vector of weights is a strip, 2 deep.
 template <int T>
-__attribute__((noinline)) void word_sums(const int8_t* w, const int8_t* fetch, const uint8_t* a, size_t a_stride, size_t depth, Sums* sum, size_t first) {
+__attribute__((noinline)) void word_sums(const int8_t* w, Fetch fetch, const uint8_t* a, size_t a_stride, size_t depth, Sums* sum, size_t first) {
   __m256i low[T], high[T];
   unroll<T>([&](auto t) IBID_INLINE { low[t] = high[t] = _mm256_setzero_si256(); });
-  for (size_t twice = 0; twice < depth / 4; twice++, w += 2 * kStripBytes, a += 8, fetch += 2 * kStripBytes) {
-    __builtin_prefetch(fetch, 0, 2);
+  for (size_t twice = 0; twice < depth / 4; twice++, w += 2 * kStripBytes, a += 8, fetch.at += fetch.step) {
+    __builtin_prefetch(fetch.at, 0, 2);
     unroll<2>([&](auto pair) IBID_INLINE {
       const __m256i weights = _mm256_load_si256(reinterpret_cast<const __m256i*>(w) + pair);
       unroll<T>([&](auto t) IBID_INLINE {
@@ -141,13 +147,15 @@ template <int D>
 void line_of(const MatmulJob& job, const WeightView& v, size_t n, size_t t, size_t rows) {
   alignas(32) Sums sums[kRowBlock];
   const size_t stride = quant_row_stride(job.a->k), piece = D == 2 ? v.k : kPiece, next = kLine * v.k * D;
+  const size_t parts = rows >= kParts * kTokens ? kParts : 1;
   for (size_t from = 0; from < v.k; from += piece) {
     const size_t depth = v.k - from < piece ? v.k - from : piece;
     for (size_t s = 0; s < kLine; s += kStrip) {
       const int8_t* w = v.strip(n + s) + from * kStrip * D;
       each_tile(rows, [&](auto T, size_t row) {
         const uint8_t* a = quant_row(*job.a, static_cast<int>(t + row)) + from * sizeof(int16_t);
-        const int8_t* fetch = row == 0 ? w + next : w;
+        const size_t part = row / kTokens;
+        const Fetch fetch{part < parts ? w + next + part * (depth * kStrip * D / parts) : w, 2 * kStripBytes / parts};
         if constexpr (D == 2) word_sums<T>(w, fetch, a, stride, depth, sums + row, s);
         else byte_sums<T>(w, fetch, a, stride, depth, sums + row, s, from > 0);
         if (s > 0 && from + depth == v.k) finish_line(job, v, t + row, T, n, sums + row);
