@@ -1,12 +1,11 @@
 // The matrix product by AVX2, around vpmaddwd: 16 products of 16 bits, added in pairs.
 //
-// 8-bit weights are widened to words: as they are read when few rows want them, else once for a block of rows, a piece of k at a time.
-// A pair is at most 2 * 32639 * 128, so 256 of them fit int32.
+// 8-bit weights are widened as they are read: a pair is at most 2 * 32639 * 128, so 256 of them fit int32.
 // 16-bit weights lie as words: a pair is at most 2 * 32639^2 < 2^31, so it fits, but no second one with it. Two sums keep all of it:
 // low = sum(p) modulo 2^32 and high = sum(p >> 16). Then sum(p) = 2^16 high + rest, where rest = sum(p mod 2^16) < 2^32 is
 // low - 2^16 high modulo 2^32, because there are at most kMaxDepth / 2 < 2^16 pairs.
 //
-// Per 16 multiply-adds of 8-bit weights: 2 instructions and a share of the loads; of 16-bit weights: 4. Zen and Intel cores since
+// Per 16 multiply-adds of 8-bit weights: 2 instructions and a share of the widening; of 16-bit weights: 4. Zen and Intel cores since
 // Haswell do three or four of these a cycle and start five or six instructions of any kind, so nothing else may stand in the loops.
 //
 // Sums are added to by add_to(), an instruction of our own: left alone, gcc 12 starts all products first and has no registers for
