@@ -278,7 +278,12 @@ std::string Json::dump() const {
 void append_json_string(std::string& out, std::string_view text) {
   static const char* const hex = "0123456789abcdef";
   out += '"';
-  for (char c : text) {
+  size_t done = 0;                                     // what stands for itself is copied in runs
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (static_cast<unsigned char>(c) >= 0x20 && c != '"' && c != '\\') continue;
+    out.append(text, done, i - done);
+    done = i + 1;
     switch (c) {
       case '"': out += "\\\""; break;
       case '\\': out += "\\\\"; break;
@@ -288,15 +293,12 @@ void append_json_string(std::string& out, std::string_view text) {
       case '\r': out += "\\r"; break;
       case '\t': out += "\\t"; break;
       default:
-        if (static_cast<unsigned char>(c) < 0x20) {
-          out += "\\u00";
-          out += hex[(c >> 4) & 15];
-          out += hex[c & 15];
-        } else {
-          out += c;
-        }
+        out += "\\u00";
+        out += hex[(c >> 4) & 15];
+        out += hex[c & 15];
     }
   }
+  out.append(text, done);
   out += '"';
 }
 

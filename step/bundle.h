@@ -161,6 +161,7 @@ class Bundle {
   void read_shard(const Json& config);
   void read_segments(const Json& config);
   void match_layers() const;
+  SegmentReader records_segment(uint64_t i) const;
   void verify_blobs(std::vector<std::string>& damage) const;
   void verify_segment(uint64_t i, Sha256& input, std::map<std::string, uint64_t>& statuses) const;
 

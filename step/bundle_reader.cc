@@ -217,13 +217,16 @@ std::string Bundle::extract_model(const std::string& folder) const {
   return files == 1 ? last : folder;
 }
 
+SegmentReader Bundle::records_segment(uint64_t i) const {
+  IBID_CHECK(i < segments_.size());
+  const Layer& layer = layers_[2 * i];
+  return SegmentReader(tar_, entry_of(layer.digest, layer.size, "records segment " + std::to_string(i)), segments_[i].first, segments_[i].count, segments_[i].records);
+}
+
 Bundle::SegmentPair Bundle::segment(uint64_t i) const {
   IBID_CHECK(i < segments_.size());
-  const Segment& s = segments_[i];
-  const Layer &records = layers_[2 * i], &outcomes = layers_[2 * i + 1];
-  std::string n = std::to_string(i);
-  return {SegmentReader(tar_, entry_of(records.digest, records.size, "records segment " + n), s.first, s.count, s.records),
-          SegmentReader(tar_, entry_of(outcomes.digest, outcomes.size, "outcomes segment " + n), s.first, s.count, s.outcomes)};
+  const Layer& layer = layers_[2 * i + 1];
+  return {records_segment(i), SegmentReader(tar_, entry_of(layer.digest, layer.size, "outcomes segment " + std::to_string(i)), segments_[i].first, segments_[i].count, segments_[i].outcomes)};
 }
 
 ProvedRecord Bundle::SegmentPair::proved(uint64_t row) const {
@@ -267,9 +270,9 @@ ProvedRecord BundleCursor::at(uint64_t number) {
 
 std::optional<Bundle::Found> Bundle::find(std::string_view record_id) const {
   for (uint64_t i = 0; i < segments_.size(); ++i) {
-    SegmentPair pair = segment(i);
-    std::optional<uint64_t> row = pair.records.find(record_id);
+    std::optional<uint64_t> row = records_segment(i).find(record_id);
     if (!row) continue;
+    SegmentPair pair = segment(i);
     Found found{segments_[i].first + *row, pair.records.leaf_text(*row), pair.outcomes.leaf_text(*row)};
     pair.records.prove(*row, record_id, found.record_leaf);
     pair.outcomes.prove(*row, record_id, found.outcome_leaf);

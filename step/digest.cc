@@ -11,6 +11,16 @@
 #include "runtime/error.h"
 
 namespace ibid::step {
+namespace {
+
+// Fetched once: EVP_sha256() is looked up in OpenSSL's providers, under their locks, for each digest that it begins.
+const EVP_MD* algorithm() {
+  static const EVP_MD* const sha = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  IBID_CHECK(sha);
+  return sha;
+}
+
+}  // namespace
 
 struct Sha256::State {
   EVP_MD_CTX* context = EVP_MD_CTX_new();
@@ -18,7 +28,7 @@ struct Sha256::State {
 };
 
 Sha256::Sha256() : state_(std::make_unique<State>()) {
-  IBID_CHECK(state_->context && EVP_DigestInit_ex(state_->context, EVP_sha256(), nullptr) == 1);
+  IBID_CHECK(state_->context && EVP_DigestInit_ex(state_->context, algorithm(), nullptr) == 1);
 }
 Sha256::~Sha256() = default;
 Sha256::Sha256(Sha256&&) noexcept = default;
@@ -75,7 +85,7 @@ Digest parse_digest(std::string_view text) {
 Digest hmac_sha256(std::string_view key, std::string_view bytes) {
   Digest d{};
   unsigned length = 0;
-  IBID_CHECK(HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(),
+  IBID_CHECK(HMAC(algorithm(), key.data(), static_cast<int>(key.size()), reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(),
                   d.data(), &length) != nullptr && length == d.size());
   return d;
 }
