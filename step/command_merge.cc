@@ -5,13 +5,14 @@
 // 2. Every record is proved against its shard's roots, and all of them together against the step id that every shard claims.
 // 3. Memory is bounded: one shard is open at a time, and what is remembered of the others is its place.
 // 4. Whole segments are copied; only those that a shard's border cuts are put together again from their leaves.
+// With --input the operands are not shards but runs over pieces of it: merge_pieces.cc.
 #include <algorithm>
 
 #include "step/bundle.h"
 #include "step/canon.h"
 #include "step/commands.h"
+#include "step/merge.h"
 #include "step/model_store.h"
-#include "step/outputs.h"
 
 namespace ibid::step {
 namespace {
@@ -42,7 +43,7 @@ std::vector<Shard> line_up(const std::vector<std::string>& paths) {
   std::vector<Shard> shards;
   for (const std::string& path : paths) {
     Bundle bundle(path);
-    if (!bundle.shard()) throw Error(ErrorKind::bad_data, path, "is a whole bundle, not a shard", "merge takes the bundles of 'ibid run --shard I/N'");
+    if (!bundle.shard()) throw Error(ErrorKind::bad_data, path, "is a whole bundle, not a shard", "merge takes the bundles of 'ibid run --shard I/N', or with --input FILE those of runs over pieces of FILE");
     shards.push_back({path, bundle.ids(), *bundle.shard()});
     check_kin(shards.back(), shards.front());
   }
@@ -70,31 +71,25 @@ std::vector<Shard> line_up(const std::vector<std::string>& paths) {
 }
 
 void take_shard(const Bundle& shard, const Manifest& manifest, Outputs& outputs) {
-  bool with_top = manifest.output.logprobs > 0;
   for (uint64_t s = 0; s < shard.segment_count(); ++s) {
     Bundle::SegmentPair pair = shard.segment(s);
     uint64_t end = pair.records.first() + pair.records.count();
     bool whole = pair.records.first() % kSegmentRecords == 0 && (pair.records.count() == kSegmentRecords || end == shard.input_records());
     for (uint64_t row = 0; row < pair.records.count(); ++row) {
       ProvedRecord r = pair.proved(row);
-      std::string where = shard.path() + ": record " + std::to_string(r.number + 1), fields = canonical(r.record.at("fields"));
-      std::vector<AnswerRecord> answers = answers_of(r.outcome, where);
-      // Rows and counts speak of the answers as they were read: they must be all that the leaf says.
-      if (outcome_leaf(r.id, answers, with_top) != r.outcome_text) throw Error(ErrorKind::corrupt, where, "an outcome in a form that ibid does not write");
-      Record record = record_of(r.record, r.outcome, r.number, where);
-      record.where.clear();
-      const Json* ids = r.record.find("prompt_ids");
-      outputs.take({record, answers, ids && ids->is_array() ? ids->items().size() : 0, r.record.find("truncated") != nullptr});
-      if (whole) outputs.bundle().count(fields, worst_status(answers));
-      else outputs.bundle().add(r.id, fields, r.record_text, r.outcome_text, worst_status(answers));
+      Taken taken = take_proved(r, r.number, shard.path(), manifest, outputs);
+      if (whole) outputs.bundle().count(taken.fields, taken.status);
+      else outputs.bundle().add(r.id, taken.fields, r.record_text, r.outcome_text, taken.status);
       if (row % 256 == 0) stop_if_interrupted();
     }
     if (whole) outputs.bundle().copy_segment(shard, s);
   }
 }
 
-BundleHead merged_head(const Bundle& first, const Args& args, const Manifest& manifest) {
-  BundleHead head{first.config(), first.side_files(), first.step_text(), {}, std::nullopt};
+}  // namespace
+
+BundleHead merged_head(const Bundle& part, const Args& args, const Manifest& manifest) {
+  BundleHead head{part.config(), part.side_files(), part.step_text(), {}, std::nullopt};
   if (!args.has("--embed-model")) return head;
   if (!args.has("--model")) throw Error(ErrorKind::usage, "--embed-model", "needs --model PATH", "name the model's file or folder, or a folder of models");
   std::string path = locate_model(*args.get("--model"), manifest.model.digest);
@@ -103,9 +98,19 @@ BundleHead merged_head(const Bundle& first, const Args& args, const Manifest& ma
   return head;
 }
 
-}  // namespace
+Taken take_proved(const ProvedRecord& r, uint64_t number, const std::string& path, const Manifest& manifest, Outputs& outputs) {
+  std::string where = path + ": record " + std::to_string(r.number + 1);
+  std::vector<AnswerRecord> answers = answers_of(r.outcome, where);
+  if (outcome_leaf(r.id, answers, manifest.output.logprobs > 0) != r.outcome_text) throw Error(ErrorKind::corrupt, where, "an outcome in a form that ibid does not write");
+  Record record = record_of(r.record, r.outcome, number, where);
+  record.where.clear();
+  const Json* ids = r.record.find("prompt_ids");
+  outputs.take({record, answers, ids && ids->is_array() ? ids->items().size() : 0, r.record.find("truncated") != nullptr});
+  return {canonical(r.record.at("fields")), worst_status(answers)};
+}
 
 int command_merge(const Args& args) {
+  if (args.has("--input")) return merge_pieces(args);
   if (args.has("--model") && !args.has("--embed-model")) throw Error(ErrorKind::usage, "--model", "merge needs a model for --embed-model alone");
   Outputs outputs(args);
   std::vector<Shard> shards = line_up(args.operands());

@@ -190,6 +190,8 @@ struct RecordReader::Impl {
   }
 };
 
+bool numbers_records(const InputSpec& spec) { return id_field_of(spec).empty(); }
+
 RecordReader::RecordReader(const InputSpec& spec, std::vector<Input> inputs) : impl_(std::make_unique<Impl>()) {
   impl_->id_field = id_field_of(spec);
   impl_->format = make_format(spec, std::move(inputs));

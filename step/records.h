@@ -68,6 +68,9 @@ struct Record {
 // record [["", "bad_record", raw]].
 std::string record_canonical(const Record& record);
 
+// True when the format has no ids of its own and the step names none.
+bool numbers_records(const InputSpec& spec);
+
 class RecordReader {
  public:
   RecordReader(const InputSpec& spec, std::vector<Input> inputs);

@@ -19,8 +19,6 @@ bool is_regular(const std::string& path) {
 
 std::string name_of_input(const std::string& path) { return path == "-" ? "stdin" : path; }
 
-Input once(const std::string& path) { return {name_of_input(path), [path] { return open_input(path); }}; }
-
 // The same bytes as often as they are asked for.
 Input kept(const std::string& path, const std::string& beside) {
   if (beside.empty()) throw Error(ErrorKind::usage, "--shard", name_of_input(path) + " can be read only once, and there is no output beside which to keep it", "name the input's files, or an output with -o");
@@ -60,6 +58,8 @@ void add_record(Sha256& digest, const Record& record) {
 
 }  // namespace
 
+Input named_input(const std::string& path) { return {name_of_input(path), [path] { return open_input(path); }}; }
+
 RunInput::RunInput(const Args& args, const InputSpec& spec, const std::string& spool_beside) : spec_(spec), shard_(shard_of(args)) {
   std::vector<std::string> paths(args.operands().begin() + 1, args.operands().end());
   if (paths.empty()) paths.push_back("-");
@@ -68,7 +68,7 @@ RunInput::RunInput(const Args& args, const InputSpec& spec, const std::string& s
     // A path that is not there is left for the reader to name.
     bool regular = is_regular(path);
     again = again && regular;
-    inputs_.push_back(!shard_ || regular || (path != "-" && ::access(path.c_str(), F_OK) != 0) ? once(path) : kept(path, spool_beside));
+    inputs_.push_back(!shard_ || regular || (path != "-" && ::access(path.c_str(), F_OK) != 0) ? named_input(path) : kept(path, spool_beside));
   }
   // Records in files are counted also when progress is to say when it will be done.
   if (shard_ || (again && stderr_is_terminal())) survey();

@@ -16,6 +16,9 @@
 
 namespace ibid::step {
 
+// A file, or "-" for standard input, whose bytes come once and decompressed.
+Input named_input(const std::string& path);
+
 class RunInput {
  public:
   // With --shard, reads the whole input. spool_beside: where an input that can be read only once is kept ("": refuse it).

@@ -1,0 +1,21 @@
+// What merging shards (command_merge.cc) and merging pieces (merge_pieces.cc) share.
+#pragma once
+#include "step/bundle.h"
+#include "step/cli.h"
+#include "step/manifest.h"
+#include "step/outputs.h"
+
+namespace ibid::step {
+
+// The head of the whole bundle, from one of its parts; with --embed-model the model's files too.
+BundleHead merged_head(const Bundle& part, const Args& args, const Manifest& manifest);
+
+// A record that was proved against its part's roots: its row is written and it is counted. Errors: corrupt, when its outcome has
+// another form than ibid writes, for rows and counts must be all that the leaf says.
+struct Taken { std::string fields, status; };
+Taken take_proved(const ProvedRecord& r, uint64_t number, const std::string& path, const Manifest& manifest, Outputs& outputs);
+
+// Merges the bundles of whole runs over consecutive pieces of the input that --input names. Returns the exit code.
+int merge_pieces(const Args& args);
+
+}  // namespace ibid::step
