@@ -3,6 +3,7 @@
 // Owns the reading of bytes and rows. Must not know ids or numbering: records.cc gives them. No other code includes this
 // file but records*.cc.
 #pragma once
+#include <array>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -24,6 +25,12 @@ class ByteReader {
     ++pos_;
     line_ += c == '\n';
     return c;
+  }
+  // Takes the bytes that lie ready before the first that `stops` marks, the line feed among them; perhaps none.
+  std::string_view take_until(const std::array<bool, 256>& stops) {
+    const size_t from = pos_;
+    while (pos_ < end_ && !stops[static_cast<unsigned char>(buffer_[pos_])]) ++pos_;
+    return {buffer_.data() + from, pos_ - from};
   }
   // Appends the rest of the line without its end. False when there is no further line. Errors: bad_data, beyond the limit.
   bool read_line(std::string& out);

@@ -20,7 +20,9 @@ struct Row {
 class Delimited : public RecordFormat {
  public:
   Delimited(std::vector<Input> inputs, char separator, std::string id_column)
-      : inputs_(std::move(inputs)), separator_(separator), id_column_(std::move(id_column)) {}
+      : inputs_(std::move(inputs)), separator_(separator), id_column_(std::move(id_column)) {
+    for (char c : {separator, '"', '\r', '\n'}) stops_[static_cast<unsigned char>(c)] = true;
+  }
 
   bool next(Record& record) override {
     bool opened = false;
@@ -49,6 +51,10 @@ class Delimited : public RecordFormat {
       row.raw += static_cast<char>(c);
       check_size(row.raw.size(), start);
       at = step(at, static_cast<char>(c), in.peek(), row);
+      if (at != At::plain && at != At::quoted) continue;
+      const std::string_view run = in.take_until(stops_);  // bytes that stand for themselves in either
+      row.raw += run;
+      row.fields.back() += run;
     }
     if (at == At::quoted) row.problem = "a quoted field is not closed";
     if (!row.raw.empty() && row.raw.back() == '\r') {
@@ -119,6 +125,7 @@ class Delimited : public RecordFormat {
 
   InputSequence inputs_;
   char separator_;
+  std::array<bool, 256> stops_{};                      // bytes that may change the state in a field
   std::string id_column_;
   std::vector<std::string> header_;                    // of the first input; all others agree
   std::string first_name_;
