@@ -17,17 +17,6 @@
 namespace ibid::step {
 namespace {
 
-// Every command takes these.
-const std::vector<Flag>& common_flags() {
-  static const std::vector<Flag> flags = {
-      {"--quiet", nullptr, "say nothing on stderr but errors"},
-      {"--verbose", nullptr, "say more on stderr"},
-      {"--log-format", "text|json", "form of stderr lines (default text)"},
-      {"--help", nullptr, "this page"},
-  };
-  return flags;
-}
-
 const Flag* find_flag(const Command& command, const std::string& name) {
   for (const std::vector<Flag>* list : {&command.flags, &common_flags()})
     for (const Flag& f : *list)
@@ -68,7 +57,10 @@ void put_line(const char* level, const std::string& message, const std::string& 
   std::fwrite(line.data(), 1, line.size(), stderr);
 }
 
-std::string padded(const std::string& left, size_t width) { return left.size() < width ? left + std::string(width - left.size(), ' ') : left + " "; }
+// What is too long for its column stands on a line of its own.
+std::string padded(const std::string& left, size_t width) {
+  return left.size() < width ? left + std::string(width - left.size(), ' ') : left + "\n  " + std::string(width, ' ');
+}
 
 }  // namespace
 
@@ -86,6 +78,35 @@ int exit_code(ErrorKind kind) {
     case ErrorKind::temporary: return kTemporary;
   }
   return kInternal;
+}
+
+const std::vector<Flag>& common_flags() {
+  static const std::vector<Flag> flags = {
+      {"--quiet", nullptr, "say nothing on stderr but errors"},
+      {"--verbose", nullptr, "say more on stderr"},
+      {"--log-format", "text|json", "form of stderr lines (default text)"},
+      {"--help", nullptr, "print this help"},
+  };
+  return flags;
+}
+
+const std::vector<ExitCode>& exit_codes() {
+  static const std::vector<ExitCode> table = {
+      {"0", "done"},
+      {"2", "the command line is wrong"},
+      {"3", "a rerun or diff found a difference"},
+      {"4", "a bundle is damaged"},
+      {"5", "cannot be compared: the weights are absent or others"},
+      {"65", "manifest, model or input is wrong, or a record failed that must not"},
+      {"66", "an input is missing"},
+      {"69", "no such device or instruction set"},
+      {"70", "a bug of ours"},
+      {"73", "an output cannot be created"},
+      {"74", "reading or writing failed, a closed pipe included"},
+      {"75", "temporary: out of memory, a GPU that is taken; the same command may succeed later"},
+      {"128+n", "died by signal n, leaving no partial output and what --resume needs"},
+  };
+  return table;
 }
 
 Args::Args(const Command& command, const std::vector<std::string>& words) {
@@ -168,10 +189,16 @@ const Command* find_command(const std::string& name) {
   return nullptr;
 }
 
+int print(const std::string& text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
+    throw Error(ErrorKind::io, "<stdout>", "writing failed");
+  return kDone;
+}
+
 std::string help_text(const Command& c) {
   std::string out = std::string("usage: ibid ") + c.name + " " + c.operands + "\n\n" + c.summary + "\n\noptions:\n";
   for (const std::vector<Flag>* list : {&c.flags, &common_flags()})
-    for (const Flag& f : *list) out += "  " + padded(std::string(f.name) + (f.value ? std::string(" ") + f.value : ""), 28) + f.help + "\n";
+    for (const Flag& f : *list) out += "  " + padded(std::string(f.name) + (f.value ? std::string(" ") + f.value : ""), 29) + f.help + "\n";
   return out + "\nexample:\n  " + c.example + "\n";
 }
 
@@ -179,7 +206,7 @@ std::string overview_text() {
   std::string out = "ibid runs an LLM call as a pipeline step, and can run it again next year with the same bytes coming out.\n\nusage: ibid COMMAND ...\n\n";
   for (const Command& c : commands()) {
     std::string summary = c.summary;
-    out += "  " + padded(c.name, 10) + summary.substr(0, summary.find('\n')) + "\n";
+    out += "  " + padded(c.name, 13) + summary.substr(0, summary.find('\n')) + "\n";
   }
   return out + "\nibid COMMAND --help says more; ibid --version prints the version (with --verbose: compiler, flags, machine).\n";
 }

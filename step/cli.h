@@ -1,4 +1,4 @@
-// The command line: one table of commands and flags, from which parsing, help and completions come; and the rules of stderr.
+// The command line: one table of commands and flags, from which parsing, help, the manual page and completions come; and the rules of stderr.
 //
 // 1. Results go to stdout or to the files that were named; everything else goes to stderr, prefixed "ibid: ".
 // 2. Messages start in lower case and end without a full stop; an error says what, where, and what to do next.
@@ -14,12 +14,14 @@
 
 namespace ibid::step {
 
-// Exit codes (README.md lists them). 1 is never used.
+// Exit codes. 1 is never used.
 enum Exit : int {
   kDone = 0, kUsage = 2, kDiffers = 3, kCorrupt = 4, kIncomparable = 5, kBadData = 65, kNotFound = 66, kUnavailable = 69,
   kInternal = 70, kCannotCreate = 73, kIo = 74, kTemporary = 75
 };
 int exit_code(ErrorKind kind);
+struct ExitCode { const char *code, *means; };         // "65", or "128+n"
+const std::vector<ExitCode>& exit_codes();             // what the manual page says; README.md has the same codes
 
 struct Flag {
   const char* name;                    // "--threads" or "-o"
@@ -62,6 +64,8 @@ class Args {
 
 const std::vector<Command>& commands();
 const Command* find_command(const std::string& name);
+const std::vector<Flag>& common_flags();              // every command takes these
+int print(const std::string& text);                    // to stdout; kDone, or errors: io
 std::string help_text(const Command& command);
 std::string overview_text();
 

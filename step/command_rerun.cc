@@ -124,7 +124,7 @@ std::string model_for(const Bundle& bundle, const Args& args, const std::string&
 std::string bound_text(uint64_t k) {
   char text[160];
   std::snprintf(text, sizeof text, "%llu of %llu equal: with 95 %% confidence at most %.3g %% of the records differ", static_cast<unsigned long long>(k),
-                static_cast<unsigned long long>(k), 100 * (1 - std::pow(0.05, 1 / static_cast<double>(k))));
+                static_cast<unsigned long long>(k), -100 * std::expm1(std::log(0.05) / static_cast<double>(k)));
   return text;
 }
 

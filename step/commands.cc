@@ -1,4 +1,4 @@
-// The one table of commands and flags: parsing, help and the README's list come from it.
+// The one table of commands and flags: parsing, help, the manual page and completions come from it.
 #include "step/commands.h"
 
 #include "step/outputs.h"
@@ -58,19 +58,21 @@ const std::vector<Command>& commands() {
       {"selftest", "", 0, 0, "recompute golden digests on every instruction set and the GPU of this machine", "ibid selftest --device cuda",
        {{"--device", "auto|cpu|cuda[:N]", "cpu: no GPU; cuda: nothing else, and it must be there"},
         {"--wait-gpu", "S", "wait up to S seconds for a GPU that is busy"},
-        {"--isa", "NAME", "only this instruction set"}, {"--threads", "N", "CPU threads"}, {"--print", nullptr, "print the digests that were computed"}}, command_selftest},
+        {"--isa", "scalar|avx2|avx512|amx", "only this instruction set"}, {"--threads", "N", "CPU threads"}, {"--print", nullptr, "print the digests that were computed"}}, command_selftest},
       {"bench", "", 0, 0, "measure tokens per second against what this machine can reach", "ibid bench --shape qwen2-0.5b --profile w8a16",
        {{"--model", "PATH", "a real model instead of random weights"},
-        {"--shape", "NAME", "random weights of a shape: qwen2-0.5b (default), llama-1b, llama-8b, tiny"},
+        {"--shape", "qwen2-0.5b|llama-1b|llama-8b|tiny", "random weights of a shape (default qwen2-0.5b)"},
         {"--prompt", "N", "tokens of the prompt whose prefill is timed (default 512)"},
         {"--sequences", "N", "sequences at once, beside one alone (default 32)"},
-        {"--profile", "NAME", "w16a16 (default) or w8a16"},
+        {"--profile", "w16a16|w8a16", "numeric profile (default w16a16)"},
         {"--device", "auto|cpu|cuda[:N]", "what to measure (default auto)"},
-        {"--isa", "NAME", "instruction set"},
+        {"--isa", "scalar|avx2|avx512|amx", "instruction set"},
         {"--threads", "N", "CPU threads"},
         {"--format", "text|tsv", "form of the table (default text)"},
         {"--repeat", "N", "runs of which the median counts (default 3)"}},
        command_bench},
+      {"completions", "bash|zsh|fish", 1, 1, "print the completions of a shell; packages install them", "source <(ibid completions bash)", {}, command_completions},
+      {"man", "", 0, 0, "print the manual page; packages install it", "ibid man | man -l -", {}, command_man},
   };
   return table;
 }

@@ -15,5 +15,7 @@ int command_lint(const Args& args);
 int command_freeze(const Args& args);
 int command_selftest(const Args& args);   // command_selftest.cc
 int command_bench(const Args& args);      // command_bench.cc
+int command_completions(const Args& args);  // cli_pages.cc
+int command_man(const Args& args);
 
 }  // namespace ibid::step

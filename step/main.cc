@@ -14,12 +14,6 @@ using namespace ibid::step;
 
 namespace {
 
-int print(const std::string& text) {
-  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
-    throw Error(ErrorKind::io, "<stdout>", "writing failed");
-  return kDone;
-}
-
 int dispatch(const std::vector<std::string>& words) {
   if (words.empty()) {
     std::fputs(overview_text().c_str(), stderr);

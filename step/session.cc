@@ -159,7 +159,7 @@ ManifestOptions manifest_options(const Args& args) {
 
 std::vector<Flag> device_flags() {
   return {{"--device", "auto|cpu|cuda[:N]", "where to compute (default auto); never changes a byte of the answer"},
-          {"--isa", "NAME", "instruction set: scalar, avx2, avx512, amx (default: the best here)"},
+          {"--isa", "scalar|avx2|avx512|amx", "instruction set (default: the best here)"},
           {"--threads", "N", "CPU threads (default: what this process may use)"},
           {"--memory", "BYTES", "budget of the K/V cache on the CPU, for instance 2G (default 1G)"},
           {"--gpu-memory", "BYTES", "the same on a GPU (default: what is free beside the model)"},

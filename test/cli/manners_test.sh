@@ -5,10 +5,10 @@ exits 0 "$ibid" --version
 holds "version" "$out" "ibid 0."
 same "version has one line" 1 "$(wc -l <out.txt)"
 exits 0 "$ibid" --help
-for command in run rerun verify show merge diff pin lint freeze selftest bench; do
+for command in run rerun verify show merge diff pin lint freeze selftest bench completions man; do
   holds "the overview names $command" "$out" "  $command"
 done
-for command in run rerun verify show merge diff pin lint freeze selftest bench; do
+for command in run rerun verify show merge diff pin lint freeze selftest bench completions man; do
   "$ibid" "$command" --help >"$command.txt"
   holds "$command --help has an example" "$(cat "$command.txt")" "example:"
   checks=$((checks + 1)); [ "$(wc -l <"$command.txt")" -le 40 ] || fail "$command --help is longer than a screen"
