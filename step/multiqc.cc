@@ -7,10 +7,8 @@
 namespace ibid::step {
 namespace {
 
-// Every status that a record can end with, in the order of the columns.
-constexpr const char* kStatuses[][3] = {
-    {"ok", "Ok", "Records that were answered in full"},
-    {"truncated", "Truncated", "Answers that the token budget cut"},
+// The statuses of records that got no answer, in the order of the columns.
+constexpr const char* kRefusals[][3] = {
     {"overflow", "Overflow", "Prompts that do not fit the step's context"},
     {"template_error", "Template errors", "Records from which no prompt could be made"},
     {"bad_record", "Bad records", "Records that could not be read"},
@@ -32,6 +30,12 @@ Json percent(uint64_t part, uint64_t whole) {
   return Json::number(std::to_string(tenths / 10) + "." + std::to_string(tenths % 10));
 }
 
+// Colours of a cell: green where nothing is wrong, else yellow (warn) or red (fail).
+Json::Member coloured(const char* good, int at, const char* level, const char* bad) {
+  auto rule = [at](const char* comparison) { return Json(Json::Array{Json::Object{{comparison, at}}}); };
+  return {"cond_formatting_rules", Json::Object{{"pass", rule(good)}, {level, rule(bad)}}};
+}
+
 class Table {
  public:
   void add(const char* key, const char* title, const char* description, Json value, Json::Object more = {}) {
@@ -40,9 +44,13 @@ class Table {
     headers_.emplace_back(key, std::move(header));
     values_.emplace_back(key, std::move(value));
   }
-  void count(const char* key, const char* title, const char* description, uint64_t n) { add(key, title, description, n, {{"format", "{:,.0f}"}, {"min", 0}, {"scale", false}}); }
-  void share(const char* key, const char* title, const char* description, uint64_t part, uint64_t whole) {
-    if (whole > 0) add(key, title, description, percent(part, whole), {{"suffix", "%"}, {"format", "{:,.1f}"}, {"min", 0}, {"max", 100}, {"scale", "RdYlGn"}});
+  void count(const char* key, const char* title, const char* description, uint64_t n, Json::Object more = {}) {
+    more.insert(more.begin(), {{"format", "{:,.0f}"}, {"min", 0}, {"scale", false}});
+    add(key, title, description, n, std::move(more));
+  }
+  void share(const char* key, const char* title, const char* description, uint64_t part, uint64_t whole, Json::Object more) {
+    more.insert(more.begin(), {{"suffix", "%"}, {"format", "{:,.1f}"}, {"min", 0}, {"max", 100}});
+    if (whole > 0) add(key, title, description, percent(part, whole), std::move(more));
   }
   Json headers() { return std::move(headers_); }
   Json values() { return std::move(values_); }
@@ -55,27 +63,33 @@ std::string short_id(const std::string& digest) { return digest.substr(7, 12); }
 
 }  // namespace
 
-std::string multiqc_section(const std::string& path, const Manifest& manifest, const Tally& tally, const BundleIds& ids) {
+std::string multiqc_section(const std::string& path, const Manifest& manifest, const Tally& tally, const BundleIds& ids, const std::optional<ShardPart>& shard) {
   Table t;
   auto statuses = tally.statuses;
-  t.count("records", "Records", "Records of the input", tally.records);
-  t.share("ok_share", "Ok", "Share of the records that were answered in full", statuses["ok"], tally.records);
-  for (const auto& [status, title, description] : kStatuses) t.count(status, title, description, statuses[status]);
-  t.count("prompts_cut", "Cut inputs", "Prompts for which decoding.truncate cut a field", tally.prompts_cut);
+  uint64_t refused = 0;
+  for (const auto& refusal : kRefusals) refused += statuses[refusal[0]];
+  t.count("records", "Records", "Records of the input, or of its shard", tally.records);
+  t.share("ok_share", "% Ok", "Share of the records that were answered in full", statuses["ok"], tally.records, {{"scale", false}, coloured("eq", 100, "warn", "lt")});
+  t.count("ok", "Ok", "Records that were answered in full", statuses["ok"], {{"hidden", true}});
+  t.count("truncated", "Truncated", "Records with an answer that the token budget cut", statuses["truncated"], {coloured("eq", 0, "warn", "gt")});
+  t.count("refused", "Refused", "Records without an answer; hidden columns say why", refused, {coloured("eq", 0, "fail", "gt")});
+  for (const auto& [status, title, description] : kRefusals) t.count(status, title, description, statuses[status], {{"hidden", true}});
+  t.count("prompts_cut", "Cut inputs", "Prompts for which decoding.truncate cut a field", tally.prompts_cut, {{"hidden", true}});
   t.count("prompt_tokens", "Prompt tokens", "Tokens of all prompts", tally.prompt_tokens);
   t.count("answer_tokens", "Answer tokens", "Tokens of all answers", tally.answer_tokens);
   if (manifest.decoding.samples > 1) {
     t.count("samples", "Samples", "Answers per record", static_cast<uint64_t>(manifest.decoding.samples));
-    t.share("agreement", "Agreement", "Pairs of samples of one record with the same response", tally.equal_pairs, tally.pairs);
+    t.share("agreement", "Agreement", "Pairs of samples of one record with the same response", tally.equal_pairs, tally.pairs, {{"scale", "Blues"}});
   }
-  t.add("step", "Step", "Step id, the head of it: model, configuration and input", short_id(ids.step_id), {{"scale", false}});
-  t.add("result", "Result", "Result digest, the head of it: one step id has exactly one", short_id(ids.result_digest), {{"scale", false}});
+  if (shard) t.add("shard", "Shard", "The part of the input that this row counts; the merged row counts all parts", std::to_string(shard->index) + " of " + std::to_string(shard->of), {{"scale", false}});
+  t.add("step", "Step id", "Step id, the head of it: model, configuration and the whole input", short_id(ids.step_id), {{"scale", false}});
+  t.add("result", "Result", "Result digest, the head of it: one step id, or shard of it, has exactly one", short_id(ids.result_digest), {{"scale", false}});
   Json headers = t.headers();
   return Json(Json::Object{{"id", "ibid"},
                            {"section_name", "ibid: LLM steps"},
                            {"description", "Steps that ran a language model over records. One step id has exactly one result digest; <code>ibid rerun</code> tests that."},
                            {"plot_type", "table"},
-                           {"pconfig", Json::Object{{"id", "ibid_table"}, {"title", "ibid: LLM steps"}}},
+                           {"pconfig", Json::Object{{"id", "ibid_table"}, {"title", "ibid: LLM steps"}, {"col1_header", "Run"}}},
                            {"headers", std::move(headers)},
                            {"data", Json::Object{{row_name(path), t.values()}}}})
              .dump() +

@@ -28,6 +28,7 @@ Outputs::Outputs(const Args& args)
 
 void Outputs::begin(const Manifest& manifest, BundleHead head, TokenText token_text) {
   manifest_ = &manifest;
+  shard_ = head.shard;
   bundle_.emplace(bundle_file_ ? &*bundle_file_ : nullptr, std::move(head));
   rows_.emplace(rows_file_, manifest, std::move(token_text));
 }
@@ -40,7 +41,7 @@ void Outputs::take(const Finished& done) {
 
 BundleIds Outputs::commit() {
   BundleIds ids = bundle_->finish();
-  if (mqc_file_) mqc_file_->write(multiqc_section(mqc_file_->path(), *manifest_, tally_, ids));
+  if (mqc_file_) mqc_file_->write(multiqc_section(mqc_file_->path(), *manifest_, tally_, ids, shard_));
   if (versions_file_) versions_file_->write(versions_yml(process_));
   rows_file_.commit();
   for (std::optional<OutputFile>* file : {&bundle_file_, &mqc_file_, &versions_file_})

@@ -37,6 +37,7 @@ class Outputs {
   std::optional<OutputFile> bundle_file_, mqc_file_, versions_file_;
   std::string process_;
   const Manifest* manifest_ = nullptr;
+  std::optional<ShardPart> shard_;
   std::optional<BundleWriter> bundle_;
   std::optional<RowWriter> rows_;
   Tally tally_;

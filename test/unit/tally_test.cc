@@ -68,6 +68,8 @@ TEST_CASE("the MultiQC section has the file's name, the counts and a percentage 
   CHECK(row.at("ok_share").lexeme() == "25.0");
   CHECK(row.at("truncated").lexeme() == "1");
   CHECK(row.at("overflow").lexeme() == "0");
+  CHECK(row.at("refused").lexeme() == "2");            // bad_record and numeric_error
+  CHECK_FALSE(row.find("shard"));
   CHECK(row.at("agreement").lexeme() == "57.1");       // 4 of 7
   CHECK(row.at("step").as_string() == std::string(12, 'd'));
   for (const auto& [key, value] : row.members()) CHECK(section.at("headers").find(key));
@@ -81,6 +83,30 @@ TEST_CASE("the MultiQC section has the file's name, the counts and a percentage 
   CHECK_FALSE(none.find("agreement"));
   CHECK_FALSE(none.find("ok_share"));
   CHECK(none.at("records").lexeme() == "0");
+}
+
+TEST_CASE("every record of the MultiQC section is ok, truncated or refused, and a refusal has its reason") {
+  BundleIds ids;
+  ids.step_id = ids.result_digest = "sha256:" + std::string(64, 'd');
+  auto sum = [](const Json& row, const std::vector<const char*>& keys) {
+    uint64_t n = 0;
+    for (const char* key : keys) n += std::stoull(row.at(key).lexeme());
+    return n;
+  };
+  Tally t;
+  t.statuses = {{"ok", 1}, {"truncated", 2}, {"overflow", 4}, {"template_error", 8}, {"bad_record", 16}, {"numeric_error", 32}};
+  t.records = 63;
+  Json row = Json::parse(multiqc_section("x_mqc.json", manifest(""), t, ids), "mqc").at("data").at("x");
+  CHECK(sum(row, {"ok", "truncated", "refused"}) == 63);
+  CHECK(sum(row, {"overflow", "template_error", "bad_record", "numeric_error"}) == std::stoull(row.at("refused").lexeme()));
+}
+
+TEST_CASE("a shard's row says which shard it is") {
+  BundleIds ids;
+  ids.step_id = ids.result_digest = "sha256:" + std::string(64, 'd');
+  ShardPart part{3, 40, 26, ""};
+  Json row = Json::parse(multiqc_section("x_mqc.json", manifest(""), counted(kRecords), ids, part), "mqc").at("data").at("x");
+  CHECK(row.at("shard").as_string() == "3 of 40");
 }
 
 TEST_CASE("the versions file names the process and the version") {
