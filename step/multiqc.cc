@@ -36,21 +36,23 @@ Json::Member coloured(const char* good, int at, const char* level, const char* b
   return {"cond_formatting_rules", Json::Object{{"pass", rule(good)}, {level, rule(bad)}}};
 }
 
+// Columns with their headers, and a row. Every step has all headers, because those of a report's last file stand for all; MultiQC
+// leaves out a column in which no row has a value.
 class Table {
  public:
-  void add(const char* key, const char* title, const char* description, Json value, Json::Object more = {}) {
+  void add(const char* key, const char* title, const char* description, const std::optional<Json>& value, Json::Object more = {}) {
     Json::Object header{{"title", title}, {"description", description}};
     for (Json::Member& m : more) header.push_back(std::move(m));
     headers_.emplace_back(key, std::move(header));
-    values_.emplace_back(key, std::move(value));
+    if (value) values_.emplace_back(key, *value);
   }
-  void count(const char* key, const char* title, const char* description, uint64_t n, Json::Object more = {}) {
+  void count(const char* key, const char* title, const char* description, const std::optional<uint64_t>& n, Json::Object more = {}) {
     more.insert(more.begin(), {{"format", "{:,.0f}"}, {"min", 0}, {"scale", false}});
-    add(key, title, description, n, std::move(more));
+    add(key, title, description, n ? std::optional<Json>(*n) : std::nullopt, std::move(more));
   }
   void share(const char* key, const char* title, const char* description, uint64_t part, uint64_t whole, Json::Object more) {
     more.insert(more.begin(), {{"suffix", "%"}, {"format", "{:,.1f}"}, {"min", 0}, {"max", 100}});
-    if (whole > 0) add(key, title, description, percent(part, whole), std::move(more));
+    add(key, title, description, whole > 0 ? std::optional<Json>(percent(part, whole)) : std::nullopt, std::move(more));
   }
   Json headers() { return std::move(headers_); }
   Json values() { return std::move(values_); }
@@ -77,13 +79,15 @@ std::string multiqc_section(const std::string& path, const Manifest& manifest, c
   t.count("prompts_cut", "Cut inputs", "Prompts for which decoding.truncate cut a field", tally.prompts_cut, {{"hidden", true}});
   t.count("prompt_tokens", "Prompt tokens", "Tokens of all prompts", tally.prompt_tokens);
   t.count("answer_tokens", "Answer tokens", "Tokens of all answers", tally.answer_tokens);
-  if (manifest.decoding.samples > 1) {
-    t.count("samples", "Samples", "Answers per record", static_cast<uint64_t>(manifest.decoding.samples));
-    t.share("agreement", "Agreement", "Pairs of samples of one record with the same response", tally.equal_pairs, tally.pairs, {{"scale", "Blues"}});
-  }
-  if (shard) t.add("shard", "Shard", "The part of the input that this row counts; the merged row counts all parts", std::to_string(shard->index) + " of " + std::to_string(shard->of), {{"scale", false}});
-  t.add("step", "Step id", "Step id, the head of it: model, configuration and the whole input", short_id(ids.step_id), {{"scale", false}});
-  t.add("result", "Result", "Result digest, the head of it: one step id, or shard of it, has exactly one", short_id(ids.result_digest), {{"scale", false}});
+  std::optional<uint64_t> samples;
+  if (manifest.decoding.samples > 1) samples = static_cast<uint64_t>(manifest.decoding.samples);
+  t.count("samples", "Samples", "Answers per record", samples);
+  t.share("agreement", "Agreement", "Pairs of samples of one record with the same response", tally.equal_pairs, tally.pairs, {{"scale", "Blues"}});
+  std::optional<Json> part;
+  if (shard) part = Json(std::to_string(shard->index) + " of " + std::to_string(shard->of));
+  t.add("shard", "Shard", "The part of the input that this row counts; the merged row counts all parts", part, {{"scale", false}});
+  t.add("step", "Step id", "Step id, the head of it: model, configuration and the whole input", Json(short_id(ids.step_id)), {{"scale", false}});
+  t.add("result", "Result", "Result digest, the head of it: one step id, or shard of it, has exactly one", Json(short_id(ids.result_digest)), {{"scale", false}});
   Json headers = t.headers();
   return Json(Json::Object{{"id", "ibid"},
                            {"section_name", "ibid: LLM steps"},

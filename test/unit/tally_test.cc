@@ -109,6 +109,17 @@ TEST_CASE("a shard's row says which shard it is") {
   CHECK(row.at("shard").as_string() == "3 of 40");
 }
 
+TEST_CASE("all sections have the same headers: MultiQC shows the columns of the last file that it reads") {
+  BundleIds ids;
+  ids.step_id = ids.result_digest = "sha256:" + std::string(64, 'd');
+  Manifest greedy = manifest("");
+  greedy.decoding.samples = 1;
+  auto headers = [&](const Manifest& m, const std::optional<ShardPart>& part) {
+    return Json::parse(multiqc_section("x_mqc.json", m, counted(kRecords), ids, part), "mqc").at("headers").dump();
+  };
+  CHECK(headers(greedy, std::nullopt) == headers(manifest(""), ShardPart{3, 40, 26, ""}));
+}
+
 TEST_CASE("the versions file names the process and the version") {
   std::string text = versions_yml("NFCORE:IBID_RUN \"x\"");
   CHECK(text.rfind("\"NFCORE:IBID_RUN \\\"x\\\"\":\n    ibid: ", 0) == 0);
