@@ -3,19 +3,22 @@
 
 tools=$build/tools
 
-# need_pip_tool NAME COMMAND SPEC...: a Python program in a virtual environment of its own; sets tool to COMMAND's path.
+# need_pip_tool NAME COMMAND SPEC...: a Python program in a virtual environment of its own; sets tool to COMMAND's path. Of two
+# that want the same one at once the second waits, and finds it there.
 need_pip_tool() {
-  local name=$1 command=$2 venv
+  local name=$1 command=$2 venv=$tools/$1
   shift 2
-  venv=$tools/$name
   tool=$venv/bin/$command
-  [ -e "$venv/complete" ] && [ "$(cat "$venv/complete")" = "$*" ] && return 0
-  need_packages python3 python3-venv || return 1
-  say "fetching $* with pip into $venv"
-  rm -rf "$venv"
   mkdir -p "$tools"
-  python3 -m venv "$venv" >&2 && "$venv/bin/pip" install -q --disable-pip-version-check "$@" >&2 || { rm -rf "$venv"; say "pip cannot fetch $*"; return 1; }
-  printf '%s\n' "$*" >"$venv/complete"
+  (
+    flock 9
+    [ "$(cat "$venv/complete" 2>/dev/null)" != "$*" ] || exit 0
+    need_packages python3 python3-venv || exit 1
+    say "fetching $* with pip into $venv"
+    rm -rf "$venv"
+    python3 -m venv "$venv" >&2 && "$venv/bin/pip" install -q --disable-pip-version-check "$@" >&2 || { rm -rf "$venv"; say "pip cannot fetch $*"; exit 1; }
+    printf '%s\n' "$*" >"$venv/complete"
+  ) 9>"$tools/$name.lock"
 }
 
 need_snakemake() { need_pip_tool snakemake snakemake snakemake==9.27.1 && snakemake=$tool; }
