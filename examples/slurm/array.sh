@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# A step as an array of jobs, one shard for each task:
+#   sbatch --array=1-8 array.sh STEP.yaml INPUT MODEL FOLDER [OPTION OF ibid run ...]
+# The bundles of the shards come into FOLDER; merge.sh makes one of them. A task that is killed goes on where it was.
+#SBATCH --job-name=ibid
+#SBATCH --array=1-8
+#SBATCH --cpus-per-task=2
+#SBATCH --time=01:00:00
+#SBATCH --output=slurm-%A_%a.out
+#SBATCH --open-mode=append
+#SBATCH --requeue
+# Without "B:" the signal goes to the steps, that is to ibid, and not to this shell.
+#SBATCH --signal=USR2@60
+set -euo pipefail
+[ $# -ge 4 ] || { echo "usage: sbatch --array=1-N array.sh STEP.yaml INPUT MODEL FOLDER [OPTION ...]" >&2; exit 2; }
+step=$1 input=$2 model=$3 folder=$4
+shift 4
+# A single task that is submitted again belongs to as many shards as before: sbatch --export=ALL,SHARDS=8 --array=3 array.sh ...
+shards=${SHARDS:-$SLURM_ARRAY_TASK_COUNT}
+mkdir -p "$folder"
+
+code=0
+# srun does not take --cpus-per-task over from sbatch; ibid uses the CPUs that it is bound to.
+srun --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" ibid run "$step" "$input" --model "$model" --shard "$SLURM_ARRAY_TASK_ID/$shards" \
+  -o /dev/null --bundle "$folder/part-$SLURM_ARRAY_TASK_ID.ibid.tar" --resume "$@" || code=$?
+
+# Slurm requeues what it pre-empts and what a node loses, and leaves to us: 140, died by USR2, the time is nearly up; 75, a GPU that
+# is taken or no memory, three times. Every other code would come again.
+if [ "$code" = 140 ] || { [ "$code" = 75 ] && [ "${SLURM_RESTART_COUNT:-0}" -lt 3 ]; }; then
+  echo "exit $code: this task goes back into the queue" >&2
+  scontrol requeue "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID"
+fi
+exit "$code"
