@@ -1,0 +1,28 @@
+__author__ = "The ibid authors"
+__copyright__ = "Copyright 2026, the ibid authors"
+__license__ = "Apache-2.0"
+
+from shlex import quote
+
+from snakemake.shell import shell
+
+# The options of the named outputs.
+OPTIONS = {
+    "answers": "-o",
+    "bundle": "--bundle",
+    "mqc": "--mqc",
+    "versions": "--versions",
+}
+
+log = snakemake.log_fmt_shell(stdout=True, stderr=True)
+extra = snakemake.params.get("extra", "")
+outputs = dict(snakemake.output.items())
+
+arguments = list(snakemake.input)
+if "answers" not in outputs:
+    arguments += ["-o", "/dev/null"]
+for name, path in outputs.items():
+    arguments += [OPTIONS[name], path]
+arguments = " ".join(quote(str(word)) for word in arguments)
+
+shell("ibid merge {arguments} {extra} {log}")

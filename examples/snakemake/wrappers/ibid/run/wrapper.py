@@ -1,0 +1,46 @@
+__author__ = "The ibid authors"
+__copyright__ = "Copyright 2026, the ibid authors"
+__license__ = "Apache-2.0"
+
+from shlex import quote
+
+from snakemake.shell import shell
+
+# Named inputs that are no side files, and the options of the named outputs.
+PLACES = ("step", "records", "model")
+OPTIONS = {
+    "answers": "-o",
+    "bundle": "--bundle",
+    "mqc": "--mqc",
+    "versions": "--versions",
+    "run_record": "--run-record",
+}
+
+log = snakemake.log_fmt_shell(stdout=True, stderr=True)
+extra = snakemake.params.get("extra", "")
+shard = snakemake.params.get("shard", "").replace("-of-", "/")
+# What the scheduler gave is what is used; the bytes are the same with both.
+device = "cuda" if snakemake.resources.get("gpu", 0) else "cpu"
+
+records = snakemake.input.get("records", [])
+records = [records] if isinstance(records, str) else records
+files = {k: v for k, v in snakemake.input.items() if k not in PLACES}
+outputs = dict(snakemake.output.items())
+
+arguments = [snakemake.input.step, *records, "--model", snakemake.input.model]
+for name, path in files.items():
+    arguments += ["--file", f"{name}={path}"]
+if shard:
+    arguments += ["--shard", shard]
+# Without answers only the bundle is wanted, as of a shard.
+if "answers" not in outputs:
+    arguments += ["-o", "/dev/null"]
+for name, path in outputs.items():
+    arguments += [OPTIONS[name], path]
+arguments = " ".join(quote(str(word)) for word in arguments)
+
+# The journal of --resume lies beside the outputs and is none of them: Snakemake leaves it there when it removes those of a failed job.
+shell(
+    "ibid run {arguments} --device {device} --threads {snakemake.threads}"
+    " --resume {extra} {log}"
+)
