@@ -20,8 +20,9 @@ shards=${SHARDS:-$SLURM_ARRAY_TASK_COUNT}
 mkdir -p "$folder"
 
 code=0
-# srun does not take --cpus-per-task over from sbatch; ibid uses the CPUs that it is bound to.
-srun --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" ibid run "$step" "$input" --model "$model" --shard "$SLURM_ARRAY_TASK_ID/$shards" \
+# srun does not take --cpus-per-task over from sbatch, and not every cluster binds a step to its CPUs.
+cpus=${SLURM_CPUS_PER_TASK:-1}
+srun --cpus-per-task="$cpus" ibid run "$step" "$input" --model "$model" --threads "$cpus" --shard "$SLURM_ARRAY_TASK_ID/$shards" \
   -o /dev/null --bundle "$folder/part-$SLURM_ARRAY_TASK_ID.ibid.tar" --resume "$@" || code=$?
 
 # Slurm requeues what it pre-empts and what a node loses, and leaves to us: 140, died by USR2, the time is nearly up; 75, a GPU that

@@ -16,7 +16,7 @@ long_input 3 >long.tsv
 # array CODE EVENT OPTION...: four tasks into a new folder, and the highest exit code; sets job and log, what task 3 said.
 array() {
   rm -rf parts
-  STAND_IN_EVENT=$2 exits "$1" sbatch --parsable --array=1-4 "$example/array.sh" "$step" long.tsv "$model" parts --batch 4 --threads 1 "${@:3}"
+  STAND_IN_EVENT=$2 exits "$1" sbatch --parsable --array=1-4 "$example/array.sh" "$step" long.tsv "$model" parts --batch 4 "${@:3}"
   job=$out log=$(cat "slurm-${out}_3.out")
 }
 # again TASK: a task alone, submitted again, is still one of four.
