@@ -1,0 +1,41 @@
+cwlVersion: v1.2
+class: CommandLineTool
+label: ibid merge
+doc: |
+  The shards of an ibid run, in any order, into what one run without shards writes, byte by byte. A shard that is missing, doubled or
+  of another run is refused.
+
+hints:
+  SoftwareRequirement:
+    packages:
+      ibid:
+        version: ["0.1.0"]
+
+baseCommand: [ibid, merge]
+
+inputs:
+  shards:
+    type: File[]
+    doc: the bundles of all shards
+    inputBinding: {position: 1}
+  answers_name:
+    type: string
+    default: answers.tsv
+    doc: what the file of answers is called
+    inputBinding: {prefix: -o}
+  bundle_name:
+    type: string
+    default: answers.ibid.tar
+    doc: what the bundle is called
+    inputBinding: {prefix: --bundle}
+
+outputs:
+  answers:
+    type: File
+    outputBinding: {glob: $(inputs.answers_name)}
+  bundle:
+    type: File
+    outputBinding: {glob: $(inputs.bundle_name)}
+
+successCodes: [0]
+temporaryFailCodes: [74, 75]
