@@ -12,12 +12,3 @@ PATH=$scratch/bin:$PATH
 engine() { "need_$1" 2>fetch.txt || { echo "SKIPPED: $1 cannot be had: $(tail -n 1 fetch.txt)"; exit 77; }; }
 # same_files WHAT A B: byte by byte.
 same_files() { checks=$((checks + 1)); cmp "$2" "$3" || fail "$1: $2 and $3 differ"; }
-# differ WHAT A B: the control of same_files.
-differ() { checks=$((checks + 1)); ! cmp -s "$2" "$3" || fail "$1: $2 and $3 are the same"; }
-# grown FILE BYTES PID: waits until FILE holds that many bytes, while process PID runs.
-grown() {
-  until [ "$(stat -c %s "$1" 2>/dev/null || echo 0)" -ge "$2" ]; do
-    kill -0 "$3" 2>/dev/null || fail "it ended before $1 had $2 bytes"
-    sleep 0.02
-  done
-}
