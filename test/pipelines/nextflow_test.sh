@@ -1,0 +1,41 @@
+# The Nextflow example: the bytes of one run, everything reused by -resume, and no answer of another model.
+. "$(dirname "${BASH_SOURCE[0]}")/nextflow.sh"
+
+cp -r "$model" model
+exits 0 env IBID="$ibid" bash "$root/examples/nextflow/run.sh" --no-install model
+holds "verified" "$out" "sound"
+holds "the bytes of one run" "$out" "answers and bundle: the same bytes as one 'ibid run' writes"
+cd "$IBID_BUILD/examples/nextflow"
+# Four shards, frozen before and merged and verified after; MultiQC where it can be had.
+tasks=7
+if [ -e bin/multiqc ]; then
+  tasks=8
+  same "MultiQC has read the section" "samples 24 100.0 24" "$(tail -n 1 results/multiqc_data/multiqc_ibid_table.txt | cut -f 1-4 | xargs)"
+  same "and the versions" "IBID_MERGE IBID_RUN" "$(tail -n +2 results/multiqc_data/multiqc_software_versions.txt | cut -f 1 | xargs)"
+else
+  echo "SKIPPED a part: MultiQC cannot be had"
+fi
+holds "everything is reused" "$out" "reused $tasks of $tasks tasks"
+number=$(ibid --version | cut -d' ' -f 2)
+cuda=$(ibid --version --verbose | sed -nE 's/^cuda: nvcc ([0-9.]+).*/\1/p; s/^cuda: not built/no CUDA available/p')
+same "versions on the topic" "IBID_MERGE: ibid: $number IBID_RUN: cuda: $cuda ibid: $number" "$(xargs <results/ibid_mqc_versions.yml)"
+
+# Another model under the same path: its tasks are not reused, the pinned digest refuses it, and that is not tried again.
+arguments=(-resume --step "$quick/step.yaml" --input "$quick/samples.tsv" --model "$scratch/model" --suffix tsv)
+echo >>"$scratch/model/config.json"
+pipeline 1 "${arguments[@]}"
+same "freezing is reused" "$(printf 'CACHED\t0\t1')" "$(rows_of IBID_FREEZE)"
+same "each shard is refused, once" "$(printf 'FAILED\t65\t1')" "$(rows_of IBID_RUN | grep -v ABORTED | sort -u)"
+holds "both digests" "$(cat log.txt)" "pinned: sha256:17a1ea10236f10d434338746f3ab9157f8cb5df50e843d3132532754aab61b29"
+
+# A manifest that pins it: everything runs again.
+sed "s/digest: sha256:.*/$(ibid pin "$scratch/model" | grep -o 'digest: sha256:[0-9a-f]*')/" "$quick/step.yaml" >"$scratch/step.yaml"
+arguments[2]=$scratch/step.yaml
+pipeline 0 "${arguments[@]}"
+same "seven tasks ran" "$(lines 7 "$(printf 'COMPLETED\t0\t1')")" "$(cut -f 2- <<<"$rows")"
+ibid freeze "$scratch/step.yaml" -o other.yaml --quiet
+ibid run other.yaml "$quick/samples.tsv" --model "$scratch/model" -o other.tsv --bundle other.ibid.tar --quiet
+exits 0 cmp other.ibid.tar results/samples.ibid.tar
+exits 1 cmp whole.ibid.tar results/samples.ibid.tar
+
+done_ok
