@@ -59,7 +59,7 @@ XML
     org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies -DoutputDirectory="$folder/lib" >&2 ||
     { say "Maven cannot fetch Nextflow 24.10.0"; return 1; }
   rm -rf "$folder/repository"
-  # Without access to these packages of the JDK Nextflow runs, but keeps no task cache and does not say so: -resume reuses nothing.
+  # Without access to these packages of the JDK Nextflow runs its tasks and keeps no cache of them: -resume reuses nothing.
   for p in lang io nio net util util.concurrent.locks util.concurrent.atomic util.regex; do opens+=" --add-opens=java.base/java.$p=ALL-UNNAMED"; done
   for p in ch fs; do opens+=" --add-opens=java.base/sun.nio.$p=ALL-UNNAMED"; done
   for p in http https ftp file; do opens+=" --add-opens=java.base/sun.net.www.protocol.$p=ALL-UNNAMED"; done

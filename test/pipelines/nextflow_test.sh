@@ -37,5 +37,4 @@ ibid freeze "$scratch/step.yaml" -o other.yaml --quiet
 ibid run other.yaml "$quick/samples.tsv" --model "$scratch/model" -o other.tsv --bundle other.ibid.tar --quiet
 exits 0 cmp other.ibid.tar results/samples.ibid.tar
 exits 1 cmp whole.ibid.tar results/samples.ibid.tar
-
 done_ok
