@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# The promise under other compilers and on another processor: ibid is built again, and each build must compute the golden digests and the
+# very bytes that this machine's ordinary build writes for the quickstart.
+#   test/portable.sh [gcc-O0] [clang] [aarch64] [sanitizers]      (default: all)
+# Not part of test/run.sh: each builds everything anew. aarch64 runs under emulation (qemu-user); its libraries are unpacked from Debian's
+# packages into build/portable, nothing of another architecture is installed. sanitizers also runs the unit tests.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. examples/lib/build.sh
+out=$build/portable
+[ $# -gt 0 ] || set -- gcc-O0 clang aarch64 sanitizers
+need_packages "${build_packages[@]}"
+build_ibid
+reference=$IBID
+mkdir -p "$out"
+
+quickstart() {   # FOLDER PROGRAM...: leaves the answers and the bundle in FOLDER
+  mkdir -p "$1"
+  "${@:2}" run examples/quickstart/step.yaml examples/quickstart/samples.tsv --model examples/models/biosample-tiny \
+    -o "$1/answers.tsv" --bundle "$1/answers.ibid.tar" --quiet
+}
+
+configure() { cmake -S . -B "$out/$1" -G Ninja -DIBID_CUDA=OFF -DIBID_TESTS=OFF "${@:2}" >"$out/$1.log" || { cat "$out/$1.log" >&2; return 1; }; }
+
+# prove NAME PROGRAM...: golden digests of every instruction set, and the quickstart's bytes.
+prove() {
+  local name=$1
+  shift
+  "$@" selftest >"$out/$name.selftest" || { cat "$out/$name.selftest"; say "$name: selftest failed"; return 1; }
+  grep -q '^scalar *all digests' "$out/$name.selftest" || { say "$name: selftest proved nothing"; return 1; }
+  quickstart "$out/$name.answers" "$@"
+  cmp "$out/reference/answers.tsv" "$out/$name.answers/answers.tsv"
+  cmp "$out/reference/answers.ibid.tar" "$out/$name.answers/answers.ibid.tar"
+  echo "$name: golden digests, and the quickstart's answers and bundle byte by byte"
+}
+
+# A folder with Debian's arm64 libraries, unpacked and not run.
+unpack_arm64() {
+  local root=$out/arm64-root package
+  [ -e "$root/complete" ] && return 0
+  rm -rf "$root"
+  debootstrap --foreign --arch=arm64 --variant=minbase --include=libyaml-cpp-dev,libssl-dev,libarchive-dev bookworm "$root" >"$out/debootstrap.log" || { tail "$out/debootstrap.log" >&2; return 1; }
+  for package in "$root"/var/cache/apt/archives/*.deb; do dpkg-deb -x "$package" "$root"; done
+  touch "$root/complete"
+}
+
+try_gcc-O0() {
+  configure gcc-O0 -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS=-O0
+  ninja -C "$out/gcc-O0" ibid >/dev/null
+  prove gcc-O0 "$out/gcc-O0/ibid"
+}
+
+try_clang() {
+  need_packages clang
+  configure clang -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER=clang++
+  ninja -C "$out/clang" ibid >/dev/null
+  prove clang "$out/clang/ibid"
+}
+
+try_aarch64() {
+  need_packages g++-aarch64-linux-gnu qemu-user-static debootstrap
+  unpack_arm64
+  configure aarch64 -DCMAKE_BUILD_TYPE=Release -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ \
+    -DCMAKE_SYSROOT="$out/arm64-root" -DCMAKE_FIND_ROOT_PATH="$out/arm64-root" -DCMAKE_FIND_ROOT_PATH_MODE_{LIBRARY,INCLUDE,PACKAGE}=ONLY
+  ninja -C "$out/aarch64" ibid >/dev/null
+  prove aarch64 qemu-aarch64-static -L "$out/arm64-root" "$out/aarch64/ibid"
+}
+
+try_sanitizers() {
+  need_packages catch2 libboost-context-dev
+  configure sanitizers -DCMAKE_BUILD_TYPE=RelWithDebInfo -DIBID_SANITIZE=address,undefined -DIBID_TESTS=ON
+  ninja -C "$out/sanitizers" >/dev/null
+  prove sanitizers "$out/sanitizers/ibid"
+  UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ctest --test-dir "$out/sanitizers" -R '^(unit|cli)/' -E 'cli/examples' --output-on-failure
+}
+
+quickstart "$out/reference" "$reference"
+for name in "$@"; do
+  declare -F "try_$name" >/dev/null || { say "portable.sh: no '$name'; there are gcc-O0, clang, aarch64, sanitizers"; exit 2; }
+  "try_$name"
+done
