@@ -25,7 +25,8 @@ struct Settings {
       {"batch", 64},         {"chunk", 512},         // ibid's defaults
       {"queue", 20},         // seconds: a place in the queue, a container
       {"model_bytes", 16e9}, {"model_rate", 1e9},    // the file of an 8B model in bf16; bytes/s of one task from a network file system
-      {"input", 0},          // seconds in which an attempt reads its input while its GPU waits
+      {"crowded_rate", 1e8}, // the same when 100 tasks share a server of 10 GB/s
+      {"input", 640},        // seconds in which a shard (not a piece) reads all of the input twice while its GPU waits
       {"replacement", 120},  // seconds until a GPU that was taken is back
   };
   double operator[](const std::string& key) const { return values.at(key); }
@@ -91,10 +92,10 @@ FleetResult mean_of_seeds(FleetPlan p) {
   return sum;
 }
 
-void run_fleets(const Settings& s, const std::vector<Size>& sizes) {
-  const double start = s["queue"] + s["model_bytes"] / s["model_rate"] + s["input"];
+// start: seconds of an attempt before its first record.
+void run_fleets(const Settings& s, const std::vector<Size>& sizes, const char* what, double start) {
   const double steady = sizes.back().seconds / static_cast<double>(sizes.back().records);      // the largest shard's, tail and all
-  std::printf("\n%.0f records, %.0f GPUs, %.0f s from the start of an attempt to its first record\n", s["records"], s["gpus"], start);
+  std::printf("\n%s: %.0f records, %.0f GPUs, %.0f s from the start of an attempt to its first record\n", what, s["records"], s["gpus"], start);
   std::printf("shard\tshards\ttaken per GPU hour\tresume\twall h\tGPU h\tstarting %%\ttails %%\tlost %%\n");
   for (const Size& size : sizes) {
     for (double rate : {0.0, 1 / 24.0, 1.0}) {
@@ -115,5 +116,9 @@ void run_fleets(const Settings& s, const std::vector<Size>& sizes) {
 
 int main(int argc, char** argv) {
   const Settings settings = settings_of(argc, argv);
-  run_fleets(settings, run_engines(settings));
+  const std::vector<Size> sizes = run_engines(settings);
+  const double queue = settings["queue"], model = settings["model_bytes"];
+  run_fleets(settings, sizes, "pieces", queue + model / settings["model_rate"]);
+  run_fleets(settings, sizes, "pieces, a crowded file server", queue + model / settings["crowded_rate"]);
+  run_fleets(settings, sizes, "shards, which read all of the input", queue + model / settings["model_rate"] + settings["input"]);
 }
