@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What merge, verify and show cost for a run of many records, measured on bundles that synthetic_shards.cc writes without a model.
-#   test/bench/merge_scale.sh [FOLDER]      FOLDER (default: a temporary one) needs three times the bytes of the bundle
+#   test/bench/merge_scale.sh [FOLDER]      FOLDER (default: a temporary one) needs four times the bytes of the bundle
 # Environment: RECORDS (1000000), SHARDS (100), PROMPT and ANSWER tokens of a record (120, 40), BUILD (build).
 # Output, tab-separated: what, wall seconds, CPU seconds, peak MiB, bytes written. Everything is checked; exits 1 when something is wrong.
 set -euo pipefail
@@ -38,6 +38,11 @@ printf 'what\twall s\tCPU s\tpeak MiB\tbytes\n'
 parts=()
 for ((i = shards; i >= 1; i--)); do parts+=("part-$i.ibid.tar"); done
 measure "merge" whole.ibid.tar "$ibid" merge "${parts[@]}" -o rows.tsv --bundle whole.ibid.tar --quiet
+mkdir -p pieces
+[ -s "pieces/part-$shards.ibid.tar" ] || "$build/test/synthetic_shards" pieces "$records" "$shards" "$prompt" "$answer" pieces
+measure "merge of pieces" again.ibid.tar "$ibid" merge "${parts[@]/#/pieces/}" --input input.tsv -o again.tsv --bundle again.ibid.tar --quiet
+cmp whole.ibid.tar again.ibid.tar && cmp rows.tsv again.tsv || fail "pieces and shards give different files"
+rm -rf pieces again.*
 [ "$(wc -l <rows.tsv)" = $((records + 1)) ] || fail "the merge wrote $(wc -l <rows.tsv) lines for $records records"
 measure "verify" - "$ibid" verify whole.ibid.tar
 grep -q '^sound' said.txt || fail "verify: $(cat said.txt)"

@@ -1,7 +1,8 @@
 // Writes the bundles of a run that never was: as many records and shards as asked for, of believable sizes, without a model. For
 // merge_scale.sh, which measures what merge, verify and show cost at a scale that no test machine computes.
-//   synthetic_shards FOLDER RECORDS SHARDS PROMPT_TOKENS ANSWER_TOKENS
-// FOLDER gets step.yaml, input.tsv and part-I.ibid.tar. The same arguments give the same bytes.
+//   synthetic_shards FOLDER RECORDS SHARDS PROMPT_TOKENS ANSWER_TOKENS [pieces]
+// FOLDER gets step.yaml, input.tsv and part-I.ibid.tar, which with `pieces` are runs over parts of the input instead of shards of it.
+// The same arguments give the same bytes.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -80,10 +81,10 @@ struct Run {
     return digest_text(digest.finish());
   }
 
-  void write_shard(const ShardPart& shard) const {
+  void write_part(const ShardPart& shard, bool piece) const {
     Manifest manifest = parse_manifest(kStep, "step.yaml");
     Outputs outputs(Args(*find_command("merge"), {"x", "-o", "/dev/null", "--bundle", folder + "/part-" + std::to_string(shard.index) + ".ibid.tar"}));
-    outputs.begin(manifest, {effective_config(manifest), {}, kStep, {}, shard}, [](int32_t) { return ""; });
+    outputs.begin(manifest, {effective_config(manifest), {}, kStep, {}, piece ? std::nullopt : std::optional(shard)}, [](int32_t) { return ""; });
     for (uint64_t i = shard.first(); i < shard.end(); ++i) {
       Record r = record(i);
       std::vector<AnswerRecord> answers{answer(i)};
@@ -99,8 +100,9 @@ struct Run {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 6) {
-    std::fprintf(stderr, "usage: synthetic_shards FOLDER RECORDS SHARDS PROMPT_TOKENS ANSWER_TOKENS\n");
+  const bool pieces = argc == 7 && std::strcmp(argv[6], "pieces") == 0;
+  if (argc != 6 && !pieces) {
+    std::fprintf(stderr, "usage: synthetic_shards FOLDER RECORDS SHARDS PROMPT_TOKENS ANSWER_TOKENS [pieces]\n");
     return 2;
   }
   Run run{argv[1], std::strtoull(argv[2], nullptr, 10), std::atoi(argv[4]), std::atoi(argv[5])};
@@ -110,7 +112,7 @@ int main(int argc, char** argv) {
     step.write(kStep);
     step.commit();
     const std::string input = run.write_input();
-    for (uint64_t i = 1; i <= shards; ++i) run.write_shard({i, shards, run.records, input});
+    for (uint64_t i = 1; i <= shards; ++i) run.write_part({i, shards, run.records, input}, pieces);
   } catch (const Error& e) {
     std::fprintf(stderr, "synthetic_shards: %s: %s\n", e.where.c_str(), e.what());
     return 74;
