@@ -41,8 +41,8 @@ struct Watch {
   }
 };
 
-std::string run_record(const Watch& watch, const Tally& tally, const BundleIds& ids, Session& session, const std::string& device, uint64_t reused) {
-  const runtime::EngineStats& stats = session.engine().stats();
+std::string run_record(const Watch& watch, const Tally& tally, const BundleIds& ids, Session& session, uint64_t reused) {
+  const runtime::EngineStats stats = session.loaded() ? session.engine().stats() : runtime::EngineStats();
   char host[256] = "";
   gethostname(host, sizeof host - 1);
   rusage usage{};
@@ -50,9 +50,9 @@ std::string run_record(const Watch& watch, const Tally& tally, const BundleIds& 
   auto u = [](uint64_t v) { return Json(v); };
   Json record(Json::Object{{"step_id", ids.step_id}, {"result_digest", ids.result_digest}, {"bundle_id", ids.bundle_id},
                            {"started", watch.started}, {"ended", utc_now()}, {"seconds", Json::number(std::to_string(watch.seconds()))},
-                           {"host", std::string(host)}, {"device", device}, {"program", version_facts()},
+                           {"host", std::string(host)}, {"device", session.device()}, {"program", version_facts()},
                            {"records", u(tally.records)}, {"failed", u(tally.failed)}, {"answer_tokens", u(tally.answer_tokens)}, {"reused_answers", u(reused)},
-                           {"prompt_rows", u(stats.prompt_rows)}, {"cached_rows", u(stats.cached_rows)}, {"steps", u(stats.steps)},
+                           {"prompt_rows", u(stats.prompt_rows)}, {"cached_rows", u(stats.cached_rows)}, {"steps", u(stats.steps)}, {"weight_bytes", u(stats.weight_bytes)},
                            {"peak_memory_bytes", u(static_cast<uint64_t>(usage.ru_maxrss) * 1024)}});
   return record.dump() + "\n";
 }
@@ -100,11 +100,13 @@ void answer_input(Session& session, RunInput& input, Outputs& outputs, AnswerSto
   Progress progress(input.expected());
   answer_all(session, [&](Record& r) { return input.next(r); },
              [&](Answered&& a) {
+               session.require_pinned();
                outputs.take({a.record, a.answers, a.prompt_ids.size(), a.prompt.truncation.cut});
                outputs.bundle().add(a.record.id, a.fields_canonical(), a.record_leaf_text(), a.outcome_leaf_text(with_top), a.status());
                progress.update(outputs.tally().records, outputs.tally().answer_tokens);
              },
              store);
+  session.require_pinned();                            // also when there was no record
   input.finish();
 }
 
@@ -120,9 +122,8 @@ int command_run(const Args& args) {
   Watch watch;
   Kept kept(args, manifest, outputs);
   RunInput input(args, manifest.input, outputs.beside());
-  Session session(manifest, locate_model(*args.get("--model"), manifest.model.digest), args, ErrorKind::bad_data);
-  std::string device = session.engine().device().describe();
-  note("step " + (manifest.name.empty() ? base_name(args.operands()[0]) : manifest.name) + " on " + device + ", " + name_of(manifest.semantics));
+  Session session(manifest, locate_model(*args.get("--model"), manifest.model.digest), args, ErrorKind::bad_data, kept.store() ? Loading::when_needed : Loading::now);
+  note("step " + (manifest.name.empty() ? base_name(args.operands()[0]) : manifest.name) + " on " + session.device() + ", " + name_of(manifest.semantics));
 
   BundleHead head = bundle_head(manifest, input.shard());
   if (args.has("--embed-model")) head.model = model_embedding(session.model_path());
@@ -135,11 +136,11 @@ int command_run(const Args& args) {
   if (input.shard()) outputs.bundle().set_token_texts(shown.json());
   BundleIds ids = outputs.commit();
   if (record_file) {
-    record_file->write(run_record(watch, outputs.tally(), ids, session, device, kept.reused()));
+    record_file->write(run_record(watch, outputs.tally(), ids, session, kept.reused()));
     record_file->commit();
   }
   if (kept.journal) kept.journal->remove();
-  if (kept.reused() > 0) note(std::to_string(kept.reused()) + " answers were there already");
+  if (kept.reused() > 0) note(std::to_string(kept.reused()) + " answers were there already" + (session.loaded() ? "" : "; the weights were not needed"));
   if (input.shard()) note(input.shard()->name() + "; the result digest is that of this part");
   int code = outputs.report(ids);
   char speed[96];

@@ -56,7 +56,7 @@ class Window {
  public:
   Window(Session& session, const std::function<void(Answered&&)>& sink, AnswerStore* store)
       : session_(session), sink_(sink), store_(store), keys_(session.manifest()), decoding_(decoding_of(session.manifest())) {}
-  bool has_room() const { return slots_.size() < kWindow && session_.engine().pending() < session_.engine().capacity(); }
+  bool has_room() const { return slots_.size() < kWindow && (!session_.loaded() || session_.engine().pending() < session_.engine().capacity()); }
   bool empty() const { return slots_.empty(); }
   void admit(Record&& record);
   void take(runtime::Answer&& answer);
@@ -228,21 +228,37 @@ OpenedDevice open_device(const Args& args) {
   return {open_cpu(args), args.bytes("--memory", runtime::EngineOptions().kv_bytes)};
 }
 
-Session::Session(const Manifest& manifest, const std::string& model_path, const Args& args, std::optional<ErrorKind> when_other)
-    : manifest_(manifest), model_path_(model_path), digest_(model_path, manifest.model.digest) {
-  auto require_pinned = [&] {
-    if (when_other) digest_.require(*when_other);
-  };
+Session::Session(const Manifest& manifest, const std::string& model_path, const Args& args, std::optional<ErrorKind> when_other, Loading when)
+    : manifest_(manifest), model_path_(model_path), when_other_(when_other), digest_(model_path, manifest.model.digest) {
+  guarded([&] {
+    open(args);
+    if (when == Loading::now) load();
+  });
+  if (when == Loading::now) require_pinned();
+}
+
+void Session::guarded(const std::function<void()>& open) {
   try {
-    load(args);
+    open();
   } catch (const Error&) {
     require_pinned();                                  // that it is the wrong file says more than where reading it failed
     throw;
   }
-  require_pinned();
 }
 
-void Session::load(const Args& args) {
+void Session::require_pinned() {
+  if (when_other_) digest_.require(*when_other_);
+}
+
+runtime::Engine& Session::engine() {
+  if (!engine_) {
+    guarded([&] { load(); });
+    require_pinned();
+  }
+  return *engine_;
+}
+
+void Session::open(const Args& args) {
   files_ = runtime::open_model(model_path_);
   tokenizer_ = std::make_unique<runtime::Tokenizer>(make_tokenizer(files_));
   int32_t bos = files_.config.bos_id >= 0 ? files_.config.bos_id : tokenizer_->bos_id();
@@ -251,8 +267,12 @@ void Session::load(const Args& args) {
     return tokenizer_->encode(text, runtime::Tokenizer::Specials::recognise, runtime::Tokenizer::AddBos::no).size();
   });
   OpenedDevice opened = open_device(args);
-  engine_ = std::make_unique<runtime::Engine>(std::move(opened.device), files_, *tokenizer_, engine_options(manifest_, args, opened.kv_bytes));
+  opened_ = std::move(opened.device);
+  device_ = opened_->describe();
+  options_ = engine_options(manifest_, args, opened.kv_bytes);
 }
+
+void Session::load() { engine_ = std::make_unique<runtime::Engine>(std::move(opened_), files_, *tokenizer_, options_); }
 
 uint64_t noise_key(uint64_t seed, const std::string& record_id) {
   Digest d = sha256("ibid noise v1\n" + std::to_string(seed) + "\n" + record_id);
@@ -287,6 +307,7 @@ void answer_all(Session& session, const std::function<bool(Record&)>& next, cons
     }
     window.emit_ready();
     stop_if_interrupted();
+    if (!session.loaded()) continue;                   // every answer so far was there
     if (std::optional<runtime::Answer> answer = session.engine().next()) window.take(std::move(*answer));
     window.emit_ready();
   }

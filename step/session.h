@@ -38,26 +38,39 @@ struct OpenedDevice {
 };
 OpenedDevice open_device(const Args& args);
 
+// When weights are converted onto the device: a run that keeps answers may find them all, and then never needs them.
+enum class Loading { now, when_needed };
+
 class Session {
  public:
-  // Loads the model at `model_path` while its digest is computed. Errors: when it is not the model that the step pins, a kind
-  // `when_other` error with both digests, before any error of loading (without `when_other` any model is taken).
-  Session(const Manifest& manifest, const std::string& model_path, const Args& args, std::optional<ErrorKind> when_other);
+  // Opens the device and the model at `model_path`, and loads its weights, while its digest is computed. Errors: when it is not the
+  // model that the step pins, a kind `when_other` error with both digests, before any error of loading (without `when_other` any
+  // model is taken). With Loading::when_needed engine() and require_pinned() give the errors that are not given here.
+  Session(const Manifest& manifest, const std::string& model_path, const Args& args, std::optional<ErrorKind> when_other, Loading when = Loading::now);
   const Manifest& manifest() const { return manifest_; }
   const std::string& model_path() const { return model_path_; }
   DigestCheck& digest() { return digest_; }
   const runtime::Tokenizer& tokenizer() const { return *tokenizer_; }
   const PromptBuilder& prompts() const { return *prompts_; }
-  runtime::Engine& engine() { return *engine_; }
+  const std::string& device() const { return device_; }       // in words
+  bool loaded() const { return engine_ != nullptr; }
+  runtime::Engine& engine();                           // loads the weights if they are not, and requires the digest then
+  void require_pinned();                               // waits for the digest: nothing may be published before
 
  private:
-  void load(const Args& args);
+  void guarded(const std::function<void()>& open);
+  void open(const Args& args);
+  void load();
   const Manifest& manifest_;
   std::string model_path_;
+  std::optional<ErrorKind> when_other_;
   DigestCheck digest_;
   runtime::ModelFiles files_;
   std::unique_ptr<runtime::Tokenizer> tokenizer_;
   std::unique_ptr<PromptBuilder> prompts_;
+  std::unique_ptr<kernels::Device> opened_;            // until the engine takes it
+  std::string device_;
+  runtime::EngineOptions options_;
   std::unique_ptr<runtime::Engine> engine_;
 };
 

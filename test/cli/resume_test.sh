@@ -4,7 +4,8 @@
 { printf 'sample\tannotation\n'; for i in $(seq 1 60); do printf 'S%d\tliver bx no %d, %dyo F, HCC, bulk RNAseq\n' "$i" "$i" "$((20 + i))"; done; } >in.tsv
 step=$root/examples/quickstart/step.yaml
 run() { "$ibid" run "$step" in.tsv --model "$model" --quiet --threads 1 --batch 4 "$@"; }
-reused() { python3 -c 'import json; print(json.load(open("record.json"))["reused_answers"])'; }
+recorded() { python3 -c 'import json, sys; print(json.load(open("record.json"))[sys.argv[1]])' "$1"; }
+reused() { recorded reused_answers; }
 same_bytes() { cmp a.tsv b.tsv || fail "$1: rows differ"; cmp a.tar b.tar || fail "$1: bundles differ"; checks=$((checks + 2)); }
 run -o a.tsv --bundle a.tar
 
@@ -79,6 +80,7 @@ same_bytes "a cache after kill -9"
 run -o b.tsv --bundle b.tar --cache cache --run-record record.json
 same_bytes "a warm cache"
 same "every answer comes from it" 60 "$(reused)"
+same "so the weights are not loaded" "0 0" "$(recorded weight_bytes) $(recorded steps)"
 same "no journal beside it" "" "$(find . -name '*.ibid-journal')"
 rm -f .*.ibid-tmp
 
@@ -93,8 +95,17 @@ PY
 run -o b.tsv --bundle b.tar --cache cache --run-record record.json
 same_bytes "a damaged cache"
 same "the damaged answers are not used" 30 "$(reused)"
+[ "$(recorded weight_bytes)" -gt 1000000 ] || fail "answers were computed without weights"
 run -o b.tsv --bundle b.tar --cache cache --run-record record.json
 same "and are healed" 60 "$(reused)"
+
+# Other weights with the same tokenizer find every answer, and nothing of it may come out.
+cp -r "$model" other
+python3 -c 'd = open("other/model.safetensors", "r+b"); d.seek(-1, 2); b = d.read(1)[0]; d.seek(-1, 2); d.write(bytes([b ^ 1]))'
+exits 65 "$ibid" run "$step" in.tsv --model other --cache cache --bundle other.tar
+holds "the weights are others" "$err" "not the model that the step pins"
+same "no row came out" "" "$out"
+same "no bundle either" "" "$(ls other.tar 2>/dev/null || true)"
 
 # Many processes on one new cache; shards on a warm one.
 for p in 1 2 3 4; do run -o "c$p.tsv" --bundle "c$p.tar" --cache shared & pids="${pids:-} $!"; done
