@@ -17,7 +17,7 @@ run() { "$ibid" run "$@" --model "$model" --quiet --threads 1 --memory 16M; }
 merge() { "$ibid" merge "$@" --quiet; }
 outputs() { echo -o "$1/a.tsv" --bundle "$1/a.tar" --mqc "$1/a_mqc.json"; }
 whole() { for f in a.tsv a.tar a_mqc.json; do cmp "w/$f" "$1/$f" || fail "$f is another one: $2"; checks=$((checks + 1)); done; }
-# cut N FILE: pieces of N records, each with the header, as splitText(keepHeader) and splitCsv leave them; their names in $pieces.
+# cut N FILE: pieces of N records, each with the header, as Nextflow's splitText(keepHeader: true) leaves them; their names in $pieces.
 cut_input() {
   rm -f piece-*
   tail -n +2 "$2" | split -l "$1" -a 3 -d - piece-
@@ -49,7 +49,12 @@ whole m "two files"
 merge none.tar --input none.tsv -o x.tsv --bundle x.tar
 cmp none.tar x.tar || fail "no records at all"
 
-# What does not fit is refused by name.
+# What does not fit is refused by name: first a cut inside a record.
+printf 'sample\tannotation\nQ1\t"liver\nbiopsy"\nQ2\tskin\n' >quoted.tsv
+cut_input 1 quoted.tsv
+exits 65 "$ibid" merge "${pieces[@]}" --input quoted.tsv -o x.out
+holds "a cut inside a record" "$err" "no piece begins with record 1 (Q1) of the input"
+cut_input 15 in.tsv
 exits 65 "$ibid" merge piece-000.tar piece-002.tar --input in.tsv -o x.out
 holds "missing" "$err" "no piece begins with record 16 (S16) of the input, where piece-000.tar ends"
 cp piece-001.tar again.tar
