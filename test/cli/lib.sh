@@ -1,7 +1,7 @@
 # Sourced by the command-line tests: a scratch folder, and checks that print what they compared.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-ibid=${IBID:?set IBID to the program under test}
+ibid=$(realpath "${IBID:?set IBID to the program under test}")
 model=$root/examples/models/biosample-tiny
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
