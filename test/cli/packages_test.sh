@@ -1,4 +1,5 @@
-# The packages: what is in them, what the program asks of a system, and that it runs with nothing but Debian 11's glibc around it.
+# The packages: what is in them, what the program asks of a system, that it runs with nothing but Debian 11's glibc around it, and in
+# the image.
 # test/packages/chroots.sh installs them in whole distributions.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 IBID_BUILD=$(dirname "$ibid")/packages
@@ -58,7 +59,7 @@ same "libraries" "$few" "$(libraries "$program")"
 same "newest symbol" GLIBC_2.25 "$(newest "$program")"
 same "dependencies" "libc6 (>= 2.25)" "$(dpkg-deb -f "$deb" Depends)"
 
-[ "$(id -u)" -eq 0 ] || { echo "SKIPPED, not being root: the run in a root folder"; done_ok; exit 0; }
+[ "$(id -u)" -eq 0 ] || { echo "SKIPPED, not being root: what runs in root folders"; done_ok; exit 0; }
 mkdir old
 cp -a "$IBID_BUILD/glibc/." "$program" old
 cp -r "$root/examples/quickstart/step.yaml" "$root/examples/quickstart/samples.tsv" "$model" old
@@ -77,5 +78,28 @@ if [ "$(newest "$ibid" | sed 's/GLIBC_//')" != 2.25 ]; then
   cp "$ibid" old/ibid
   code=0; inside --version >out.txt 2>err.txt || code=$?
   checks=$((checks + 1)); [ "$code" != 0 ] || fail "control: the developers' program starts on Debian 11's glibc alone"
+fi
+
+# The image: read by others' tools, which compare every digest, unpacked by one of them and run. Written again, it is the same.
+if ! command -v umoci >/dev/null || ! command -v skopeo >/dev/null; then
+  echo "SKIPPED for want of umoci or skopeo: the OCI image"
+elif ! "$root/examples/packages/oci.sh" --no-install >built.txt 2>err.txt; then
+  echo "SKIPPED: the OCI image: $(tail -n 1 err.txt)"
+else
+  image=$IBID_BUILD/ibid-$version.oci.tar
+  first=$(sha256sum <"$image")
+  exits 0 "$root/examples/packages/oci.sh" --no-install
+  same "the image's bytes, written twice" "$first" "$(sha256sum <"$image")"
+  exits 0 skopeo copy --quiet "oci-archive:$image:$version" "oci:layout:$version"
+  same "command" '["ibid","--help"]' "$(skopeo inspect --config "oci:layout:$version" | python3 -c 'import json,sys; print(json.dumps(json.load(sys.stdin)["config"]["Cmd"], separators=(",", ":")))')"
+  exits 0 umoci unpack --image "layout:$version" unpacked
+  cp -r old/step.yaml old/samples.tsv old/biosample-tiny unpacked/rootfs/root
+  exits 0 env -i PATH=/usr/local/bin:/usr/bin:/bin "$(command -v chroot)" unpacked/rootfs \
+    bash -c 'cd /root; ibid run step.yaml samples.tsv --model biosample-tiny -o answers.tsv --quiet; md5sum <answers.tsv'
+  same "answers in the image" "$(md5sum <old/answers.tsv)" "$out"
+  # Control: skopeo notices another byte in a layer.
+  printf x | dd of="$(find layout/blobs -size +1000k | head -n 1)" bs=1 seek=500000 conv=notrunc 2>/dev/null
+  exits 1 skopeo copy --quiet "oci:layout:$version" dir:copy
+  holds "control" "$err" "igest"
 fi
 done_ok

@@ -26,7 +26,7 @@ for suite in "$@"; do
   fi
   rm -rf "$root"
   cp -a "$base" "$root"
-  inside() { env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin "$(command -v chroot)" "$root" "$@"; }
+  inside() { env -i PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$(command -v chroot)" "$root" "$@"; }
   if [ "$suite" = bullseye ]; then
     tar -xf "$tgz" -C "$root/usr/local" --strip-components 1
     package=${tgz##*/}
