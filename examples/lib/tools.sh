@@ -36,6 +36,7 @@ fetch_pip_tool() {
 need_snakemake() { need_pip_tool snakemake snakemake snakemake==9.27.1 && snakemake=$tool; }
 need_cwltool() { need_pip_tool cwltool cwltool cwltool==3.3.20260925135507 && cwltool=$tool; }
 need_multiqc() { need_pip_tool multiqc multiqc multiqc==1.35 && multiqc=$tool; }
+need_rattler() { need_pip_tool rattler python py-rattler-build==0.73.0 && rattler=$tool; }      # its module; the package has no program
 
 # need_nextflow: sets nextflow to its command. All of Nextflow lies on Maven Central up to 24.10.0; later versions lack a part there.
 need_nextflow() {
