@@ -174,7 +174,8 @@ complete -c ibid -f
   for (const Command& c : commands()) {
     std::string when = "complete -c ibid -n '__ibid_is " + std::string(c.name) + "'";
     for (const Flag& f : all_flags(c))
-      out += when + (f.name[1] == '-' ? " -l " + std::string(f.name + 2) : " -s " + std::string(f.name + 1)) + (f.value ? fish_action(f.value) : "") + " -d " + fish_quoted(f.help) + "\n";
+      out += when + (f.name[1] == '-' ? " -l " + std::string(f.name + 2) : " -s " + std::string(f.name + 1)) + (f.value ? fish_action(f.value) : "") +
+             " -d " + fish_quoted(f.help) + "\n";
     if (kind_of(c.operands) == Kind::choice) out += when + " -a " + fish_quoted(choices(c.operands)) + "\n";
     else if (kind_of(c.operands) != Kind::none) out += when + " -F\n";
   }
@@ -186,26 +187,37 @@ complete -c ibid -f
 std::string man_page() {
   std::string version = version_text(false);
   version.pop_back();
-  std::string out = ".TH IBID 1 \"\" \"" + version + "\" \"User Commands\"\n.SH NAME\nibid \\- run an LLM call as a pipeline step, and run it again with the same bytes\n"
-                    ".SH SYNOPSIS\n";
-  for (const Command& c : commands()) out += ".B ibid " + roff(c.name) + "\n.RI [ options ]\n" + (*c.operands ? ".I " + roff(c.operands) + "\n" : "") + ".br\n";
-  out += ".SH DESCRIPTION\n" + roff("One step id, one result: the same step gives the same bytes on every machine, with any number of threads, shards and caches.") + "\n" +
-         roff("Results go to standard output or the named files, everything else to standard error; outputs appear whole or not at all.") + "\n" +
-         roff("Options of a command may stand anywhere behind its name, as --name VALUE or --name=VALUE; -- ends them, and - is standard input or output.") +
-         "\n.SH COMMANDS\n";
+  std::string out = ".TH IBID 1 \"\" \"" + version + "\" \"User Commands\"\n.SH NAME\n"
+                    "ibid \\- run an LLM call as a pipeline step, and run it again with the same bytes\n.SH SYNOPSIS\n";
+  for (const Command& c : commands()) {
+    out += ".B ibid " + roff(c.name) + "\n.RI [ options ]\n";
+    if (*c.operands) out += ".I " + roff(c.operands) + "\n";
+    out += ".br\n";
+  }
+  out += ".SH DESCRIPTION\n";
+  for (const char* line : {"One step id, one result: the same step gives the same bytes on every machine, with any number of threads, shards and caches.",
+                           "Results go to standard output or the named files, everything else to standard error; outputs appear whole or not at all.",
+                           "Options of a command may stand anywhere behind its name, as --name VALUE or --name=VALUE; -- ends them, and - is standard",
+                           "input or output."})
+    out += roff(line) + "\n";
+  out += ".SH COMMANDS\n";
   for (const Command& c : commands()) {
     out += ".SS ibid " + roff(c.name) + (*c.operands ? " " + roff(c.operands) : "") + "\n" + roff(sentence(first_line(c.summary))) + "\n";
     if (!rest(c.summary).empty()) out += roff(rest(c.summary)) + "\n";
     out += roff_flags(c.flags) + ".PP\nFor example:\n.PP\n.nf\n.RS\n" + roff(c.example) + "\n.RE\n.fi\n";
   }
-  out += ".SH OPTIONS\nOf every command:\n" + roff_flags(common_flags());
-  out += ".PP\nWithout a command:\n" + roff_flags({{"--version", nullptr, "print the version; with --verbose also compiler, flags and machine"}, {"--help", nullptr, "list the commands"}});
+  out += ".SH OPTIONS\nOf every command:\n" + roff_flags(common_flags()) + ".PP\nWithout a command:\n";
+  out += roff_flags({{"--version", nullptr, "print the version; with --verbose also compiler, flags and machine"}, {"--help", nullptr, "list the commands"}});
   out += ".SH EXIT STATUS\n";
   for (const ExitCode& e : exit_codes()) out += std::string(".TP\n.B ") + e.code + "\n" + roff(sentence(e.means)) + "\n";
-  out += ".PP\nTrying again can help after 74, 75 and a death by signal; after every other code it gives the same again.\n";
-  out += ".SH ENVIRONMENT\n.TP\n.B TMPDIR\n" + roff("Where 'ibid rerun' unpacks a model that is embedded in the bundle, for as long as it runs (default /tmp).") + "\n.PP\nNothing else of the environment is read, nor any file in the home folder.\n";
-  out += ".SH SEE ALSO\n.BR tar (1),\n.BR sha256sum (1),\n.BR skopeo (1).\n.PP\n" +
-         roff("README.md, BUNDLE.md (what a bundle holds), NUMERICS.md (what is computed, bit for bit) and step.schema.json lie in share/doc/ibid beside the bin of the program.") + "\n";
+  out += ".PP\nTrying again can help after 74, 75 and a death by signal; after every other code it gives the same again.\n"
+         ".SH ENVIRONMENT\n.TP\n.B TMPDIR\n";
+  out += roff("Where 'ibid rerun' unpacks a model that is embedded in the bundle, for as long as it runs (default /tmp).");
+  out += "\n.PP\nNothing else of the environment is read, nor any file in the home folder.\n"
+         ".SH SEE ALSO\n.BR tar (1),\n.BR sha256sum (1),\n.BR skopeo (1).\n.PP\n";
+  for (const char* line : {"share/doc/ibid beside the program's bin holds README.md, STEP.md (the keys of a step), TEMPLATES.md,",
+                           "BUNDLE.md (what a bundle is), NUMERICS.md (what is computed, bit for bit) and step.schema.json."})
+    out += roff(line) + "\n";
   return out;
 }
 

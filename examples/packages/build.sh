@@ -19,7 +19,7 @@ done
 IBID_BUILD=${IBID_BUILD:-$(cd ../.. && pwd)/build-packages}
 . ../lib/build.sh
 . ../lib/debian.sh
-need_packages "${build_packages[@]}" libzstd-dev zlib1g-dev binutils dpkg-dev
+need_packages "${build_packages[@]}" libzstd-dev zlib1g-dev
 if [ $cuda = ON ]; then
   need_packages python3 python3-venv
   need_cuda
@@ -46,7 +46,8 @@ build_ibid -DIBID_TESTS=OFF -DIBID_CUDA=$cuda -DIBID_PORTABLE=ON -DIBID_GLIBC="$
 
 # The newest symbol that the program asks glibc for says which distributions it runs on.
 newest=$(objdump -T "$IBID" | grep -o 'GLIBC_[0-9.]*' | sort -uV | tail -n 1)
-(cd "$build" && rm -f ibid*.deb ibid*.tar.gz && cpack -D CPACK_DEBIAN_PACKAGE_DEPENDS="libc6 (>= ${newest#GLIBC_})" >cpack.log 2>&1) || { cat "$build/cpack.log" >&2; exit 1; }
+rm -f "$build"/ibid*.deb "$build"/ibid*.tar.gz
+(cd "$build" && cpack -D CPACK_DEBIAN_PACKAGE_DEPENDS="libc6 (>= ${newest#GLIBC_})" >cpack.log 2>&1) || { cat "$build/cpack.log" >&2; exit 1; }
 echo "glibc    ${newest#GLIBC_} or newer"
 echo "cuda     $("$IBID" --version --verbose | sed -n 's/^cuda: //p')"
 for package in "$build"/ibid*.deb "$build"/ibid*.tar.gz; do

@@ -26,10 +26,13 @@ if [ ! -f "$base" ]; then
   SOURCE_DATE_EPOCH=0 mmdebstrap --quiet --variant=essential --include=procps bookworm "$base.part" http://deb.debian.org/debian --format=tar >&2
   mv "$base.part" "$base"
 fi
+# pack TAR FOLDER NAME...: a tar whose bytes depend on nothing but names and contents.
+pack() { tar -cf "$1" -C "$2" --sort=name --mtime=@"$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner --mode=a+rX,go-w "${@:3}"; }
+
 rm -rf "$layout"
 mkdir -p "$layout/blobs/sha256" "$layout/root/usr/local"
 tar -xf "$tgz" -C "$layout/root/usr/local" --strip-components 1
-tar -cf "$layout/ibid.tar" -C "$layout/root" --sort=name --mtime=@"$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner --mode=a+rX,go-w usr
+pack "$layout/ibid.tar" "$layout/root" usr
 
 digest() { sha256sum "$1" | cut -c 1-64; }
 # blob FILE MEDIATYPE: moves FILE to where the layout wants it and prints its descriptor.
@@ -53,11 +56,13 @@ cat >"$layout/config.json" <<J
 "org.opencontainers.image.version":"$version","org.opencontainers.image.licenses":"Apache-2.0"}},"rootfs":{"type":"layers","diff_ids":[$diff_ids]}}
 J
 config=$(blob "$layout/config.json" config.v1+json)
-printf '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":%s,"layers":[%s]}' "$config" "$layers" >"$layout/manifest.json"
+printf '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":%s,"layers":[%s]}' \
+  "$config" "$layers" >"$layout/manifest.json"
 manifest=$(blob "$layout/manifest.json" manifest.v1+json)
-printf '{"schemaVersion":2,"manifests":[%s,"annotations":{"org.opencontainers.image.ref.name":"%s"}}]}' "${manifest%\}}" "$version" >"$layout/index.json"
+printf '{"schemaVersion":2,"manifests":[%s,"annotations":{"org.opencontainers.image.ref.name":"%s"}}]}' \
+  "${manifest%\}}" "$version" >"$layout/index.json"
 printf '{"imageLayoutVersion":"1.0.0"}' >"$layout/oci-layout"
-tar -cf "$image.part" -C "$layout" --sort=name --mtime=@"$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner --mode=a+rX,go-w blobs index.json oci-layout
+pack "$image.part" "$layout" blobs index.json oci-layout
 mv "$image.part" "$image"
 rm -rf "$layout"
 echo "image    ${image##*/}, $(stat -c %s "$image") bytes, sha256:$(digest "$image")"

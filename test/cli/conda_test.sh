@@ -31,7 +31,8 @@ host, libarchive, openssl, yaml-cpp" "$out"
 
 # small SCRIPT: the recipe without requirements, with another script, and without changing how libraries are found (patchelf does that).
 small() {
-  sed -e '/^requirements:/,/^$/d' -e "s,path: \.\./\.\./\.\.,path: $root," -e '/- cmake -S/d' -e '/- cmake --build/d' -e '/- cmake --install/d' -e 's/^  script:/  dynamic_linking:\n    binary_relocation: false\n&/' "$recipe" |
+  sed -e '/^requirements:/,/^$/d' -e "s,path: \.\./\.\./\.\.,path: $root," -e '/- cmake -/d' \
+      -e 's/^  script:/  dynamic_linking:\n    binary_relocation: false\n&/' "$recipe" |
     awk -v script="$1" '{ print } /^  script:/ { print "    - " script }'
 }
 small "cmake --install $build --prefix \$PREFIX" >recipe.yaml

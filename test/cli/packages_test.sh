@@ -33,7 +33,8 @@ share/man/man1/ibid.1.gz
 share/zsh/site-functions/_ibid
 F
 same "files of the .tar.gz" "$(cat ../files.txt)" "$(find . -type f | sed 's,^\./,,' | LC_ALL=C sort)"
-same "files of the .deb" "$(sed 's/site-functions/vendor-completions/' ../files.txt)" "$(dpkg-deb --fsys-tarfile "$deb" | tar -t | sed -n 's,^\./usr/\(.*[^/]\)$,\1,p' | LC_ALL=C sort)"
+same "files of the .deb" "$(sed 's/site-functions/vendor-completions/' ../files.txt)" \
+  "$(dpkg-deb --fsys-tarfile "$deb" | tar -t | sed -n 's,^\./usr/\(.*[^/]\)$,\1,p' | LC_ALL=C sort)"
 same "the program is one" "$(sha256sum <bin/ibid)" "$(dpkg-deb --fsys-tarfile "$deb" | tar -xO ./usr/bin/ibid | sha256sum)"
 same "the manual page" "$("$ibid" man | md5sum)" "$(zcat share/man/man1/ibid.1.gz | md5sum)"
 same "the completions" "$("$ibid" completions zsh | md5sum)" "$(md5sum <share/zsh/site-functions/_ibid)"
@@ -91,7 +92,7 @@ else
   exits 0 "$root/examples/packages/oci.sh" --no-install
   same "the image's bytes, written twice" "$first" "$(sha256sum <"$image")"
   exits 0 skopeo copy --quiet "oci-archive:$image:$version" "oci:layout:$version"
-  same "command" '["ibid","--help"]' "$(skopeo inspect --config "oci:layout:$version" | python3 -c 'import json,sys; print(json.dumps(json.load(sys.stdin)["config"]["Cmd"], separators=(",", ":")))')"
+  same "command" "ibid --help" "$(skopeo inspect --config "oci:layout:$version" | python3 -c 'import json,sys; print(*json.load(sys.stdin)["config"]["Cmd"])')"
   exits 0 umoci unpack --image "layout:$version" unpacked
   cp -r old/step.yaml old/samples.tsv old/biosample-tiny unpacked/rootfs/root
   exits 0 env -i PATH=/usr/local/bin:/usr/bin:/bin "$(command -v chroot)" unpacked/rootfs \

@@ -42,7 +42,8 @@ in_zsh() {
 }
 in_fish() {
   sed -n -e 's/^complete -c ibid -n __ibid_no_command -a \([a-z]*\) .*/\1/p' \
-         -e "s/^complete -c ibid -n '__ibid_is \([a-z]*\)' -l \([a-z-]*\) .*/\1 --\2/p" -e "s/^complete -c ibid -n '__ibid_is \([a-z]*\)' -s \(.\) .*/\1 -\2/p" "$1"
+         -e "s/^complete -c ibid -n '__ibid_is \([a-z]*\)' -l \([a-z-]*\) .*/\1 --\2/p" \
+         -e "s/^complete -c ibid -n '__ibid_is \([a-z]*\)' -s \(.\) .*/\1 -\2/p" "$1"
 }
 sort -o all.txt all.txt
 whole() { in_"$1" "$2" | sort >found.txt; cmp -s all.txt found.txt; }
@@ -102,10 +103,10 @@ if have zsh "zsh's completions" && have script "zsh's completions at work"; then
 fpath=($PWD/functions $fpath); autoload -U compinit; compinit -D -u; ibid() { print -r -- "$*" >>got.txt }
 Z
   tab=$'\t'
-  printf '%s\n' '. ./setup.zsh' "ibid ru$tab" "ibid run --devi${tab}cpu" "ibid run --device cu$tab" "ibid diff --li$tab" "ibid run -o material/st$tab" "ibid run --cache material/$tab" \
-    "ibid completions f$tab" "ibid run show --res$tab" exit >typed.txt
+  printf '%s\n' '. ./setup.zsh' "ibid ru$tab" "ibid run --devi${tab}cpu" "ibid run --device cu$tab" "ibid diff --li$tab" \
+    "ibid run -o material/st$tab" "ibid run --cache material/$tab" "ibid completions f$tab" "ibid run show --res$tab" exit >typed.txt
   TERM=dumb timeout 60 script -qec "zsh -f -i" /dev/null <typed.txt >terminal.txt || fail "zsh: $(cat terminal.txt)"
-  same "zsh: what the lines became" "run|run --device=cpu|run --device cuda|diff --limit|run -o material/step.yaml|run --cache material/folder|completions fish|run show --resume" \
-    "$(sed 's/ *$//' got.txt | paste -s -d '|')"
+  became="run|run --device=cpu|run --device cuda|diff --limit|run -o material/step.yaml|run --cache material/folder|completions fish|run show --resume"
+  same "zsh: what the lines became" "$became" "$(sed 's/ *$//' got.txt | paste -s -d '|')"
 fi
 done_ok
