@@ -1,7 +1,7 @@
 // `ibid bench`: tokens per second, and the share of what this machine can reach, both measured in one run.
 //
 // 1. Read bandwidth and int8 rate are measured here and now (kernels/ops.h, measure_roofline), on the instruction set in use.
-// 2. Shares count the work that cannot be avoided: decode of one sequence reads every converted weight once per token; prefill
+// 2. Shares count the work that cannot be avoided: decode of one sequence reads every matrix once per token; prefill
 //    and batches need one int8 product per weight, token and pair of digits. Attention, norms and sampling are on top, uncounted.
 #include <sys/resource.h>
 #include <time.h>
@@ -108,13 +108,13 @@ std::vector<Line> measure(runtime::Engine& engine, const runtime::ModelConfig& c
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   const runtime::EngineStats& stats = engine.stats();
-  double weights = static_cast<double>(stats.weight_bytes);
+  double read = (work.layers + work.output) / products * kernels::weight_digits(profile);      // an embedding of its own is not read
   return {{"read_bandwidth", bw / 1e9, "GB/s", -1},
           {"int8_rate", r / 1e9, "GMAC/s", -1},
           {"prefill_" + std::to_string(load.prompt), load.prompt / p, "tokens/s", (load.prompt * work.layers + work.output) / p / r},
-          {"decode_1", 1 / o, "tokens/s", weights / o / bw},
+          {"decode_1", 1 / o, "tokens/s", read / o / bw},
           {"decode_" + std::to_string(load.sequences), load.sequences / m, "tokens/s", load.sequences * (work.layers + work.output) / m / r},
-          {"weights", weights / 1048576, "MiB", -1},
+          {"weights", static_cast<double>(stats.weight_bytes) / 1048576, "MiB", -1},
           {"kv_budget", static_cast<double>(stats.kv_bytes) / 1048576, "MiB", -1},
           {"peak_memory", static_cast<double>(usage.ru_maxrss) / 1024, "MiB", -1}};
 }
@@ -136,6 +136,7 @@ int command_bench(const Args& args) {
   const Load load{static_cast<int>(args.number("--prompt", 512, 1, 1 << 16)), static_cast<int>(args.number("--sequences", 32, 1, 4096))};
   options.context = std::min(std::max(1024, load.prompt + kAnswer), files.config.max_positions);
   options.max_batch = load.sequences;
+  options.chunk = static_cast<int>(args.number("--chunk", options.chunk, 1, 1 << 20));
   options.prefix_cache = false;
   OpenedDevice opened = open_device(args);
   options.kv_bytes = opened.kv_bytes;

@@ -360,6 +360,7 @@ __global__ void __launch_bounds__(kThreads, 2) attend(Call call) {
   constexpr int C = 8 * NT;
   __shared__ Shared<C> s;
   __shared__ State<NT, MD> state;
+  wait_for_previous();
   const int kv_head = static_cast<int>(blockIdx.y), first_column = first_of_tile(call), left = call.columns - first_column, count = left < call.span ? left : call.span;
   const int share = static_cast<int>(blockIdx.z) % call.runs, only = call.partial ? static_cast<int>(blockIdx.z) / call.runs : -1;
   load_columns(call, s, first_column, count, kv_head);
@@ -383,6 +384,7 @@ __global__ void __launch_bounds__(kThreads, 2) attend(Call call) {
 // Partials to results, in order. Block x: one (query, head); a thread for each dimension.
 // Bytes: 4 (E + 2) for each block. Operations: 3 E for each block. Bound by memory, mostly L2.
 __global__ void __launch_bounds__(256) merge(Call call) {
+  wait_for_previous();
   const int place = static_cast<int>(blockIdx.x), query = place / call.heads, e = static_cast<int>(threadIdx.x);
   const int row = call.query_rows ? call.query_rows[query] : query, end = call.position[row] / kBlock + 1;
   const size_t record = static_cast<size_t>(call.record());

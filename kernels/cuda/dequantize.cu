@@ -20,6 +20,7 @@ constexpr int kThreads = 256;
 __global__ void __launch_bounds__(kThreads)
 convert_kernel(WeightView w, int k, const uint8_t* stored, size_t row_bytes, DType dtype, const int32_t* to, uint8_t* bad) {
   __shared__ unsigned shared[32];
+  wait_for_previous();
   const uint8_t* row = stored + blockIdx.x * row_bytes;
   int n = to[blockIdx.x];
   unsigned largest = 0;

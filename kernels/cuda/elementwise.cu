@@ -22,6 +22,7 @@ __device__ Columns columns(int cols) {
 }
 
 __global__ void __launch_bounds__(kThreads) embed_kernel(const uint8_t* table, DType dtype, size_t row_bytes, int cols, const int32_t* token, float* x) {
+  wait_for_previous();
   size_t row = blockIdx.y;
   const uint8_t* stored = table + static_cast<size_t>(token[row]) * row_bytes;
   Columns c = columns(cols);
@@ -29,6 +30,7 @@ __global__ void __launch_bounds__(kThreads) embed_kernel(const uint8_t* table, D
 }
 
 __global__ void __launch_bounds__(kThreads) gather_kernel(const float* x, const int32_t* index, int cols, float* out) {
+  wait_for_previous();
   size_t row = blockIdx.y, from = static_cast<size_t>(index[row]);
   Columns c = columns(cols);
   for (int i = c.first; i < c.end; i += kThreads) {

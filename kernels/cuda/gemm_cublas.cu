@@ -145,6 +145,7 @@ struct Epilogue {
 // Bytes for each output: 8 D of sums, mostly from L2, 4 out, 4 of the residual. Operations: some 10. Bound by memory.
 template <int D>
 __global__ void __launch_bounds__(256) finish_sums(Epilogue e) {
+  wait_for_previous();
   const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x), n = e.w_row + i, t = static_cast<int>(blockIdx.y);
   if (i >= e.w_rows || n >= e.n) return;
   const size_t plane = static_cast<size_t>(D) * static_cast<size_t>(e.w_rows);

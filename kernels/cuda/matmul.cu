@@ -17,7 +17,6 @@ namespace ibid::kernels::cuda {
 namespace {
 
 constexpr int kWarps = 8, kThreads = 32 * kWarps;
-constexpr int kMostGrid = 65'535;                // of y
 constexpr int kFewRows = 64;                     // up to here a product is bound by the reading of the weights
 constexpr int kLibraryRows = 33;                 // from here the library's product wins, where there is one: see matmul()
 
@@ -47,6 +46,10 @@ __device__ __forceinline__ void finish(const Product& p, int token, int n, int64
 // are busy a seventh of the time.
 // In flight: a warp asks for the 4 KiB of its next step before it works on this one, so 32 KiB for each CTA; two CTAs on a
 // multiprocessor where the sums are few. 4.8 TB/s at 700 ns want 25 KiB on each of 132.
+
+// CTAs of a multiprocessor: as the registers allow without spills.
+template <int D, int MT, int NT>
+constexpr int few_at_once() { return MT * NT * (D + 1) <= 6 ? 2 : 1; }
 
 template <int D, int MT>
 struct Step {                                    // 4 KiB of weights: `slices` slices of 64 bytes of MT tiles of D digits
@@ -98,15 +101,15 @@ struct Sums {
 // What the warps of a CTA have of a tile: [token][row], rows 18 apart so that the lanes of a half warp meet 16 different banks.
 constexpr int kTileStride = 18, kTileSums = kTileColumns * kTileStride;
 
-// Adds up the warps that share rows of weights, and writes. `across` warps lie side by side over the rows.
+// Adds up the warps that share rows of weights, and writes. `across` warps lie side by side over the rows. again: not for the first time.
 template <int D, int MT, int NT>
-__device__ __forceinline__ void meet_and_finish(const Product& p, const Sums<D, MT, NT>& sums, int row0, int token0, int across) {
+__device__ __forceinline__ void meet_and_finish(const Product& p, const Sums<D, MT, NT>& sums, int row0, int token0, int across, bool again) {
   constexpr int kTiles = MT * NT, kAtOnce = kTiles < 4 ? kTiles : 4;
   __shared__ int64_t part[kWarps][kAtOnce][kTileSums];
   const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4, warp = threadIdx.x / 32;
 #pragma unroll
   for (int first = 0; first < kTiles; first += kAtOnce) {
-    if (first > 0) __syncthreads();              // the sums of the tiles before have been read, and may be overwritten
+    if (first > 0 || again) __syncthreads();     // the sums of the tiles before have been read, and may be overwritten
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i)
 #pragma unroll
@@ -124,24 +127,31 @@ __device__ __forceinline__ void meet_and_finish(const Product& p, const Sums<D, 
   }
 }
 
-// Block (x, y): tokens 8 NT x, rows of weights 16 MT across y. Blocks of equal y follow each other and share the weights in L2.
+// Block (x, y): tokens 8 NT x; tiles y, y + gridDim.y, ... of 16 MT across rows of weights. Blocks of equal y follow each other and share the
+// weights in L2. The next tile's first step is asked for before this tile's sums meet, and the first tile's before the activations are
+// there, so that memory does not idle.
 template <int D, int MT, int NT>
-__global__ void __launch_bounds__(kThreads, MT* NT*(D + 1) <= 6 ? 2 : 1) matmul_few(Product p, int across) {
-  const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4, warp = threadIdx.x / 32;
-  const int row0 = static_cast<int>(blockIdx.y) * 16 * MT * across, token0 = static_cast<int>(blockIdx.x) * 8 * NT;
-  const int row = row0 + warp % across * 16 * MT;
+__global__ void __launch_bounds__(kThreads, few_at_once<D, MT, NT>()) matmul_few(Product p, int across, int tiles) {
   constexpr int kSlices = Step<D, MT>::slices;
-  const int slices = static_cast<int>(p.w.depth / kSliceBytes), stride = kWarps / across * kSlices;
-  Sums<D, MT, NT> sums;
-  sums.clear();
-  if (row < p.w.n) {
-    const int8_t* weights = p.w.row(row + g) + t * kPieceBytes;
-    int slice = warp / across * kSlices;
-    Step<D, MT> now, next;
-    next.load(weights, p.w.depth, slice, slices);
-    for (; slice < slices; slice += stride) {
+  const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4, warp = threadIdx.x / 32, token0 = static_cast<int>(blockIdx.x) * 8 * NT;
+  const int slices = static_cast<int>(p.w.depth / kSliceBytes), stride = kWarps / across * kSlices, first = warp / across * kSlices;
+  Step<D, MT> now, next;
+  // Of a tile that is not there, or has no rows for this warp, the step is zeros.
+  auto load = [&](int tile, int slice) {
+    const int row = tile * 16 * MT * across + warp % across * 16 * MT;
+    next.load(p.w.row(row + g) + t * kPieceBytes, p.w.depth, slice, tile < tiles && row < p.w.n ? slices : 0);
+  };
+  int tile = static_cast<int>(blockIdx.y);
+  load(tile, first);
+  wait_for_previous();
+  for (bool again = false; tile < tiles; again = true) {
+    const int after = tile + static_cast<int>(gridDim.y);
+    Sums<D, MT, NT> sums;
+    sums.clear();
+    for (int slice = first; slice < slices; slice += stride) {
       now = next;
-      next.load(weights, p.w.depth, slice + stride, slices);
+      const bool last = slice + stride >= slices;
+      load(last ? after : tile, last ? first : slice + stride);
 #pragma unroll
       for (int n = 0; n < NT; ++n) {
         const int token = token0 + 8 * n + g;
@@ -155,15 +165,16 @@ __global__ void __launch_bounds__(kThreads, MT* NT*(D + 1) <= 6 ? 2 : 1) matmul_
         }
       }
     }
+    meet_and_finish(p, sums, tile * 16 * MT * across, token0, across, again);
+    tile = after;
   }
-  meet_and_finish(p, sums, row0, token0, across);
 }
 
 // Rows of weights of a CTA. Large tiles read the activations less often, small ones make more CTAs: as large as keeps the
 // activations' bytes below a quarter of the weights', while there is a CTA for nearly every multiprocessor.
 int tile_rows(const Context& c, const Product& p, int digits, int columns) {
   const int tokens = p.rows < 32 ? p.rows : 32;
-  int tile = p.w.n > 16 * kMostGrid ? 32 : 16;
+  int tile = 16;
   while (tile < 128 && tile * digits < 8 * tokens && 4 * columns * (p.w.n / (2 * tile)) >= 3 * c.multiprocessors) tile *= 2;
   return tile;
 }
@@ -171,11 +182,15 @@ int tile_rows(const Context& c, const Product& p, int digits, int columns) {
 template <int D, int NT>
 void launch_few(Context& c, const Product& p) {
   const int columns = (p.rows + 8 * NT - 1) / (8 * NT), tile = tile_rows(c, p, D, columns);
-  const dim3 grid(static_cast<unsigned>(columns), static_cast<unsigned>((p.w.n + tile - 1) / tile));
+  const int tiles = (p.w.n + tile - 1) / tile;
+  auto grid = [&](int at_once) {                 // as many CTAs as run at one time
+    const int most = (at_once * c.multiprocessors + columns - 1) / columns;
+    return dim3(static_cast<unsigned>(columns), static_cast<unsigned>(tiles < most ? tiles : most));
+  };
   if (tile == 16) {
-    launch(matmul_few<D, 1, NT>, grid, dim3(kThreads), 0, c.stream, p, 1);
+    launch(matmul_few<D, 1, NT>, grid(few_at_once<D, 1, NT>()), dim3(kThreads), 0, c.stream, p, 1, tiles);
   } else {
-    launch(matmul_few<D, 2, NT>, grid, dim3(kThreads), 0, c.stream, p, tile / 32);
+    launch(matmul_few<D, 2, NT>, grid(few_at_once<D, 2, NT>()), dim3(kThreads), 0, c.stream, p, tile / 32, tiles);
   }
 }
 
@@ -242,6 +257,7 @@ template <int D>
 __global__ void __launch_bounds__(kThreads, 1) matmul_many(Product p, int row_tiles, int token_tiles) {
   using S = Many<D>;
   IBID_DYNAMIC_SHARED(int8_t, shared);
+  wait_for_previous();
   const Place at = place(row_tiles, token_tiles);
   const int row0 = at.row * S::rows, token0 = at.token * S::tokens;
   const int8_t* from[S::copies];

@@ -13,6 +13,7 @@ constexpr int kDepth = 8192, kOutputs = 8192, kRows = 4096;      // of the produ
 // Bytes: all of them, once. In flight: 8 pieces for each of 1024 threads of a multiprocessor, 128 KiB.
 __global__ void __launch_bounds__(1024) read_all(const int8_t* data, size_t pieces, unsigned* sink) {
   constexpr int kAtOnce = 8;
+  wait_for_previous();
   const size_t threads = static_cast<size_t>(gridDim.x) * blockDim.x;
   unsigned sum = 0;
   for (size_t i = static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < pieces; i += threads * kAtOnce) {

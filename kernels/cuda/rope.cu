@@ -80,6 +80,7 @@ __device__ Slot slot(const KvView& kv, const Rows& rows, int row, int layer, int
 
 __global__ void __launch_bounds__(32 * kWarps)
 rope_kernel(const float* qkv, int vectors, int dim, Rows rows, const float* rope, int layer, KvView kv, HeadsView q, uint8_t* bad) {
+  wait_for_previous();
   int row = static_cast<int>(blockIdx.y), index = static_cast<int>(blockIdx.x) * kWarps + warp_id(), half = dim / 2;
   if (index >= vectors) return;                  // whole warps
   Vector v = load(qkv + (static_cast<size_t>(row) * static_cast<size_t>(vectors) + static_cast<size_t>(index)) * static_cast<size_t>(dim), half);

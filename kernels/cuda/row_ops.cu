@@ -97,6 +97,7 @@ __device__ void store_row(const Share<Source>& share, const RowScale& s, const R
 template <class Source>
 __global__ void __launch_bounds__(kThreads) quantize_kernel(Source source, RowsView out, uint8_t* bad) {
   __shared__ unsigned shared[32];
+  wait_for_previous();
   int row = static_cast<int>(blockIdx.x);
   source.seek(row);
   Share<Source> share(source);
@@ -121,6 +122,7 @@ struct Normed {
 __global__ void __launch_bounds__(kThreads) norm_kernel(Plain x, const float* weight, float eps, RowsView out, uint8_t* bad) {
   __shared__ unsigned shared[32];
   __shared__ long long sums[32];
+  wait_for_previous();
   int row = static_cast<int>(blockIdx.x);
   x.seek(row);
   Share<Plain> share(x);

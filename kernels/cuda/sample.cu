@@ -24,7 +24,7 @@ namespace ibid::kernels::cuda {
 
 namespace {
 
-constexpr int kThreads = 512;
+constexpr int kThreads = 1024;
 constexpr float kScoreLimit = 0x1p100f;          // of l / T, so that scores stay finite
 constexpr uint32_t kOut = 0x7fc00000;            // the bits of a score that is out of the running: a NaN, which no score is
 constexpr float kLowest = -0x1.fffffep+127f, kSmallestNormal = 0x1p-126f;
@@ -89,6 +89,7 @@ __device__ int id_of(Rank rank) { return static_cast<int>(0xffffffffu - static_c
 
 template <class F>
 __device__ void each(int n, F f) {
+#pragma unroll 4
   for (int i = static_cast<int>(threadIdx.x); i < n; i += kThreads) f(i);
 }
 
@@ -233,6 +234,7 @@ __device__ void choose_sampling(const Row& row, Shared& s, Sampled& out) {
 
 __global__ void __launch_bounds__(kThreads) sample_kernel(Piece p) {
   __shared__ Shared s;
+  wait_for_previous();
   size_t index = blockIdx.x, words = static_cast<size_t>(p.words), vocab = static_cast<size_t>(p.vocab);
   Row row{p.logits + index * static_cast<size_t>(p.stride), p.spec[index], p.mask + index * words, p.seen + index * words,
           p.score + index * vocab, p.weight + index * vocab, p.vocab, 0, 0};

@@ -100,7 +100,7 @@ void set_lazy(bool lazy) {
   state().lazy = lazy;
 }
 
-void launch(const void* kernel, std::function<void()> body, dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream) {
+void launch(const void* kernel, std::function<void()> body, dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, bool must_wait) {
   auto limit = state().shared_limit.find(kernel);
   size_t allowed = limit == state().shared_limit.end() ? 48 << 10 : static_cast<size_t>(limit->second);
   unsigned threads = block.x * block.y * block.z;
@@ -110,8 +110,16 @@ void launch(const void* kernel, std::function<void()> body, dim3 grid, dim3 bloc
                 std::to_string(grid.z) + " blocks of " + std::to_string(threads) + " threads");
   }
   ++counters().launches;
-  enqueue(stream, [=, body = std::move(body)] { run_grid(body, grid, block, shared_bytes); });
+  enqueue(stream, [=, body = std::move(body)] {
+    uint64_t before = counters().waits, all = uint64_t{threads} * grid.x * grid.y * grid.z;
+    run_grid(body, grid, block, shared_bytes);
+    if (must_wait && machine().must_wait && counters().waits != before + all) {
+      throw Error("of " + std::to_string(all) + " threads " + std::to_string(counters().waits - before) + " waited for the kernel before theirs: each must, once");
+    }
+  });
 }
+
+void note_wait() { ++counters().waits; }
 
 }  // namespace simt
 

@@ -37,6 +37,18 @@ class Array {
   size_t size_;
 };
 
+// The kernels here are about other things than waiting for each other.
+const bool kAlone = (simt::machine().must_wait = false, true);
+
+__global__ void waits(int* out) {
+  ibid::kernels::wait_for_previous();
+  out[threadIdx.x] = 1;
+}
+__global__ void half_waits(int* out) {
+  if (threadIdx.x % 2 == 0) ibid::kernels::wait_for_previous();
+  out[threadIdx.x] = 1;
+}
+
 std::string error_of(void (*kernel)(int*), unsigned threads) {
   Array<int> out(std::vector<int>(1024));
   try {
@@ -185,6 +197,14 @@ TEST_CASE("divergence is an error, not a hang") {
     CHECK(error_of(add_one, 32).empty());
     CHECK(error_of(add_one, 2048).find("no device has") != std::string::npos);
   }
+}
+
+TEST_CASE("a kernel of which a thread does not wait for the kernel before is an error") {
+  simt::machine().must_wait = true;
+  CHECK(error_of(waits, 64) == "");
+  CHECK(error_of(half_waits, 64) == "of 64 threads 32 waited for the kernel before theirs: each must, once");
+  simt::machine().must_wait = false;
+  CHECK(error_of(half_waits, 64) == "");
 }
 
 TEST_CASE("s8 mma and dp4a equal plain loops") {

@@ -23,10 +23,11 @@ struct Machine {
   int devices = 1;
   int multiprocessors = 4;
   size_t memory = size_t{4} << 30;             // of a device
+  bool must_wait = true;                       // what launch() of launch.h starts must wait for the kernel before
 };
 Machine& machine();                            // changes take effect at once
 
-struct Counters { uint64_t launches = 0, allocations = 0, graph_launches = 0, captures = 0; };
+struct Counters { uint64_t launches = 0, allocations = 0, graph_launches = 0, captures = 0, waits = 0; };
 Counters& counters();
 
 // For negative controls only: the addition whose order is a result.

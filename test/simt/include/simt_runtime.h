@@ -109,6 +109,8 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);
 namespace simt {
 
 // Runs body once for every thread of the grid, block after block. Throws simt::Error for what fail() and divergence report.
-void launch(const void* kernel, std::function<void()> body, dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream);
+void note_wait();
+// must_wait: a thread that does not call wait_for_previous() once is an error.
+void launch(const void* kernel, std::function<void()> body, dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, bool must_wait = false);
 
 }  // namespace simt
