@@ -23,7 +23,7 @@ image=$build/ibid-$version.oci.tar layout=$build/oci base=$build/debian-base.tar
 
 if [ ! -f "$base" ]; then
   say "making Debian's part of the image"               # without times of its own, so that images of all versions share it
-  SOURCE_DATE_EPOCH=0 mmdebstrap --quiet --variant=essential --include=procps bookworm "$base.part" http://deb.debian.org/debian --format=tar >&2
+  SOURCE_DATE_EPOCH=0 mmdebstrap --quiet --variant=essential --include=procps bookworm "$base.part" --format=tar >&2
   mv "$base.part" "$base"
 fi
 # pack TAR FOLDER NAME...: a tar whose bytes depend on nothing but names and contents.

@@ -67,7 +67,7 @@ struct Step {                                    // 4 KiB of weights: `slices` s
 #pragma unroll
           for (int d = 0; d < D; ++d) {
             const size_t row = static_cast<size_t>((16 * m + 8 * half) * D + d);
-            piece[u][m][d][half] = slice + u < end ? load_once(at + row * depth + static_cast<size_t>(slice + u) * kSliceBytes) : zero_piece();
+            piece[u][m][d][half] = slice + u < end ? load_weights(at + row * depth + static_cast<size_t>(slice + u) * kSliceBytes) : zero_piece();
           }
   }
 };

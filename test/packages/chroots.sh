@@ -21,7 +21,7 @@ for suite in "$@"; do
     rm -rf "$base"
     mkdir -p "$build/chroots"
     say "making a root folder of $suite"
-    mmdebstrap --quiet --variant=essential "$suite" "$base" http://deb.debian.org/debian >&2
+    mmdebstrap --quiet --variant=essential "$suite" "$base" >&2
     touch "$base.complete"
   fi
   rm -rf "$root"

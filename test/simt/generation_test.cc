@@ -34,6 +34,7 @@ Run run_cuda(const Circumstances& c, bool graphs = true) { return run_on(shim_de
 
 // A CUDA device whose products are summed in float, by atomics, in whatever order the threads come.
 __global__ void float_sums(const float* x, int k, float* y) {
+  kernels::wait_for_previous();
   for (int i = static_cast<int>(threadIdx.x); i < k; i += static_cast<int>(blockDim.x)) simt::atomic_add_float(y + blockIdx.x, x[i] / static_cast<float>(i + blockIdx.x + 1));
 }
 class FloatAtomics : public runtime::DeviceProxy {
