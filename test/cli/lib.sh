@@ -20,4 +20,12 @@ exits() {
   out=$(cat out.txt) err=$(cat err.txt)
   checks=$((checks + 1)); [ "$code" = "$want" ] || fail "exit $code instead of $want: $* :: $err"
 }
+# odd_table MIDDLE LAST: records S1 to SLAST, an unreadable row behind the MIDDLEth, and at the end an id that stood before.
+odd_table() {
+  printf 'sample\tannotation\n'
+  for i in $(seq 1 "$1"); do printf 'S%d\tliver biopsy %d\n' "$i" "$i"; done
+  printf 'broken\n'
+  for i in $(seq $(($1 + 1)) "$2"); do printf 'S%d\tmouse, day %d\n' "$i" "$i"; done
+  printf 'S7\tsecond of its name\n'
+}
 done_ok() { [ "$checks" -gt 0 ] || fail "nothing was checked"; echo "$checks checks passed"; }

@@ -3,14 +3,7 @@ if [ -d /dev/shm ] && [ -w /dev/shm ]; then export TMPDIR=/dev/shm; fi
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # An unreadable row, and an id that stands again in a later piece: both have other names or meanings in a piece than in the whole.
-{
-  printf 'sample\tannotation\n'
-  for i in $(seq 1 20); do printf 'S%d\tliver biopsy %d\n' "$i" "$i"; done
-  printf 'broken\n'
-  for i in $(seq 21 38); do printf 'S%d\tmouse, day %d\n' "$i" "$i"; done
-  printf 'S7\tsecond of its name\n'
-  printf 'broken\n'
-} >in.tsv
+{ odd_table 20 38; printf 'broken\n'; } >in.tsv
 { sed -e 's/max_tokens: .*/max_tokens: 2/' -e 's/method: greedy/method: sample\n  samples: 2/' "$root/examples/quickstart/step.yaml"
   printf 'on_error: record\nmax_errors: 1000\n'; } >step.yaml
 run() { "$ibid" run "$@" --model "$model" --quiet --threads 1 --memory 16M; }

@@ -4,13 +4,7 @@ if [ -d /dev/shm ] && [ -w /dev/shm ]; then export TMPDIR=/dev/shm; fi
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # Sampled answers with log-probabilities; an id that stands twice, in what becomes different shards, and an unreadable row.
-{
-  printf 'sample\tannotation\n'
-  for i in $(seq 1 45); do printf 'S%d\tliver biopsy %d\n' "$i" "$i"; done
-  printf 'broken\n'
-  for i in $(seq 46 95); do printf 'S%d\tmouse, day %d\n' "$i" "$i"; done
-  printf 'S7\tsecond of its name\n'
-} >in.tsv
+odd_table 45 95 >in.tsv
 { sed -e 's/max_tokens: .*/max_tokens: 2/' -e 's/method: greedy/method: sample\n  samples: 2/' -e 's/format: tsv\n  keep/&/' "$root/examples/quickstart/step.yaml"
   printf 'on_error: record\nmax_errors: 1000\n'; } >step.yaml
 sed -i 's/^  keep: .*/&\n  logprobs: 2/' step.yaml
