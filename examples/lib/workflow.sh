@@ -1,9 +1,9 @@
 # Sourced by the examples that run a step in a pipeline or a workflow engine, and by their tests: the step, the input and the model
-# that they share, and the comparison with one 'ibid run' on its own.
+# that they share (MODEL=PATH: where the model lies), and the comparison with one 'ibid run' on its own.
 
 . "$(dirname "${BASH_SOURCE[0]}")/build.sh"
 . "$root/examples/lib/tools.sh"
-step=$root/examples/quickstart/step.yaml samples=$root/examples/quickstart/samples.tsv model=$root/examples/models/biosample-tiny
+step=$root/examples/quickstart/step.yaml samples=$root/examples/quickstart/samples.tsv model=$(realpath "${MODEL:-$root/examples/models/biosample-tiny}")
 
 # begin_example NAME [ARGUMENT of run.sh]: ibid, built when needed, in PATH, where workflows find every tool; sets work to an empty
 # folder. IBID=PROGRAM uses that program instead of building one.

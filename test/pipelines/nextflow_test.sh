@@ -2,7 +2,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/nextflow.sh"
 
 cp -r "$model" model
-exits 0 env IBID="$ibid" bash "$root/examples/nextflow/run.sh" --no-install model
+exits 0 env IBID="$ibid" MODEL=model bash "$root/examples/nextflow/run.sh" --no-install
 holds "verified" "$out" "sound"
 holds "the bytes of one run" "$out" "answers and bundle: the same bytes as one 'ibid run' writes"
 cd "$IBID_BUILD/examples/nextflow"
