@@ -140,6 +140,8 @@ class Device {
   // pointers: a device may record the work of one call and replay it for another.
   virtual void step(const Batch& batch, int wanted_rows, const std::function<void()>& ops) = 0;
 
+  virtual int step_rows() const = 0;                               // rows of a step beyond which more make it hardly faster per row
+
   virtual size_t weight_bytes(int n, int k, Profile profile) const = 0;
   virtual size_t quant_rows_bytes(int max_rows, int k) const = 0;
   virtual size_t quant_heads_bytes(int max_rows, int heads, int head_dim) const = 0;

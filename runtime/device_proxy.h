@@ -21,6 +21,7 @@ class DeviceProxy : public kernels::Device {
   bool reserve(const kernels::StepLimits& limits) override { return to_.reserve(limits); }
   void step(const kernels::Batch& batch, int wanted_rows, const std::function<void()>& ops) override { to_.step(batch, wanted_rows, ops); }
 
+  int step_rows() const override { return to_.step_rows(); }
   size_t weight_bytes(int n, int k, kernels::Profile profile) const override { return to_.weight_bytes(n, k, profile); }
   size_t quant_rows_bytes(int max_rows, int k) const override { return to_.quant_rows_bytes(max_rows, k); }
   size_t quant_heads_bytes(int max_rows, int heads, int head_dim) const override { return to_.quant_heads_bytes(max_rows, heads, head_dim); }

@@ -44,9 +44,10 @@ struct Running : Sequence {
   std::list<Running>::iterator self;
 };
 
-EngineOptions checked(EngineOptions o, const ModelFiles& model) {
+EngineOptions checked(EngineOptions o, const ModelFiles& model, const kernels::Device& device) {
   const int most = model.config.max_positions;
   if (o.context == 0) o.context = most;
+  if (o.chunk == 0) o.chunk = device.step_rows();
   if (o.context < 1 || o.context > most) {
     throw Error(ErrorKind::bad_data, model.path, "a context of " + std::to_string(o.context) + " positions was asked for, but the model was trained for " +
                 std::to_string(most), "set decoding.context to at most " + std::to_string(most));
@@ -141,7 +142,7 @@ struct Engine::Impl {
 };
 
 Engine::Impl::Impl(std::unique_ptr<kernels::Device> d, const ModelFiles& model, const Tokenizer& t, const EngineOptions& o)
-    : device(std::move(d)), config(model.config), path(model.path), tokenizer(t), options(checked(o, model)),
+    : device(std::move(d)), config(model.config), path(model.path), tokenizer(t), options(checked(o, model, *device)),
       end_ids(end_ids_of(config, t)), vocab(std::min(t.size(), config.vocab)),
       weights(load_weights(*device, model, options.profile, options.context)),
       work(*device, config, max_rows(), options.max_batch), memory(*device),

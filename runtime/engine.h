@@ -23,7 +23,7 @@ struct EngineOptions {
   int context = 0;                     // positions of a sequence, prompt and answer together
   size_t kv_bytes = size_t{1} << 30;   // budget of the K/V cache; 0: what the device has free after all else, less a margin
   int max_batch = 64;                  // sequences at once
-  int chunk = 512;                     // rows of one step, at most
+  int chunk = 0;                       // rows of one step, at most; 0: the device's step_rows()
   bool prefix_cache = true;
   std::function<void()> between_steps; // called before each step; may throw, and the engine then stays sound
 };

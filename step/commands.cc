@@ -64,7 +64,7 @@ const std::vector<Command>& commands() {
         {"--shape", "qwen2-0.5b|llama-1b|llama-8b|tiny", "random weights of a shape (default qwen2-0.5b)"},
         {"--prompt", "N", "tokens of the prompt whose prefill is timed (default 512)"},
         {"--sequences", "N", "sequences at once, beside one alone (default 32)"},
-        {"--chunk", "N", "rows of one step, at most (default 512)"},
+        {"--chunk", "N", "rows of one step, at most (default 512, on a GPU 2048)"},
         {"--profile", "w16a16|w8a16", "numeric profile (default w16a16)"},
         {"--device", "auto|cpu|cuda[:N]", "what to measure (default auto)"},
         {"--isa", "scalar|avx2|avx512|amx", "instruction set"},

@@ -165,7 +165,7 @@ std::vector<Flag> device_flags() {
           {"--gpu-memory", "BYTES", "the same on a GPU (default: what is free beside the model)"},
           {"--wait-gpu", "S", "wait up to S seconds for a GPU that is busy (default 0)"},
           {"--batch", "N", "sequences computed at once, at most (default 64)"},
-          {"--chunk", "N", "rows of one step, at most (default 512)"},
+          {"--chunk", "N", "rows of one step, at most (default 512, on a GPU 2048)"},
           {"--no-prefix-cache", nullptr, "compute shared prompt prefixes each time"}};
 }
 

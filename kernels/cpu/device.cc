@@ -100,6 +100,8 @@ class CpuDevice final : public Device {
   bool reserve(const StepLimits&) override { return true; }            // see 1
   void step(const Batch&, int, const std::function<void()>& ops) override { ops(); }
 
+  int step_rows() const override { return 512; }
+
   size_t weight_bytes(int n, int k, Profile profile) const override { return matmul_weight_bytes(n, k, profile); }
   size_t quant_rows_bytes(int max_rows, int k) const override { return matmul_quant_rows_bytes(max_rows, k); }
   size_t quant_heads_bytes(int max_rows, int heads, int head_dim) const override {

@@ -22,7 +22,7 @@ struct Settings {
       {"records", 1e7},      {"gpus", 100},
       {"sample", 1e5},       // records that the engine answers for each size of shard
       {"digits", 1},         // of a weight: 1 is w8a16, 2 is w16a16
-      {"batch", 64},         {"chunk", 512},         // ibid's defaults
+      {"batch", 64},         {"chunk", 512},
       {"queue", 20},         // seconds: a place in the queue, a container
       {"model_bytes", 16e9}, {"model_rate", 1e9},    // the file of an 8B model in bf16; bytes/s of one task from a network file system
       {"crowded_rate", 1e8}, // the same when 100 tasks share a server of 10 GB/s

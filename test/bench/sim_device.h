@@ -66,6 +66,7 @@ class SimDevice : public kernels::Device {
     last_step_ = clock_ - before;
   }
 
+  int step_rows() const override { return 512; }
   size_t weight_bytes(int n, int k, kernels::Profile profile) const override { return static_cast<size_t>(n) * k * kernels::weight_digits(profile); }
   size_t quant_rows_bytes(int max_rows, int k) const override { return static_cast<size_t>(max_rows) * (2 * k + 4); }
   size_t quant_heads_bytes(int max_rows, int heads, int head_dim) const override { return static_cast<size_t>(max_rows) * heads * (2 * head_dim + 4); }
