@@ -141,28 +141,50 @@ struct Epilogue {
   int n, w_row, w_rows, row;
 };
 
-// Raw sums to outputs (NUMERICS 4.2). Block (x, y): outputs w_row + 256 x .., row `row` + y.
-// Bytes for each output: 8 D of sums, mostly from L2, 4 out, 4 of the residual. Operations: some 10. Bound by memory.
+constexpr int kAtOnce = 4;                       // outputs of a thread
+
+// N neighbouring values from a 16-byte boundary.
+template <int N>
+__device__ void load_sums(const int32_t* from, int32_t (&to)[N]) {
+#pragma unroll
+  for (int i = 0; i < N; i += 4) {
+    const int4 four = *reinterpret_cast<const int4*>(from + i);
+    to[i] = four.x, to[i + 1] = four.y, to[i + 2] = four.z, to[i + 3] = four.w;
+  }
+}
+
+// Raw sums to outputs (NUMERICS 4.2). Block (x, y): outputs w_row + 1024 x .., row `row` + y.
+// Bytes for each output: 8 D of sums, mostly from L2, 4 out, 4 of the residual. Operations: some 10. Bound by memory, and a thread of one
+// output would have too little of it on its way: an H200 took twice the time of the bytes.
 template <int D>
 __global__ void __launch_bounds__(256) finish_sums(Epilogue e) {
   wait_for_previous();
-  const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x), n = e.w_row + i, t = static_cast<int>(blockIdx.y);
+  const int i = kAtOnce * static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x), n = e.w_row + i, t = static_cast<int>(blockIdx.y);
   if (i >= e.w_rows || n >= e.n) return;
-  const size_t plane = static_cast<size_t>(D) * static_cast<size_t>(e.w_rows);
-  const int32_t* high = e.sums + 2 * static_cast<size_t>(t) * plane + static_cast<size_t>(D) * static_cast<size_t>(i);
-  const int32_t* low = high + plane;
-  int64_t sum;
-  if constexpr (D == 2) {
-    const int2 h = *reinterpret_cast<const int2*>(high), l = *reinterpret_cast<const int2*>(low);
-    sum = (int64_t{h.x} * 256 + h.y + l.x) * 256 + l.y;
-  } else {
-    sum = int64_t{*high} * 256 + *low;
-  }
+  const size_t plane = static_cast<size_t>(D) * static_cast<size_t>(e.w_rows);         // a multiple of kPanel
+  const int32_t* from = e.sums + 2 * static_cast<size_t>(t) * plane + static_cast<size_t>(D) * static_cast<size_t>(i);
+  int32_t high[kAtOnce * D], low[kAtOnce * D];   // products with H and with L of the row
+  load_sums(from, high);
+  load_sums(from + plane, low);
+  const float4 scales = *reinterpret_cast<const float4*>(e.w.scale + n);
+  const float row_scale = *e.a.scale(e.row + t), scale[kAtOnce] = {scales.x, scales.y, scales.z, scales.w};
   const size_t at = static_cast<size_t>(e.row + t) * static_cast<size_t>(e.n) + static_cast<size_t>(n);
-  float y = (static_cast<float>(sum) * *e.a.scale(e.row + t)) * e.w.scale[n];
-  if (e.bias) y = y + e.bias[n];
-  if (e.residual) y = y + e.residual[at];
-  e.y[at] = y;
+  const bool aligned = e.n % kAtOnce == 0;       // every row of outputs, which is then whole groups
+  const int count = e.n - n < kAtOnce ? e.n - n : kAtOnce;
+  float4 residual = make_float4(0, 0, 0, 0);
+  if (e.residual && aligned) residual = *reinterpret_cast<const float4*>(e.residual + at);
+  float y[kAtOnce], more[kAtOnce] = {residual.x, residual.y, residual.z, residual.w};
+#pragma unroll
+  for (int j = 0; j < kAtOnce; ++j) {
+    const int at_j = D * j;
+    const int64_t sum = D == 2 ? (int64_t{high[at_j]} * 256 + high[at_j + D - 1] + low[at_j]) * 256 + low[at_j + D - 1] : int64_t{high[j]} * 256 + low[j];
+    y[j] = (static_cast<float>(sum) * row_scale) * scale[j];
+    if (e.bias && j < count) y[j] = y[j] + e.bias[n + j];
+    if (e.residual && !aligned && j < count) more[j] = e.residual[at + static_cast<size_t>(j)];
+    if (e.residual) y[j] = y[j] + more[j];
+    if (!aligned && j < count) e.y[at + static_cast<size_t>(j)] = y[j];
+  }
+  if (aligned) *reinterpret_cast<float4*>(e.y + at) = make_float4(y[0], y[1], y[2], y[3]);
 }
 
 bool all_planned(Context& c, const Cut& cut, int w_rows, int digits, int rows, int k) {
@@ -197,7 +219,7 @@ bool library_matmul(Context& c, const Weight& w, const QuantRows& a, int rows, f
       // Nothing may take its place now: an output that another piece wrote may be a residual already used.
       if (!library_product(c, w, w_row, w_some, a, row, some, sums)) throw std::runtime_error("cublasLt refused a product that it had planned");
       const Epilogue e{weights, view(a), w.bias, residual, y, sums, w.n, w_row, w_some, row};
-      const dim3 grid(static_cast<unsigned>((w_some + 255) / 256), static_cast<unsigned>(some));
+      const dim3 grid(static_cast<unsigned>((w_some + 256 * kAtOnce - 1) / (256 * kAtOnce)), static_cast<unsigned>(some));
       launch(weights.digits == 2 ? finish_sums<2> : finish_sums<1>, grid, dim3(256), 0, c.stream, e);
     }
   }

@@ -65,30 +65,38 @@ std::vector<float> make_rows(int k, int rows) {
 
 const float* at(const std::vector<float>& x, int row, int k) { return x.data() + static_cast<size_t>(row) * static_cast<size_t>(k); }
 
-}  // namespace
-
-TEST_CASE("quantise, norm and silu give the scalar bits, bad rows among them") {
-  auto device = shim_device();
+void compare_row_ops(Device& device) {
   for (simt::Schedule s : kSchedules) {
     simt::set_schedule(s);
     for (int k : kWidths) {
-      int rows = k > 4096 ? 2 : kKinds + 2;
+      int rows = k > 4096 ? 3 : kKinds + 2;
       std::vector<float> x = make_rows(k, rows), gate_up = make_rows(2 * k, rows), weight = make_row(k, 0, 99), temp(static_cast<size_t>(k));
       x[static_cast<size_t>(k) * (static_cast<size_t>(rows) - 1)] = kNan;
       x[static_cast<size_t>(k) * static_cast<size_t>(rows - 1) - 1] = -kInfinity;
       gate_up[static_cast<size_t>(2 * k) * static_cast<size_t>(rows) - 1] = kInfinity;
-      OnDevice<float> dx(*device, x), dg(*device, gate_up), dw(*device, weight);
+      OnDevice<float> dx(device, x), dg(device, gate_up), dw(device, weight);
       INFO(name_of(s));
-      compare(*device, rows, k, [&](Device& d, const QuantRows& out, uint8_t* bad) { d.quantize(dx, rows, k, out, bad); },
+      compare(device, rows, k, [&](Device& d, const QuantRows& out, uint8_t* bad) { d.quantize(dx, rows, k, out, bad); },
               [&](int row, int16_t* q, float* scale) { return kRowOpsScalar.quantize(at(x, row, k), k, q, scale); });
-      compare(*device, rows, k, [&](Device& d, const QuantRows& out, uint8_t* bad) { d.norm_quantize(dx, dw, 1e-6f, rows, k, out, bad); },
+      compare(device, rows, k, [&](Device& d, const QuantRows& out, uint8_t* bad) { d.norm_quantize(dx, dw, 1e-6f, rows, k, out, bad); },
               [&](int row, int16_t* q, float* scale) { return kRowOpsScalar.norm(at(x, row, k), weight.data(), 1e-6f, k, temp.data(), q, scale); });
-      compare(*device, rows, k, [&](Device& d, const QuantRows& out, uint8_t* bad) { d.silu_quantize(dg, rows, k, out, bad); },
+      compare(device, rows, k, [&](Device& d, const QuantRows& out, uint8_t* bad) { d.silu_quantize(dg, rows, k, out, bad); },
               [&](int row, int16_t* q, float* scale) {
                 return kRowOpsScalar.silu(at(gate_up, row, 2 * k), at(gate_up, row, 2 * k) + k, k, temp.data(), q, scale);
               });
     }
   }
+}
+
+}  // namespace
+
+TEST_CASE("quantise, norm and silu give the scalar bits, bad rows among them") {
+  const simt::Machine before = simt::machine();
+  for (int multiprocessors : {1, 100}) {         // for which these rows are many, and few
+    simt::machine().multiprocessors = multiprocessors;
+    compare_row_ops(*shim_device());
+  }
+  simt::machine() = before;
 }
 
 TEST_CASE("rotation: q, k and v land where cuda_ops.h says, with the scalar bits") {
