@@ -47,7 +47,7 @@ __device__ __forceinline__ void finish(const Product& p, int token, int n, int64
 // In flight: a warp asks for the 4 KiB of its next step before it works on this one, so 32 KiB for each CTA; two CTAs on a
 // multiprocessor where the sums are few. 4.8 TB/s at 700 ns want 25 KiB on each of 132.
 
-// CTAs of a multiprocessor, as the registers allow: 4 bytes are spilled for 9 to 16 tokens and tiles of 16 rows, none otherwise (sm_90).
+// CTAs of a multiprocessor, as the registers allow: 8 bytes are spilled for more than 8 tokens and tiles of 16 rows, none otherwise (sm_90).
 template <int D, int MT, int NT>
 constexpr int few_at_once() { return MT * NT * (D + 1) <= 6 ? 2 : 1; }
 
@@ -141,6 +141,12 @@ __global__ void __launch_bounds__(kThreads, few_at_once<D, MT, NT>()) matmul_few
     const int row = tile * 16 * MT * across + warp % across * 16 * MT;
     next.load(p.w.row(row + g) + t * kPieceBytes, p.w.depth, slice, tile < tiles && row < p.w.n ? slices : 0);
   };
+  auto read_token = [&](Piece (&digits)[2], int n, int slice) {          // H, L of the lane's token of a column
+    const int token = token0 + 8 * n + g;
+    const int8_t* from = p.a.high(token) + static_cast<size_t>(slice) * kSliceBytes + t * kPieceBytes;
+#pragma unroll
+    for (int d = 0; d < 2; ++d) digits[d] = token < p.rows && slice < slices ? load_piece(from + d * p.a.plane) : zero_piece();
+  };
   int tile = static_cast<int>(blockIdx.y);
   load(tile, first);
   wait_for_previous();
@@ -150,20 +156,20 @@ __global__ void __launch_bounds__(kThreads, few_at_once<D, MT, NT>()) matmul_few
     sums.clear();
     for (int slice = first; slice < slices; slice += stride) {
       now = next;
+      // A single column of tokens is asked for before the weights of the next step: what is asked for later may arrive later, and this step
+      // should not wait for those. More columns have no registers for it.
+      Piece digits[kSlices][2];
+      if constexpr (NT == 1)
+        for (int u = 0; u < kSlices; ++u) read_token(digits[u], 0, slice + u);
       const bool last = slice + stride >= slices;
       load(last ? after : tile, last ? first : slice + stride);
 #pragma unroll
-      for (int n = 0; n < NT; ++n) {
-        const int token = token0 + 8 * n + g;
-        const int8_t* digits = p.a.high(token) + static_cast<size_t>(slice) * kSliceBytes + t * kPieceBytes;
+      for (int n = 0; n < NT; ++n)
 #pragma unroll
         for (int u = 0; u < kSlices; ++u) {
-          const bool there = token < p.rows && slice + u < slices;
-          const Piece high = there ? load_piece(digits + u * kSliceBytes) : zero_piece();
-          const Piece low = there ? load_piece(digits + p.a.plane + u * kSliceBytes) : zero_piece();
-          sums.add(n, now.piece[u], high, low);
+          if constexpr (NT > 1) read_token(digits[u], n, slice + u);
+          sums.add(n, now.piece[u], digits[u][0], digits[u][1]);
         }
-      }
     }
     meet_and_finish(p, sums, tile * 16 * MT * across, token0, across, again);
     tile = after;
