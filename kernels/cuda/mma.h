@@ -50,6 +50,10 @@ __device__ __forceinline__ void fetch_ahead(const void* p) { asm volatile("prefe
 __device__ __forceinline__ void copy_piece(int8_t* to_shared, const int8_t* from) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(static_cast<uint32_t>(__cvta_generic_to_shared(to_shared))), "l"(from) : "memory");
 }
+// The same of the first `bytes` of a piece, and zeros behind them.
+__device__ __forceinline__ void copy_front(void* to_shared, const void* from, int bytes) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(static_cast<uint32_t>(__cvta_generic_to_shared(to_shared))), "l"(from), "r"(bytes) : "memory");
+}
 // Ends a group of copies, which may be empty.
 __device__ __forceinline__ void end_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 // Waits until at most `groups` of this thread's groups are on their way.
@@ -62,22 +66,32 @@ inline void mma_s8(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) 
 inline Piece load_weights(const int8_t* p) { return *reinterpret_cast<const Piece*>(p); }
 inline Piece load_once(const int8_t* p) { return *reinterpret_cast<const Piece*>(p); }
 inline void fetch_ahead(const void*) {}
-inline void copy_piece(int8_t* to_shared, const int8_t* from) { *reinterpret_cast<Piece*>(to_shared) = *reinterpret_cast<const Piece*>(from); }
-inline void end_copies() {}
+inline void copy_piece(int8_t* to_shared, const int8_t* from) { simt::copy(to_shared, from, kPieceBytes, kPieceBytes); }
+inline void copy_front(void* to_shared, const void* from, int bytes) { simt::copy(to_shared, from, static_cast<size_t>(bytes), kPieceBytes); }
+inline void end_copies() { simt::end_copies(); }
 template <int groups>
-void wait_copies() {}
+void wait_copies() { simt::wait_copies(groups); }
 
 #endif
 
 __device__ __forceinline__ Piece load_piece(const int8_t* p) { return *reinterpret_cast<const Piece*>(p); }
 __device__ __forceinline__ Piece zero_piece() { return make_uint4(0, 0, 0, 0); }
 
-// d += the product of a slice of 64: upper and lower are pieces of rows g and g + 8, column a piece of column g.
-__device__ __forceinline__ void mma_slice(int (&d)[4], const Piece& upper, const Piece& lower, const Piece& column) {
-  const uint32_t a0[4] = {upper.x, lower.x, upper.y, lower.y}, b0[2] = {column.x, column.y};
-  const uint32_t a1[4] = {upper.z, lower.z, upper.w, lower.w}, b1[2] = {column.z, column.w};
+// Pieces of rows g and g + 8, in the order in which the two products take their words.
+struct RowPair { Piece first, second; };
+__device__ __forceinline__ RowPair row_pair(const Piece& upper, const Piece& lower) {
+  return {make_uint4(upper.x, lower.x, upper.y, lower.y), make_uint4(upper.z, lower.z, upper.w, lower.w)};
+}
+
+// d += the product of a slice of 64; column is a piece of column g.
+__device__ __forceinline__ void mma_slice(int (&d)[4], const RowPair& rows, const Piece& column) {
+  const uint32_t a0[4] = {rows.first.x, rows.first.y, rows.first.z, rows.first.w}, b0[2] = {column.x, column.y};
+  const uint32_t a1[4] = {rows.second.x, rows.second.y, rows.second.z, rows.second.w}, b1[2] = {column.z, column.w};
   mma_s8(d, a0, b0);
   mma_s8(d, a1, b1);
+}
+__device__ __forceinline__ void mma_slice(int (&d)[4], const Piece& upper, const Piece& lower, const Piece& column) {
+  mma_slice(d, row_pair(upper, lower), column);
 }
 
 // The whole sum of element v of a tile whose products of digits are summed by weight: 65536 HH + 256 (HL + LH) + LL where both

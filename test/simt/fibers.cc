@@ -8,6 +8,8 @@
 // 3. Fibers are kept and reused from block to block; a failed launch throws them away with whatever they stood in.
 #include <boost/context/fiber.hpp>
 #include <boost/context/protected_fixedsize_stack.hpp>
+#include <cstring>
+#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,6 +29,19 @@ constexpr unsigned kMaxThreads = 1024, kWarps = kMaxThreads / 32;
 constexpr size_t kStackBytes = 128 << 10;
 constexpr int kGarbage = 0xFE;                 // a float near -1.7e38, an int8 of -2
 
+// A copy on its way, and the number of its group.
+struct Copy {
+  void* to;
+  const void* from;
+  size_t bytes, whole;
+  unsigned group;
+
+  void land() const {
+    std::memcpy(to, from, bytes);
+    std::memset(static_cast<char*>(to) + bytes, 0, whole - bytes);
+  }
+};
+
 enum class State : uint8_t { ready, at_barrier, at_collective, done };
 
 struct Thread {
@@ -36,6 +51,8 @@ struct Thread {
   uint32_t mask = 0;                           // of the collective it waits in
   Resolve resolve = nullptr;
   void* data = nullptr;
+  std::deque<Copy> copies;
+  unsigned groups = 0;                         // that have ended
 };
 
 struct Block {
@@ -132,6 +149,8 @@ void Block::start(const std::function<void()>& f, uint3 index, dim3 block, dim3 
   for (unsigned i = 0; i < count; ++i) {
     Place& p = threads[i]->place;
     p = {{i % block.x, i / block.x % block.y, i / (block.x * block.y)}, index, block, grid, i};
+    threads[i]->copies.clear();
+    threads[i]->groups = 0;
     set_ready(*threads[i]);
   }
 }
@@ -211,6 +230,20 @@ void collective(uint32_t mask, Resolve resolve, void* data) {
   for (unsigned i = 0; i < 32; ++i) {
     if ((mask >> i & 1) && i != own) b.set_ready(*b.threads[warp * 32 + i]);
   }
+}
+
+void copy(void* to, const void* from, size_t bytes, size_t whole) {
+  Block& b = *g_block;
+  Thread& self = *Block::current;
+  if (bytes > whole || (reinterpret_cast<uintptr_t>(to) | reinterpret_cast<uintptr_t>(from)) % whole != 0) fail("a copy into shared memory that is no aligned piece");
+  const Copy copy{to, from, bytes, whole, self.groups};
+  const bool late = b.schedule.kind == Schedule::descending || (b.schedule.kind == Schedule::shuffled && b.next_random() % 2);
+  late ? self.copies.push_back(copy) : copy.land();
+}
+void end_copies() { ++Block::current->groups; }
+void wait_copies(unsigned groups) {
+  Thread& self = *Block::current;
+  for (; !self.copies.empty() && self.copies.front().group + groups < self.groups; self.copies.pop_front()) self.copies.front().land();
 }
 
 void resolve_nothing(uint32_t, void* const*) {}

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/mma.h"
 #include "test/catch.h"
 #include "test/simt/simt.h"
 #include "test/unit/random.h"
@@ -292,4 +293,48 @@ TEST_CASE("memory: what is beyond the device is refused, shared memory has its l
   CHECK_THROWS_AS(launch(reverse<true>, 1, 128, 100 << 10, nullptr, static_cast<int*>(data)), simt::Error);
   CHECK(cudaFuncSetAttribute(reverse<true>, cudaFuncAttributeMaxDynamicSharedMemorySize, 100 << 10) == cudaSuccess);
   CHECK_NOTHROW(launch(reverse<true>, 1, 128, 100 << 10, nullptr, static_cast<int*>(data)));
+}
+
+// Each thread copies a piece and shows what it has of it, then what its neighbour has: waiting and meeting, or not.
+template <bool waits_for_copies, bool meets>
+__global__ void copies_pieces(const int8_t* from, int* out) {
+  using namespace ibid::kernels::cuda;
+  ibid::kernels::wait_for_previous();
+  __shared__ __align__(16) int8_t piece[32][16];
+  const int i = static_cast<int>(threadIdx.x);
+  for (int8_t& b : piece[i]) b = -1;
+  __syncthreads();
+  i % 2 ? copy_piece(piece[i], from + 16 * i) : copy_front(piece[i], from + 16 * i, 4);
+  end_copies();
+  end_copies();                                  // an empty group
+  if (waits_for_copies) wait_copies<1>();
+  if (meets) __syncthreads();
+  int sum = 0;
+  for (int8_t b : piece[i ^ 1]) sum += b;
+  out[i] = sum;
+}
+
+TEST_CASE("a copy that nobody waits for is not there, and with it lie zeros") {
+  std::vector<int8_t> bytes(32 * 16);
+  Random random(5);
+  for (int8_t& b : bytes) b = static_cast<int8_t>(random.below(100));
+  std::vector<int> want(32);
+  for (size_t i = 0; i < 32; i++)
+    for (size_t j = 0; j < ((i ^ 1) % 2 ? 16u : 4u); j++) want[i] += bytes[(i ^ 1) * 16 + j];
+  Array<int8_t> from(bytes);
+  const auto run = [&](void (*kernel)(const int8_t*, int*)) {
+    Array<int> out(std::vector<int>(32));
+    launch(kernel, 1, 32, 0, nullptr, static_cast<int8_t*>(from), static_cast<int*>(out));
+    return out.get();
+  };
+  int forgot_wait = 0, forgot_barrier = 0;
+  for (const simt::Schedule& schedule : kSchedules) {
+    simt::set_schedule(schedule);
+    CHECK(run(copies_pieces<true, true>) == want);
+    forgot_wait += run(copies_pieces<false, true>) != want;
+    forgot_barrier += run(copies_pieces<true, false>) != want;
+  }
+  simt::set_schedule({});
+  CHECK(forgot_wait == 3);                       // ascending: copies land at once
+  CHECK(forgot_barrier == 4);
 }

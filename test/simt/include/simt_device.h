@@ -1,5 +1,6 @@
 // Device functions: barriers, warp collectives, atomics, intrinsics. Part of cuda_runtime.h.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
@@ -25,6 +26,12 @@ void collective(uint32_t mask, Resolve resolve, void* data);
 
 // Ends the launch with an error that names the thread. Does not return.
 [[noreturn]] void fail(const char* what);
+
+// Copies into shared memory that their thread does not wait for (cp.async): the first `bytes` of `whole`, zeros behind them. The schedule says
+// when they land: at once, when they are waited for, or either; what nobody waits for may never land.
+void copy(void* to, const void* from, size_t bytes, size_t whole);
+void end_copies();                             // ends a group of copies
+void wait_copies(unsigned groups);             // until at most this many of the last groups are on their way
 
 struct Shuffle { uint64_t in, out; int source; };
 void resolve_shuffle(uint32_t mask, void* const* data);
