@@ -94,17 +94,21 @@ IBID_HD float exp32(float x) {
   return e * pow2(static_cast<int32_t>(n));
 }
 
-// 2^t for the weights of attention: 0 below -64, at most 1. REQUIRES: t <= 0. Largest error 2.30 ulp.
-IBID_HD float exp2_weight(float t) {
-  float u = limit_magnitude(t, 64.0f);
-  float n = round_even(u);
-  float f = u - n;
+// 2^f. REQUIRES: |f| <= 1/2
+IBID_HD float exp2_fraction(float f) {
   float p = 0x1.5bba0ep-10f;
   p = p * f + 0x1.3cea88p-7f;
   p = p * f + 0x1.c6b752p-5f;
   p = p * f + 0x1.ebf9bcp-3f;
   p = p * f + 0x1.62e42ap-1f;
-  uint32_t e = bits((1.0f + p * f) * pow2(static_cast<int32_t>(n)));
+  return 1.0f + p * f;
+}
+
+// 2^t for the weights of attention: 0 below -64, at most 1. REQUIRES: t <= 0. Largest error 2.30 ulp.
+IBID_HD float exp2_weight(float t) {
+  float u = limit_magnitude(t, 64.0f);
+  float n = round_even(u);
+  uint32_t e = bits(exp2_fraction(u - n) * pow2(static_cast<int32_t>(n)));
   int32_t beyond = static_cast<int32_t>(bits(64.0f)) - static_cast<int32_t>(bits(t) & 0x7fffffff);   // negative below -64
   return from_bits(e & ~static_cast<uint32_t>(beyond >> 31));
 }

@@ -1,54 +1,68 @@
-// What a lane knows of a tile of attention's scores: which columns are its own, their sums as floats, their maxima over a warp.
+// The arithmetic of attention as a lane does it, in the form that costs a GPU least: every function has the bits of its rule.
 //
-// Owns: the lane's view of the product's layout (mma.h). Must not know: blocks, pages, shared memory.
+// Owns: single sums, scores, weights, and the state of a column. Must not know: layouts, tiles, blocks, memory.
+//
+// Integers become floats here without a conversion, which a GPU does at a quarter of the rate: where one unit in the last place of a float
+// is 1, or 65536, adding an integer to its bits adds that many units.
 #pragma once
-#include "kernels/cuda/launch.h"
+#include "kernels/attention_rules.h"
+#include "kernels/cuda/quantizer.h"
+#include "kernels/math.h"
 
 namespace ibid::kernels::cuda {
 
-// The lane's columns of a tile of C: 8 n + 2 t + c for n < C / 8, c < 2, in this order.
-__device__ __forceinline__ int lane_column(int i) { return i / 2 * 8 + static_cast<int>(threadIdx.x) % 4 * 2 + i % 2; }
+constexpr float kUnseen = -2 * kScoreMax;        // a score whose power is 0 beside any that is seen
 
-// float(256 high + low), rounded once: the sum of two floats that are exact. REQUIRES: |256 high + low| < 2^38, each int32
-__device__ __forceinline__ float round_sum(int high, int low) {
-  const int units = high + (low >> 8), rest = low & 255;               // 256 units + rest
-  const float large = static_cast<float>(units & ~63) * 256.0f;        // at most 24 bits stand above the lowest six
-  return large + static_cast<float>((units & 63) << 8 | rest);
+// The bits of 0x1.8p39f, where a unit is 65536: what sums of H H start from.
+constexpr int kSumStart = 0x53400000;
+
+// float(65536 HH + 256 M + LL), rounded once: the sum of two floats that are exact. high: kSumStart + HH.
+// REQUIRES: products of digits of at most 256 terms, so that |256 M + LL| < 2^31 and |65536 HH + ..| < 2^38
+__device__ __forceinline__ float round_sum(int high, int middle, int low) {
+  const int rest = middle * 256 + low;
+  const float large = math::from_bits(static_cast<uint32_t>(high + (rest >> 16))) - (0x1.8p39f + 0x1p23f);
+  return large + math::from_bits(__byte_perm(static_cast<uint32_t>(rest), 0x4b00, 0x5410));        // 0x1p23f and the lowest 16 bits
 }
-// Of the products of digits by weight: 65536 HH + 256 (HL + LH) + LL.
-__device__ __forceinline__ float round_sum(const int (&sum)[3][4], int v) { return round_sum(sum[0][v] * 256 + sum[1][v], sum[2][v]); }
+__device__ __forceinline__ float round_sum(const int (&sum)[3][4], int v) { return round_sum(sum[0][v], sum[1][v], sum[2][v]); }
 
-struct Max { __device__ int operator()(int a, int b) const { return a > b ? a : b; } };
-struct Add { __device__ int operator()(int a, int b) const { return a + b; } };
+__device__ __forceinline__ void start_sums(int (&sum)[3][4]) {
+#pragma unroll
+  for (int v = 0; v < 4; ++v) sum[0][v] = kSumStart, sum[1][v] = sum[2][v] = 0;
+}
 
-// Combines each of the N values over the eight lanes of equal lane % 4; value i of the result belongs to lane_column(i). Halving:
-// a lane hands on the half that it does not keep, so N = 8 takes 7 shuffles. Returns false where another lane has the same value.
-template <int N, class Op>
-__device__ __forceinline__ bool fold(const int (&value)[N], Op op, int& result, int& index) {
-  int v[N];
-#pragma unroll
-  for (int i = 0; i < N; ++i) v[i] = value[i];
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  bool mine = true;
-  index = 0;
-#pragma unroll
-  for (int mask = 16, n = N; mask >= 4; mask /= 2, n = n > 1 ? n / 2 : 1) {
-    const bool upper = lane & mask;
-    if (n > 1) {
-#pragma unroll
-      for (int i = 0; i < N / 2; ++i) {
-        if (i >= n / 2) break;
-        const int send = upper ? v[i] : v[i + n / 2], stay = upper ? v[i + n / 2] : v[i];
-        v[i] = op(stay, __shfl_xor_sync(0xffffffffu, send, mask));
-      }
-      index += upper ? n / 2 : 0;
-    } else {
-      v[0] = op(v[0], __shfl_xor_sync(0xffffffffu, v[0], mask));
-      mine = mine && !upper;
-    }
+// The score of a sum (7.3).
+__device__ __forceinline__ float limited_score(float sum, float a, float k_scale) {
+  return math::limit_magnitude(sum * math::limit_magnitude(a * k_scale, kScoreUnitMax), kScoreMax);
+}
+
+// M of a block whose largest score is `top` (7.4). Where nothing is seen, what makes every power 0.
+__device__ __forceinline__ float block_max(float top) {
+  const float m = math::ceil_int(top);
+  return m < -kScoreMax ? -kScoreMax : m;
+}
+
+// math::exp2_weight. Below -64 the rest of the result does not matter, and n is added to the exponent.
+__device__ __forceinline__ float power(float x) {
+  const float shifted = x + math::kRound32;                            // its lowest bits are n
+  const float e = math::exp2_fraction(x - (shifted - math::kRound32));
+  const float p = math::from_bits(math::bits(e) + (math::bits(shifted) << 23));
+  return x < -64.0f ? 0.0f : p;
+}
+
+// What a block does to a column (7.6).
+struct Merge { float keep, take; };
+struct State {
+  float max, total;                              // M and l
+
+  __device__ __forceinline__ Merge add(float block_max, float block_total) {
+    const float n = max > block_max ? max : block_max;
+    const Merge m{rescale(max - n), rescale(block_max - n)};
+    total = total * m.keep + block_total * m.take;
+    max = n;
+    return m;
   }
-  result = v[0];
-  return mine;
-}
+};
+// The state that a first block is merged into like any other, o being 0: a block's o is never -0, so that 0 + o is o.
+__device__ __forceinline__ State no_block() { return {kUnseen, 0}; }
 
 }  // namespace ibid::kernels::cuda

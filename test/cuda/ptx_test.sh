@@ -31,7 +31,7 @@ compile() {
 
 # What a compiled source depends on, in one number: itself, every header, the compiler and its flags.
 stamp_of() {
-  { "$nvcc" --version; printf '%s\n' "${flags[@]}"; cat "$1" "$root"/kernels/cuda/*.h "$root"/kernels/math.h "$root"/kernels/ops.h; } | sha256sum
+  { "$nvcc" --version; printf '%s\n' "${flags[@]}"; cat "$1" "$root"/kernels/cuda/*.h "$root"/kernels/*.h; } | sha256sum
 }
 
 compile_all() {

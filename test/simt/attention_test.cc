@@ -19,6 +19,9 @@ namespace {
 
 using Floats = std::vector<float>;
 struct Shape { int heads, kv_heads, head_dim; };
+// Of queries and keys; a dimension rotates with its partner. crossed: the keys of every third position have nothing but the second pair, which
+// queries do not have, and the others are as small as queries are large. opposed: a single slow dimension, keys against queries.
+enum class Pattern { plain, crossed, opposed };
 struct Run { int sequence, first, count; };      // rows at positions [first, first + count)
 
 template <class T>
@@ -39,7 +42,7 @@ int8_t low(int16_t q) { return static_cast<int8_t>(q - 256 * high(q)); }
 // Sequences cached in both layouts, from the same integers: the scalar CPU device's, and their copy as it lies on a GPU.
 class Both {
  public:
-  Both(Shape shape, const std::vector<int>& lengths, float spread)
+  Both(Shape shape, const std::vector<int>& lengths, float spread, Pattern pattern = Pattern::plain)
       : shape_(shape), cpu_(make_cpu_device(Isa::scalar, 1)), sequences_(static_cast<int>(lengths.size())) {
     kv_.shape = {kLayers, shape.kv_heads, shape.head_dim};
     const size_t pages = static_cast<size_t>(sequences_ * kMaxPages + 2), bytes = cpu_->kv_page_bytes(kv_.shape);
@@ -49,7 +52,7 @@ class Both {
     rope_table(10000.0, shape.head_dim, nullptr, kMaxPages * kBlock, rope_.data());
     std::vector<Run> runs;
     for (int s = 0; s < sequences_; s++) runs.push_back({s, 0, lengths[static_cast<size_t>(s)]});
-    store(runs, spread);
+    store(runs, spread, pattern);
     gpu_pages_ = std::make_unique<Array<uint8_t>>(pages * cuda::view(kv_).page_bytes());
     gpu_kv_ = {kv_.shape, gpu_pages_->at};
     for (const Run& r : runs) place(r);
@@ -102,12 +105,26 @@ class Both {
   const Floats& scale_of(int row) const { return query_scale_[static_cast<size_t>(sequence_[row])][static_cast<size_t>(position_[row])]; }
 
   // Quantises and caches whole sequences on the CPU, and keeps their queries.
-  void store(const std::vector<Run>& runs, float spread) {
+  void store(const std::vector<Run>& runs, float spread, Pattern pattern) {
     batch(runs);
     const Batch b = describe();
     Random random(static_cast<uint64_t>(shape_.head_dim * 1000 + shape_.heads));
     Floats qkv(static_cast<size_t>(b.rows * (shape_.heads + 2 * shape_.kv_heads) * shape_.head_dim));
     for (float& x : qkv) x = random.normal() * spread;
+    const int half = shape_.head_dim / 2, keys = shape_.heads * shape_.head_dim, values = keys + shape_.kv_heads * shape_.head_dim;
+    for (int i = 0; pattern != Pattern::plain && i < static_cast<int>(qkv.size()); i++) {
+      const int column = i % (values + shape_.kv_heads * shape_.head_dim), row = i / (values + shape_.kv_heads * shape_.head_dim);
+      float& x = qkv[static_cast<size_t>(i)];
+      if (column >= values) {
+        x /= spread;
+      } else if (pattern == Pattern::opposed) {
+        x = column % shape_.head_dim != half - 1 ? 0 : column < keys ? spread : -spread;
+      } else {
+        const bool third = column >= keys && row % 3 == 0;
+        if (column % half != (third ? 1 : 0)) x = 0;
+        if (column >= keys && !third) x = x / spread / spread;
+      }
+    }
     std::vector<uint8_t> q(cpu_->quant_heads_bytes(b.rows, shape_.heads, shape_.head_dim) + 64), bad(static_cast<size_t>(b.rows));
     cpu_->rope_store(qkv.data(), shape_.heads, b, rope_.data(), kLayer, kv_, {q.data()}, bad.data());
     query_.resize(static_cast<size_t>(sequences_)), query_scale_.resize(static_cast<size_t>(sequences_));
@@ -191,7 +208,8 @@ void check(Both& both, Machine& machine, const std::vector<Run>& runs, const std
   CHECK(same_bits(both.on_gpu(machine.c, wanted), want));
 }
 
-const Shape kShapes[] = {{2, 2, 32}, {3, 1, 64}, {4, 1, 80}, {7, 1, 96}, {8, 1, 128}, {2, 1, 256}, {4, 4, 6}, {12, 1, 64}, {40, 1, 16}};
+const Shape kShapes[] = {{2, 2, 32}, {3, 1, 64}, {4, 1, 80}, {7, 1, 96}, {8, 1, 128}, {5, 1, 112}, {6, 1, 48}, {3, 3, 128},
+                         {2, 1, 256}, {4, 4, 6}, {12, 1, 64}, {40, 1, 16}};
 
 }  // namespace
 
@@ -208,10 +226,24 @@ TEST_CASE("prefill: ragged runs, several sequences in a tile, across borders of 
 }
 
 TEST_CASE("prefill from the start, in one piece") {
-  Both both({4, 2, 64}, {150, 9}, 1.5f);
-  Machine walk(false), share(true);
-  check(both, walk, {{0, 0, 150}, {1, 0, 9}});
-  check(both, share, {{0, 0, 150}, {1, 0, 9}});
+  for (const Shape& shape : {Shape{4, 2, 64}, Shape{3, 1, 128}}) {
+    Both both(shape, {150, 9}, 1.5f);
+    Machine walk(false), share(true);
+    check(both, walk, {{0, 0, 150}, {1, 0, 9}});
+    check(both, share, {{0, 0, 150}, {1, 0, 9}});
+  }
+}
+
+TEST_CASE("prefill behind a long context; few columns and many of a run") {
+  for (const Shape& shape : {Shape{4, 1, 128}, Shape{7, 1, 64}, Shape{1, 1, 80}}) {
+    INFO("heads " << shape.heads << " head_dim " << shape.head_dim);
+    Both both(shape, {530, 300}, 1.5f);
+    for (bool shared : {false, true}) {
+      Machine machine(shared);
+      check(both, machine, {{0, 460, 60}, {1, 290, 3}});
+      for (int rows : {1, 2, 3, 4, 5, 16, 17, 33}) check(both, machine, {{0, 530 - rows, rows}});
+    }
+  }
 }
 
 TEST_CASE("decoding: blocks walked or shared out") {
@@ -223,6 +255,15 @@ TEST_CASE("decoding: blocks walked or shared out") {
     check(both, share, {{3, 384, 1}});
     check(both, walk, {{0, 0, 1}, {1, 127, 1}, {2, 128, 1}, {3, 383, 1}});
     check(both, share, {{0, 0, 1}, {1, 127, 1}, {2, 128, 1}, {3, 383, 1}});
+  }
+}
+
+TEST_CASE("more sequences in a tile than CTAs that share them") {
+  Both both({4, 1, 64}, {20, 9, 130, 1, 30, 2, 140, 7, 8, 50, 3, 60}, 1.5f);
+  std::vector<Run> runs = {{0, 0, 20}, {1, 8, 1}, {2, 129, 1}, {3, 0, 1}, {4, 29, 1}, {5, 1, 1}, {6, 127, 2}, {7, 6, 1}, {8, 7, 1}, {9, 49, 1}, {10, 2, 1}, {11, 59, 1}};
+  for (bool shared : {false, true}) {
+    Machine machine(shared);
+    check(both, machine, runs);
   }
 }
 
@@ -258,49 +299,73 @@ TEST_CASE("decoding and prefill in one batch; what the host only bounds may be t
 }
 
 TEST_CASE("giant, tiny and no scores") {
-  for (float spread : {1e9f, 1e18f, 1e-20f, 1e-33f, 0.0f}) {
-    Both both({3, 1, 64}, {150}, spread);
-    for (bool shared : {false, true}) {
-      Machine machine(shared);
-      check(both, machine, {{0, 125, 6}});
-      check(both, machine, {{0, 149, 1}});
+  for (Pattern pattern : {Pattern::plain, Pattern::crossed, Pattern::opposed})
+    for (float spread : {1e36f, 1e25f, 1e18f, 1e9f, 5000.0f, 3410.3f, 700.0f, 1e-20f, 1e-33f, 0.0f}) {
+      if (pattern != Pattern::plain && spread < 1) continue;
+      INFO("spread " << spread << " pattern " << static_cast<int>(pattern));
+      Both both({3, 1, 64}, {150}, spread, pattern);
+      for (bool shared : {false, true}) {
+        Machine machine(shared);
+        check(both, machine, {{0, 0, 30}});
+        check(both, machine, {{0, 100, 20}});
+        check(both, machine, {{0, 125, 6}});
+        check(both, machine, {{0, 149, 1}});
+      }
     }
-  }
 }
 
 TEST_CASE("no schedule changes a bit, and a wait is not forgotten") {
-  Both both({4, 2, 80}, {140, 300}, 1.5f);
-  simt::set_lazy(true);
-  for (simt::Schedule schedule : {simt::Schedule{simt::Schedule::ascending, 0}, simt::Schedule{simt::Schedule::descending, 0},
-                                  simt::Schedule{simt::Schedule::shuffled, 1}, simt::Schedule{simt::Schedule::shuffled, 2}}) {
-    simt::set_schedule(schedule);
-    for (bool shared : {false, true}) {
-      Machine machine(shared);
-      check(both, machine, {{0, 120, 20}, {1, 250, 9}});
-      check(both, machine, {{0, 139, 1}, {1, 299, 1}});
+  for (const Shape& shape : {Shape{4, 2, 80}, Shape{3, 1, 64}}) {
+    Both both(shape, {140, 300}, 1.5f);
+    simt::set_lazy(true);
+    for (simt::Schedule schedule : {simt::Schedule{simt::Schedule::ascending, 0}, simt::Schedule{simt::Schedule::descending, 0},
+                                    simt::Schedule{simt::Schedule::shuffled, 1}, simt::Schedule{simt::Schedule::shuffled, 2}}) {
+      INFO("head_dim " << shape.head_dim << " schedule " << schedule.kind << " " << schedule.seed);
+      simt::set_schedule(schedule);
+      for (bool shared : {false, true}) {
+        Machine machine(shared);
+        check(both, machine, {{0, 120, 20}, {1, 250, 9}});
+        check(both, machine, {{0, 100, 40}, {1, 130, 50}});
+        check(both, machine, {{0, 139, 1}, {1, 299, 1}});
+      }
     }
+    simt::set_schedule({});
+    simt::set_lazy(false);
   }
-  simt::set_schedule({});
-  simt::set_lazy(false);
 }
 
 TEST_CASE("sums of digit products become floats with one rounding, ties and signs included") {
   Random random(77);
-  const auto right = [](int64_t sum, int low) {
-    const int high = static_cast<int>((sum - low) / 256);
-    return (sum - low) % 256 != 0 || cuda::round_sum(high, low) == static_cast<float>(sum);
-  };
-  int wrong = 0;
+  int wrong = 0, seen = 0;
   for (int i = 0; i < 2'000'000; i++) {
     const int bits = 1 + random.below(38);
     int64_t sum = static_cast<int64_t>(random.next() >> (64 - bits));
     if (bits > 26 && i % 3 == 0) sum = (sum >> (bits - 25) | 1) << (bits - 25);              // half way between two floats
     if (bits > 26 && i % 9 == 0) sum += random.below(3) - 1;                                 // and just beside
     sum = i % 2 ? -sum : sum;
+    if (sum <= -272'717'905'000 || sum >= 272'717'905'000) continue;
+    // Every way to share it out among the products of digits: the middle and the lowest are anything, the highest takes the rest.
     const int low = static_cast<int>(((sum % 256) + 256) % 256 + 256 * (random.below(30'000) - 15'000));
-    if (sum > -272'717'905'000 && sum < 272'717'905'000) wrong += !right(sum, low);
+    const int middle = static_cast<int>((((sum - low) / 256 % 256) + 256) % 256 + 256 * (random.below(60'000) - 30'000));
+    const int64_t high = (sum - low - 256 * static_cast<int64_t>(middle)) / 65536;
+    REQUIRE(65536 * high + 256 * static_cast<int64_t>(middle) + low == sum);
+    wrong += cuda::round_sum(cuda::kSumStart + static_cast<int>(high), middle, low) != static_cast<float>(sum), seen++;
+  }
+  CHECK(seen > 1'500'000);
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("the power of a score is that of the rule") {
+  const auto same = [](float x) { return math::bits(cuda::power(x)) == math::bits(math::exp2_weight(x)); };
+  int wrong = 0;
+  for (uint32_t b = math::bits(-0.0f); b <= math::bits(-0x1p24f); b += 101) wrong += !same(math::from_bits(b));
+  for (int i = 0; i < 400; i++) {                // about halves and integers, where rounding turns, and the limit
+    const float x = -0.5f * static_cast<float>(i);
+    wrong += !same(x) + !same(std::nextafter(x, -1e9f)) + (x < 0 && !same(std::nextafter(x, 0.0f)));
   }
   CHECK(wrong == 0);
+  CHECK(cuda::power(-0x1p120f) == 0.0f);
+  CHECK(cuda::power(-INFINITY) == 0.0f);
 }
 
 TEST_CASE("negative control: a wrong digit, a wrong scale, a position too many are seen") {
