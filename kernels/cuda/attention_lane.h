@@ -21,7 +21,7 @@ constexpr int kSumStart = 0x53400000;
 __device__ __forceinline__ float round_sum(int high, int middle, int low) {
   const int rest = middle * 256 + low;
   const float large = math::from_bits(static_cast<uint32_t>(high + (rest >> 16))) - (0x1.8p39f + 0x1p23f);
-  return large + math::from_bits(__byte_perm(static_cast<uint32_t>(rest), 0x4b00, 0x5410));        // 0x1p23f and the lowest 16 bits
+  return large + math::from_bits(0x4b000000u | (static_cast<uint32_t>(rest) & 0xffff));            // 0x1p23f and the lowest 16 bits
 }
 __device__ __forceinline__ float round_sum(const int (&sum)[3][4], int v) { return round_sum(sum[0][v], sum[1][v], sum[2][v]); }
 

@@ -389,8 +389,8 @@ __device__ __forceinline__ void walk(const Call& call, Shared& s, Queries<D>& qu
 // For each tile of 128 columns and block of 128 positions, E = dims, at D = 2 and E = 128:
 // Bytes: 256 (64 D + E) + 1024 of K and V, 65 KiB, from L2 into shared memory. They are read there by every warp: 4,400 cycles.
 // Operations: 2 * 4 * 128 * 128 (64 D + E) of int8, 4,096 mma for the CTA (4,100 cycles of an H200 at the full rate, 6,800 at what mma.sync
-// reaches); 16,384 powers. A warp issues some 3,950 instructions, of which 512 are mma: 13 for each score but its mma, 20 for its weight, 4 for
-// its digits, 13 for each value of o. Four schedulers have two warps each: 7,900 cycles. So it is bound by the issue of instructions, mma close
+// reaches); 16,384 powers. A warp issues some 4,000 instructions, of which 512 are mma: 13 for each score but its mma, 20 for its weight, 4 for
+// its digits, 13 for each value of o. Four schedulers have two warps each: 8,000 cycles. So it is bound by the issue of instructions, mma close
 // behind; a warp's weights run beside another's products, since nothing makes them wait for each other between two barriers.
 template <int D>
 __global__ void __launch_bounds__(kThreads, 1) attend(Call call) {
