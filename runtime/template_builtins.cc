@@ -56,6 +56,7 @@ std::string escape_html(std::string_view s, Budget& budget) {
 }
 
 std::string replace_all(std::string_view s, std::string_view from, std::string_view to, int64_t count, Budget& budget) {
+  budget.room(s.size());
   std::string out;
   size_t at = 0;
   for (int64_t done = 0; count < 0 || done < count; ++done) {
@@ -91,7 +92,7 @@ Value make_range(const Arguments& arguments, Budget& budget) {
   if (count > kMaxRange) fault("range too big: the sandbox blocks ranges larger than 100000");
   budget.spend(static_cast<int64_t>(count));
   Values items;
-  for (int64_t i = 0; i < static_cast<int64_t>(count); ++i) items.push_back(Value(start + i * step));
+  for (int64_t i = 0; i < static_cast<int64_t>(count); ++i) items.push_back(Value(static_cast<int64_t>(start + static_cast<__int128>(i) * step)));
   std::string printed = "range(" + std::to_string(start) + ", " + std::to_string(stop) + (step == 1 ? "" : ", " + std::to_string(step)) + ")";
   return Value::view("range", std::move(items), std::move(printed));
 }

@@ -32,6 +32,7 @@ class Interpreter::InScope {
 
  private:
   void begin(const Body& body) {
+    in_.budget_.spend(static_cast<int64_t>(body.unset.size() / 16));
     for (Symbol s : body.unset) in_.scope_->variables.emplace_back(s, Value::missing());
   }
   Interpreter& in_;
@@ -192,6 +193,7 @@ void Interpreter::run_call_block(const Stmt& s, std::string& out) {
 // --- assignment --------------------------------------------------------------------------------
 
 void Interpreter::set_variable(Symbol symbol, Value value) {
+  budget_.spend(static_cast<int64_t>(scope_->variables.size() / 16));
   for (auto& [name, old] : scope_->variables)
     if (name == symbol) { old = std::move(value); return; }
   scope_->variables.emplace_back(symbol, std::move(value));
@@ -204,6 +206,7 @@ void Interpreter::assign(const Expr& target, Value value) {
   at_ = target.at;
   if (!object.is(Kind::name_space)) fault("cannot assign attribute on non-namespace object");
   if (value.nesting() >= kMaxNesting) fault("values nested deeper than " + std::to_string(kMaxNesting) + " levels");
+  budget_.spend(static_cast<int64_t>(object.as<Namespace>().attributes.size() / 16));
   for (auto& [name, old] : object.as<Namespace>().attributes)
     if (name == target.name) { old = std::move(value); return; }
   budget_.spend(static_cast<int64_t>(object.as<Namespace>().attributes.size()));
@@ -257,6 +260,7 @@ void Interpreter::bind_macro(const Stmt& s, const Arguments& arguments) {
   };
   size_t count = s.parameters.size(), given = std::min(arguments.positional.size(), count);
   Values bound(arguments.positional.begin(), arguments.positional.begin() + static_cast<std::ptrdiff_t>(given));
+  budget_.spend(static_cast<int64_t>((count - given) * left.size() / 16));
   for (size_t i = given; i < count; ++i) bound.push_back(take_named(program_.names[s.parameters[i].symbol]));
   if (s.uses_caller) {
     Value caller = take_named("caller");

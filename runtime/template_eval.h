@@ -56,7 +56,7 @@ class Interpreter {
   // For the builtins.
   Budget& budget() { return budget_; }
   const RenderContext& context() const { return context_; }
-  Value undefined(std::string message) const { return Value::undefined(std::move(message), strict_); }
+  Value undefined(std::string message);                                     // charged: it may name a key of any length
   Value attribute(const Value& object, const std::string& name);            // object.name
   Value item(const Value& object, const Value& key);                        // object[key]
   Value call(const Value& function, const Arguments& arguments);

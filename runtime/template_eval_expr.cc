@@ -58,8 +58,14 @@ Value loop_attribute(Interpreter& in, const Loop& loop, const std::string& name)
 
 }  // namespace
 
+Value Interpreter::undefined(std::string message) {
+  budget_.spend(static_cast<int64_t>(message.size() / 64));
+  return Value::undefined(std::move(message), strict_);
+}
+
 Value Interpreter::lookup(Symbol symbol) {
   for (const Scope* s = scope_.get(); s; s = s->parent.get()) {
+    budget_.spend(static_cast<int64_t>(s->variables.size() / 16));
     for (const auto& [name, value] : s->variables) {
       if (name != symbol) continue;
       if (value.is(Kind::missing)) return undefined("'" + program_.names[symbol] + "' is undefined");
@@ -78,12 +84,14 @@ Value Interpreter::lookup(Symbol symbol) {
 // Python's order: what the type has, then what the container holds.
 Value Interpreter::attribute(const Value& object, const std::string& name) {
   use(object);
+  budget_.spend(static_cast<int64_t>(name.size() / 64));
   if (MethodFunction method = find_method(object.kind(), name)) return bind_method(object, method);
   if (is_forbidden_method(object.kind(), name))
     return undefined("access to attribute '" + name + "' of '" + type_name(object) + "' object is unsafe.");
   if (object.is(Kind::dict)) {
     if (const Value* found = object.as<Dict>().find(std::string_view(name))) return *found;
   } else if (object.is(Kind::name_space)) {
+    budget_.spend(static_cast<int64_t>(object.as<Namespace>().attributes.size() / 16));
     for (const auto& [key, value] : object.as<Namespace>().attributes)
       if (key == name) return value;
   } else if (object.is(Kind::loop)) {
@@ -108,9 +116,11 @@ Value Interpreter::item(const Value& object, const Value& key) {
     int64_t i = key.integer() < 0 ? key.integer() + count : key.integer();
     if (subscriptable && i >= 0 && i < count) return object.items()[static_cast<size_t>(i)];
   } else if (key.is_integral() && object.is(Kind::string)) {
+    const int64_t count = length(object);                  // paid for below, by slice() or here
     Value start(key.integer());
-    if (key.integer() == -1) return length(object) == 0 ? undefined("str object has no element -1") : slice(object, start, Value(), Value(), budget_);
-    if (key.integer() >= -length(object) && key.integer() < length(object)) return slice(object, start, Value(key.integer() + 1), Value(), budget_);
+    if (key.integer() == -1) return count == 0 ? undefined("str object has no element -1") : slice(object, start, Value(), Value(), budget_);
+    if (key.integer() >= -count && key.integer() < count) return slice(object, start, Value(key.integer() + 1), Value(), budget_);
+    budget_.room(object.text().size());
   }
   if (key.is(Kind::string)) return attribute(object, key.text());
   return undefined(object_name(object) + " has no element " + repr(key, budget_));
@@ -123,13 +133,16 @@ Value Interpreter::call(const Value& function, const Arguments& arguments) {
   return static_cast<Callable&>(*keep).call(*this, arguments);
 }
 
+// Charged for the arguments: map() and select() apply them to item after item, and they were paid for once.
 Value Interpreter::filter(const std::string& name, const Value& input, const Arguments& arguments) {
+  budget_.spend(static_cast<int64_t>((arguments.positional.size() + arguments.named.size()) / 16));
   FilterFunction function = find_filter(name);
   if (!function) fault("no filter named '" + name + "'");
   return function(*this, input, arguments);
 }
 
 bool Interpreter::test(const std::string& name, const Value& input, const Arguments& arguments) {
+  budget_.spend(static_cast<int64_t>((arguments.positional.size() + arguments.named.size()) / 16));
   TestFunction function = find_test(name);
   if (!function) fault("no test named '" + name + "'");
   return function(*this, input, arguments);
@@ -154,8 +167,11 @@ Arguments Interpreter::eval_arguments(const Expr& e) {
     if (!name.empty()) { out.named.emplace_back(name, std::move(v)); continue; }
     use(v);
     if (!v.is(Kind::dict)) fault("argument after ** must be a mapping, not " + std::string(type_name(v)));
-    for (const auto& [key, member] : v.as<Dict>().members()) out.named.emplace_back(text_of(key, "a keyword"), member);
-    budget_.spend(static_cast<int64_t>(v.as<Dict>().members().size()));
+    for (const auto& [key, member] : v.as<Dict>().members()) {
+      const std::string& keyword = text_of(key, "a keyword");
+      budget_.spend(static_cast<int64_t>(1 + keyword.size() / 64));
+      out.named.emplace_back(keyword, member);
+    }
   }
   return out;
 }

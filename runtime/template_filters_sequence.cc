@@ -9,6 +9,12 @@
 namespace ibid::runtime {
 namespace {
 
+// A copy, which is charged.
+std::string word_of(Interpreter& in, const Value& v, const char* function) {
+  in.budget().room(text_of(v, function).size());
+  return text_of(v, function);
+}
+
 bool is_digits(std::string_view s) {
   return !s.empty() && std::all_of(s.begin(), s.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
@@ -19,6 +25,7 @@ Value dotted(Interpreter& in, const Value& item, const Value& attribute) {
   std::string_view path = attribute.text();
   Value v = item;
   while (true) {
+    in.budget().spend(1);
     std::string part(path.substr(0, path.find('.')));
     v = in.item(v, is_digits(part) && part.size() < 18 ? Value(static_cast<int64_t>(std::stoll(part))) : Value(part));
     if (part.size() == path.size()) return v;
@@ -57,7 +64,10 @@ Value sort(Interpreter& in, const Value& v, const Arguments& a) {
   Values attributes;                                     // attribute='a,b' sorts by several
   if (p[2].is(Kind::string)) {
     std::string_view rest = p[2].text();
-    for (size_t comma; (comma = rest.find(',')) != std::string_view::npos; rest.remove_prefix(comma + 1)) attributes.push_back(Value(std::string(rest.substr(0, comma))));
+    for (size_t comma; (comma = rest.find(',')) != std::string_view::npos; rest.remove_prefix(comma + 1)) {
+      in.budget().spend(1);
+      attributes.push_back(Value(std::string(rest.substr(0, comma))));
+    }
     attributes.push_back(Value(std::string(rest)));
   } else if (!p[2].is(Kind::missing)) {
     attributes.push_back(p[2]);
@@ -77,7 +87,7 @@ Value dictsort(Interpreter& in, const Value& v, const Arguments& a) {
   Values p = a.bind("dictsort", {"case_sensitive", "by", "reverse"}, 0);
   use(v);
   if (!v.is(Kind::dict)) fault("'" + object_name(v) + "' has no attribute 'items'");
-  const std::string by = p[1].is(Kind::missing) ? "key" : text_of(p[1], "dictsort");
+  const std::string by = p[1].is(Kind::missing) ? "key" : word_of(in, p[1], "dictsort");
   if (by != "key" && by != "value") fault("You can only sort by either \"key\" or \"value\"");
   bool case_sensitive = truth_or(p[0], false);
   std::vector<Keyed> keyed;
@@ -212,7 +222,7 @@ Value map(Interpreter& in, const Value& v, const Arguments& a) {
     }
     return Value::generator(std::move(out));
   }
-  const std::string name = text_of(a.positional[0], "map");
+  const std::string name = word_of(in, a.positional[0], "map");
   Arguments rest = without_first(a, 1);
   if (!find_filter(name)) fault("no filter named '" + name + "'");
   for (const Value& item : iterate(v, in.budget())) out.push_back(in.filter(name, item, rest));
@@ -226,7 +236,7 @@ Value select(Interpreter& in, const Value& v, const Arguments& a) {
   if (!truth(v)) return Value::generator({});
   if (a.positional.size() < at) fault("missing parameter for attribute name");
   bool tests = a.positional.size() > at;
-  const std::string name = tests ? text_of(a.positional[at], "select") : "";
+  const std::string name = tests ? word_of(in, a.positional[at], "select") : "";
   if (tests && !find_test(name)) fault("no test named '" + name + "'");
   Arguments rest = without_first(a, tests ? at + 1 : at);
   Values out;

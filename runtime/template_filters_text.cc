@@ -92,6 +92,7 @@ Value indent(Interpreter& in, const Value& v, const Arguments& a) {
   use(v);
   std::string width;
   if (p[0].is(Kind::string)) {
+    in.budget().room(p[0].text().size());
     width = p[0].text();
   } else {
     int64_t spaces = std::max<int64_t>(integer_or(p[0], 4, "indent"), 0);
@@ -133,7 +134,7 @@ Value format(Interpreter& in, const Value& v, const Arguments& a) {
 Value center(Interpreter& in, const Value& v, const Arguments& a) {
   Values p = a.bind("center", {"width"}, 0);
   Value s = soft(in, v);
-  int64_t missing = integer_or(p[0], 80, "center") - text::length(s.text());
+  int64_t missing = std::max<int64_t>(integer_or(p[0], 80, "center"), 0) - text::length(s.text());
   if (missing <= 0) return s;
   in.budget().room(static_cast<uint64_t>(missing) + s.text().size());
   int64_t left = missing / 2 + (missing & (missing + text::length(s.text())) & 1);         // CPython's rounding
@@ -158,7 +159,9 @@ Value wordcount(Interpreter& in, const Value& v, const Arguments& a) {
 Value truncate(Interpreter& in, const Value& v, const Arguments& a) {
   Values p = a.bind("truncate", {"length", "killwords", "end", "leeway"}, 0);
   const std::string& s = text_of(v, "truncate");
-  const std::string end = p[2].is(Kind::missing) ? "..." : text_of(p[2], "truncate");
+  if (p[2].is(Kind::missing)) p[2] = Value("...");
+  const std::string& end = text_of(p[2], "truncate");
+  in.budget().room(end.size());
   int64_t limit = integer_or(p[0], 255, "truncate"), leeway = integer_or(p[3], 5, "truncate");
   if (limit < text::length(end)) fault("truncate: expected length >= " + std::to_string(text::length(end)) + ", got " + std::to_string(limit));
   if (leeway < 0) fault("truncate: expected leeway >= 0, got " + std::to_string(leeway));
@@ -253,7 +256,8 @@ Value absolute(Interpreter&, const Value& v, const Arguments& a) {
 Value round(Interpreter&, const Value& v, const Arguments& a) {
   Values p = a.bind("round", {"precision", "method"}, 0);
   int64_t digits = integer_or(p[0], 0, "round");
-  const std::string method = p[1].is(Kind::missing) ? "common" : text_of(p[1], "round");
+  if (p[1].is(Kind::missing)) p[1] = Value("common");
+  const std::string& method = text_of(p[1], "round");
   use(v);
   if (!v.is_number()) fault(std::string("round needs a number, not ") + type_name(v));
   if (method == "common") return v.is_integral() ? (digits >= 0 ? Value(v.integer()) : Value(round_half_even(v.real(), digits)))

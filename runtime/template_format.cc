@@ -110,6 +110,7 @@ class PercentFormatter {
   PercentFormatter(const Value& format, const Value& values, Budget& budget) : format_(format.text()), safe_(format.safe()), values_(values), budget_(budget) {}
 
   std::string run() {
+    budget_.room(format_.size());
     for (size_t at = 0; at < format_.size();) {
       size_t percent = std::min(format_.find('%', at), format_.size());
       out_.append(format_, at, percent - at);
@@ -259,6 +260,7 @@ class BraceFormatter {
 
   std::string run() {
     const std::string& s = format_.text();
+    budget_.room(s.size());
     for (size_t at = 0; at < s.size();) {
       budget_.spend(1);
       if (out_.size() > static_cast<uint64_t>(budget_.text_limit())) budget_.room(out_.size());
@@ -298,6 +300,7 @@ class BraceFormatter {
     auto unsupported = [&] { fault("the replacement field '" + std::string(name) + "' is not supported"); };
     if (name.find_first_of(".[!") != std::string_view::npos) unsupported();
     if (!name.empty() && (name[0] < '0' || name[0] > '9')) {
+      budget_.spend(static_cast<int64_t>(arguments_.named.size() / 16));
       for (const auto& [key, v] : arguments_.named)
         if (key == name) return v;
       fault("the replacement field '" + std::string(name) + "' is missing");

@@ -170,6 +170,7 @@ std::string to_json(const Value& v, const Arguments& arguments, Budget& budget) 
     style.indents = true;
     style.item_separator = ",";
     if (p[1].is(Kind::string)) {
+      budget.room(p[1].text().size());
       style.indent = p[1].text();
     } else {
       int64_t spaces = std::max<int64_t>(integer_of(p[1], "tojson's indent"), 0);
@@ -180,8 +181,9 @@ std::string to_json(const Value& v, const Arguments& arguments, Budget& budget) 
   if (!p[2].is(Kind::missing) && !p[2].is(Kind::none)) {
     Values two = iterate(p[2], budget);
     if (two.size() != 2) fault("tojson's separators are a pair");
-    style.item_separator = text_of(two[0], "tojson's separators");
-    style.key_separator = text_of(two[1], "tojson's separators");
+    budget.room(text_of(two[0], "tojson's separators").size() + text_of(two[1], "tojson's separators").size());
+    style.item_separator = two[0].text();
+    style.key_separator = two[1].text();
   }
   return Dumper(style, budget).run(v);
 }

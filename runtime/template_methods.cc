@@ -37,10 +37,12 @@ Value strip(Interpreter& in, const Value& self, const Arguments& a) {
   return same_safety(self, std::string(s));
 }
 
-Values split_words(const Value& self, int64_t limit) {
+// The pieces are charged one by one: a text of separators makes far more of them than it has steps.
+Values split_words(const Value& self, int64_t limit, Budget& budget) {
   Values out;
   std::string_view s = text::strip_left(self.text());
   while (!s.empty()) {
+    budget.spend(1);
     if (limit >= 0 && static_cast<int64_t>(out.size()) == limit) { out.push_back(same_safety(self, std::string(s))); break; }
     size_t end = 0;
     for (size_t at = 0; at < s.size();) {
@@ -53,7 +55,7 @@ Values split_words(const Value& self, int64_t limit) {
   return out;
 }
 
-Values split_at(const Value& self, const std::string& separator, int64_t limit) {
+Values split_at(const Value& self, const std::string& separator, int64_t limit, Budget& budget) {
   if (separator.empty()) fault("empty separator");
   Values out;
   const std::string& s = self.text();
@@ -61,6 +63,7 @@ Values split_at(const Value& self, const std::string& separator, int64_t limit) 
   while (limit < 0 || static_cast<int64_t>(out.size()) < limit) {
     size_t found = separator.size() <= 16 ? s.find(separator, at) : text::find(s, separator, at);
     if (found == std::string::npos) break;
+    budget.spend(1);
     out.push_back(same_safety(self, s.substr(at, found - at)));
     at = found + separator.size();
   }
@@ -72,9 +75,7 @@ Value split(Interpreter& in, const Value& self, const Arguments& a) {
   Values p = a.bind("split", {"sep", "maxsplit"}, 0);
   int64_t limit = integer_or(p[1], -1, "split()");
   in.budget().room(self.text().size());
-  Values out = given(p[0]) ? split_at(self, text_of(p[0], "split()"), limit) : split_words(self, limit);
-  in.budget().spend(static_cast<int64_t>(out.size()));
-  return Value::list(std::move(out));
+  return Value::list(given(p[0]) ? split_at(self, text_of(p[0], "split()"), limit, in.budget()) : split_words(self, limit, in.budget()));
 }
 
 // From the right: only a limit makes it differ.
@@ -94,11 +95,11 @@ Value rsplit(Interpreter& in, const Value& self, const Arguments& a) {
   while (limit < 0 || static_cast<int64_t>(out.size()) < limit) {
     size_t found = s.rfind(separator);
     if (found == std::string_view::npos) break;
+    in.budget().spend(1);
     out.push_back(same_safety(self, std::string(s.substr(found + separator.size()))));
     s = s.substr(0, found);
   }
   out.push_back(same_safety(self, std::string(s)));
-  in.budget().spend(static_cast<int64_t>(out.size()));
   std::reverse(out.begin(), out.end());
   return Value::list(std::move(out));
 }
@@ -107,17 +108,19 @@ Value splitlines(Interpreter& in, const Value& self, const Arguments& a) {
   Values p = a.bind("splitlines", {"keepends"}, 0);
   in.budget().room(self.text().size());
   Values out;
-  for (std::string_view line : text::lines(self.text(), truth_or(p[0], false))) out.push_back(same_safety(self, std::string(line)));
-  in.budget().spend(static_cast<int64_t>(out.size()));
+  for (std::string_view line : text::lines(self.text(), truth_or(p[0], false))) {
+    in.budget().spend(1);
+    out.push_back(same_safety(self, std::string(line)));
+  }
   return Value::list(std::move(out));
 }
 
 Value partition(Interpreter& in, const Value& self, const Arguments& a) {
-  const std::string separator = text_of(a.bind("partition", {"sep"}, 1)[0], "partition()");
+  const Value separator = a.bind("partition", {"sep"}, 1)[0];
   in.budget().room(self.text().size());
-  Values parts = split_at(self, separator, 1);
+  Values parts = split_at(self, text_of(separator, "partition()"), 1, in.budget());
   if (parts.size() == 1) return Value::tuple({parts[0], Value(""), Value("")});
-  return Value::tuple({parts[0], Value(separator), parts[1]});
+  return Value::tuple({parts[0], Value(separator.text()), parts[1]});
 }
 
 Value replace(Interpreter& in, const Value& self, const Arguments& a) {
@@ -134,8 +137,8 @@ Value has_affix(Interpreter& in, const Value& self, const Arguments& a) {
   Values p = a.bind(kStart ? "startswith" : "endswith", {"prefix", "start", "end"}, 1);
   Value part = given(p[1]) || given(p[2]) ? slice(self, given(p[1]) ? p[1] : Value(), given(p[2]) ? p[2] : Value(), Value(), in.budget()) : self;
   use(p[0]);
-  const Values one = p[0].is(Kind::tuple) ? p[0].items() : Values{p[0]};
-  for (const Value& affix : one) {
+  const Values only{p[0]};
+  for (const Value& affix : p[0].is(Kind::tuple) ? p[0].items() : only) {
     if (!affix.is(Kind::string)) fault(std::string(kStart ? "startswith" : "endswith") + " first arg must be str or a tuple of str, not " + type_name(affix));
     const std::string& s = part.text();
     const std::string& x = affix.text();
@@ -147,7 +150,8 @@ Value has_affix(Interpreter& in, const Value& self, const Arguments& a) {
 
 template <bool kPrefix>
 Value remove_affix(Interpreter& in, const Value& self, const Arguments& a) {
-  const std::string affix = text_of(a.bind("removeprefix", {"affix"}, 1)[0], "removeprefix()");
+  const Value given_affix = a.bind("removeprefix", {"affix"}, 1)[0];
+  const std::string& affix = text_of(given_affix, "removeprefix()");
   const std::string& s = self.text();
   in.budget().room(s.size());
   if (affix.size() > s.size() || s.compare(kPrefix ? 0 : s.size() - affix.size(), affix.size(), affix) != 0) return self;
@@ -170,12 +174,11 @@ Value index(Interpreter& in, const Value& self, const Arguments& a) {
 }
 
 Value count(Interpreter& in, const Value& self, const Arguments& a) {
-  const std::string sub = text_of(a.bind("count", {"sub"}, 1)[0], "count()");
+  const Value wanted = a.bind("count", {"sub"}, 1)[0];
+  const std::string& sub = text_of(wanted, "count()");
   in.budget().room(self.text().size());
   if (sub.empty()) return Value(text::length(self.text()) + 1);
-  int64_t n = static_cast<int64_t>(split_at(self, sub, -1).size()) - 1;
-  in.budget().spend(n);
-  return Value(n);
+  return Value(static_cast<int64_t>(split_at(self, sub, -1, in.budget()).size()) - 1);
 }
 
 Value join(Interpreter& in, const Value& self, const Arguments& a) {
@@ -200,7 +203,7 @@ Value padded(Interpreter& in, const Value& self, const Arguments& a) {
   Values p = a.bind("the method", {"width", "fillchar"}, 1);
   std::string fill = kSide == Side::zeros ? "0" : given(p[1]) ? text_of(p[1], "fillchar") : " ";
   if (text::length(fill) != 1) fault("The fill character must be exactly one character long");
-  int64_t missing = std::max<int64_t>(integer_of(p[0], "width") - text::length(self.text()), 0);
+  int64_t missing = std::max<int64_t>(std::max<int64_t>(integer_of(p[0], "width"), 0) - text::length(self.text()), 0);
   in.budget().room(static_cast<uint64_t>(std::min<int64_t>(missing, int64_t{1} << 40)) * fill.size() + self.text().size());
   std::string pad;
   for (int64_t i = 0; i < missing; ++i) pad += fill;

@@ -4,6 +4,8 @@
 #include <functional>
 #include <map>
 
+#include "runtime/template_lexer.h"
+
 namespace ibid::runtime {
 namespace {
 
@@ -86,15 +88,24 @@ class Analysis {
     }
   }
 
+  // Each branch copies the names so far, so many of both would take long.
+  void count(const Names& names, const Stmt& s) {
+    constexpr size_t kMaxCopied = 5'000'000;
+    copied_ += names.loads.size() + names.stores.size();
+    if (copied_ > kMaxCopied) refuse(program_.source, program_.name, s.at, "too many conditions among too many variables");
+  }
+
   // {% elif %} is an {% if %} in the other branch.
   void visit_branches(const Stmt& s, Names& names) {
     visit(s.branches[0].first.get(), names);
+    count(names, s);
     std::vector<Names> branches(2, names);
     visit(s.branches[0].second, branches[0]);
     Names& others = branches[1];
     for (size_t i = 1; i < s.branches.size(); ++i) {
       const auto& [condition, body] = s.branches[i];
       visit(condition.get(), others);
+      count(others, s);
       std::vector<Names> one(1, others);
       visit(body, one[0]);
       others.merge(one);
@@ -198,6 +209,7 @@ class Analysis {
 
   Program& program_;
   NamesRead read_;
+  size_t copied_ = 0;                                       // names, into branches
 };
 
 }  // namespace

@@ -86,11 +86,15 @@ char32_t previous(std::string_view s, size_t& end) {
   return next(s, at);
 }
 
-bool has(std::string_view set, char32_t c) {
-  for (size_t at = 0; at < set.size();)
-    if (next(set, at) == c) return true;
-  return false;
+// Sorted, for sets that are long on purpose.
+std::vector<char32_t> characters_of(std::string_view set) {
+  std::vector<char32_t> out;
+  for (size_t at = 0; at < set.size();) out.push_back(next(set, at));
+  std::sort(out.begin(), out.end());
+  return out;
 }
+
+bool has(const std::vector<char32_t>& set, char32_t c) { return std::binary_search(set.begin(), set.end(), c); }
 
 template <class Drop>
 std::string_view strip_left_if(std::string_view s, Drop drop) {
@@ -201,10 +205,10 @@ std::string capitalize(std::string_view s) {
 std::string_view strip_left(std::string_view s) { return strip_left_if(s, is_space); }
 std::string_view strip_right(std::string_view s) { return strip_right_if(s, is_space); }
 std::string_view strip_left(std::string_view s, std::string_view set) {
-  return strip_left_if(s, [set](char32_t c) { return has(set, c); });
+  return strip_left_if(s, [set = characters_of(set)](char32_t c) { return has(set, c); });
 }
 std::string_view strip_right(std::string_view s, std::string_view set) {
-  return strip_right_if(s, [set](char32_t c) { return has(set, c); });
+  return strip_right_if(s, [set = characters_of(set)](char32_t c) { return has(set, c); });
 }
 
 std::vector<std::string_view> lines(std::string_view s, bool keep_ends) {

@@ -83,21 +83,28 @@ bool equal_numbers(const Value& a, const Value& b) {
   return real.real() == std::floor(real.real()) && static_cast<int64_t>(real.real()) == whole.integer();
 }
 
-bool equal_keys(const Value& a, const Value& b) {
+// A tuple is charged for each part each time it is reached: tuples that share parts can have 2^250 of them.
+bool equal_keys(const Value& a, const Value& b, Budget& budget) {
   if (a.is_number() && b.is_number()) return equal_numbers(a, b);
   if (a.kind() != b.kind()) return false;
   if (a.is(Kind::none)) return true;
-  if (a.is(Kind::string)) return a.text() == b.text();
+  if (a.is(Kind::string)) {
+    budget.spend(static_cast<int64_t>(a.text().size() / 64));
+    return a.text() == b.text();
+  }
   if (!a.is(Kind::tuple) || a.items().size() != b.items().size()) return false;
-  for (size_t i = 0; i < a.items().size(); ++i)
-    if (!equal_keys(a.items()[i], b.items()[i])) return false;
+  for (size_t i = 0; i < a.items().size(); ++i) {
+    budget.spend(1);
+    if (!equal_keys(a.items()[i], b.items()[i], budget)) return false;
+  }
   return true;
 }
 
-void check_key(const Value& key) {
+void check_key(const Value& key, Budget& budget) {
   if (key.is_number() || key.is(Kind::none) || key.is(Kind::string)) return;
   if (!key.is(Kind::tuple)) fault(std::string("unhashable type: '") + type_name(key) + "'");
-  for (const Value& part : key.items()) check_key(part);
+  budget.spend(static_cast<int64_t>(key.items().size()));
+  for (const Value& part : key.items()) check_key(part, budget);
 }
 
 }  // namespace
@@ -127,15 +134,18 @@ void Dict::rebuild() {
 }
 
 size_t Dict::position(const Value& key, Budget& budget) const {
-  if (key.is(Kind::string)) return position(std::string_view(key.text()));
+  if (key.is(Kind::string)) {
+    budget.spend(static_cast<int64_t>(key.text().size() / 64));
+    return position(std::string_view(key.text()));
+  }
   budget.spend(static_cast<int64_t>(members_.size() / 16));
   for (size_t i = 0; i < members_.size(); ++i)
-    if (equal_keys(members_[i].first, key)) return i;
+    if (equal_keys(members_[i].first, key, budget)) return i;
   return kNowhere;
 }
 
 void Dict::set(Value key, Value value, Budget& budget) {
-  check_key(key);
+  check_key(key, budget);
   nesting = std::max(nesting, std::max(key.nesting(), value.nesting()) + 1);
   if (nesting > kMaxNesting) fault("values nested deeper than " + std::to_string(kMaxNesting) + " levels");
   size_t old = position(key, budget);
@@ -254,7 +264,7 @@ bool contains(const Value& container, const Value& item, Budget& budget) {
     return text::find(container.text(), item.text()) != std::string::npos;
   }
   if (container.is(Kind::dict)) {
-    check_key(item);
+    check_key(item, budget);
     return container.as<Dict>().find(item, budget) != nullptr;
   }
   if (!container.is_sequence() && !container.is(Kind::undefined))

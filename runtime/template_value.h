@@ -106,12 +106,12 @@ class Dict : public Object {
   using Member = std::pair<Value, Value>;
   void set(Value key, Value value, Budget& budget);               // Fault when the key cannot be one
   const Value* find(const Value& key, Budget& budget) const;
-  const Value* find(std::string_view key) const;
+  const Value* find(std::string_view key) const;                  // whoever has the key has paid for its length
   const std::vector<Member>& members() const { return members_; }
 
  private:
   size_t position(std::string_view key) const;
-  size_t position(const Value& key, Budget& budget) const;        // of a key that is no string: one by one, and charged so
+  size_t position(const Value& key, Budget& budget) const;        // charged: of a key that is no string one by one
   std::vector<Member> members_;
   std::vector<uint32_t> table_;               // open addressing: member index + 1, 0 empty; only string keys, only when large
   void rebuild();

@@ -119,6 +119,33 @@ TEST_CASE("the step limit is hit, and says so") {
   CHECK(has(error_of("{{ [1] * 600 }}{{ [1] * 600 }}", {}, UndefinedIs::empty, few), "needs more than 1000 steps"));
 }
 
+// Each makes or reads far more than its nodes: what it costs beyond them must be charged, or ten million steps take days.
+TEST_CASE("nothing large is free") {
+  struct { int64_t steps; const char* source; } cases[] = {
+      {1500, "{% set s = 'x' * 64000 %}{{ s in {1: 1} }}"},
+      {1500, "{% set s = 'x' * 64000 %}{{ s.replace('x', '') }}"},
+      {1500, "{% set s = 'x' * 64000 %}{% if {}[s] %}{% endif %}"},
+      {1500, "{% set s = 'x' * 64000 %}{% if s[99999] %}{% endif %}"},
+      {1500, "{% set s = 'x' * 64000 %}{{ [1] | tojson(separators=(s, '')) }}"},
+      {1500, "{% set s = 'x' * 64000 %}{{ '' | indent(s) }}"},
+      {4000, "{% set s = '%(' ~ 'x' * 64000 ~ ')s' %}{{ s % {'x' * 64000: ''} }}"},
+      {17000, "{% set ns = namespace(range(2000) | map('string') | batch(2)) %}{% for i in range(20) %}{% if ns.x %}{% endif %}{% endfor %}"},
+      {18000, "{% set d = dict(range(2000) | map('string') | batch(2)) %}{% set x = ('x ' * 20).split() | map('format', **d) | list %}"},
+      {21000, "{% set d = dict(range(2000) | map('string') | map('replace', '', 'a') | batch(2)) %}{{ '{b}' * 20 }}"
+              "{{ ('{b}' * 20).format(**dict(d, b=1)) }}"},
+      {500, "{% set ns = namespace() %}{% set ns.a = ns %}{{ [ns] | map(attribute='a.' * 1000 ~ 'b') | list | length }}"},
+      {1000, "{% set ns = namespace(t=()) %}{% for i in range(16) %}{% set ns.t = (ns.t, ns.t) %}{% endfor %}{{ {ns.t: 1} | length }}"},
+      {1000, "{% set ns = namespace(t=(), u=()) %}{% for i in range(14) %}{% set ns.t = (ns.t, ns.t) %}{% set ns.u = (ns.u, ns.u) %}"
+             "{% endfor %}{{ ns.t in {ns.u: 1} }}"}};
+  for (const auto& c : cases) {
+    INFO(c.source);
+    TemplateLimits limits;
+    limits.max_steps = c.steps;
+    CHECK(has(error_of(c.source, {}, UndefinedIs::empty, limits), "needs more than " + std::to_string(c.steps) + " steps"));
+    CHECK(error_of(c.source) == "no error");
+  }
+}
+
 TEST_CASE("the text limit is hit, and says so") {
   TemplateLimits small;
   small.max_output = 1000;
@@ -136,6 +163,13 @@ TEST_CASE("the text limit is hit, and says so") {
     INFO(source);
     CHECK(has(error_of(source, {}, UndefinedIs::empty, small), too_long));
   }
+}
+
+TEST_CASE("a template of very many names and branches is refused before it runs") {
+  std::string source;
+  for (int i = 0; i < 3000; ++i) source += "{% set a" + std::to_string(i) + " = 1 %}";
+  CHECK(error_of(source + repeated("{% if a1 %}{% endif %}", 100)) == "no error");
+  CHECK(has(error_of(source + repeated("{% if a1 %}{% endif %}", 3000)), "too many conditions among too many variables"));
 }
 
 TEST_CASE("the depth limits are hit, and say so") {
@@ -217,6 +251,19 @@ TEST_CASE("case mapping follows str under Unicode 14") {
   CHECK(text::find(repeated("a", 100) + "b", repeated("a", 40) + "b") == 60);
   CHECK(text::find(repeated("ab", 100), repeated("ba", 20)) == 1);
   CHECK(text::find("abc", repeated("a", 20)) == std::string::npos);
+}
+
+TEST_CASE("widths and ranges reach to the ends of 64 bits") {
+  const std::string least = "(-9223372036854775807 - 1)";
+  CHECK(render("{{ 'abc' | center" + least + " }}{{ 'abc'.zfill" + least + " }}{{ 'abc'.ljust" + least + " }}") == "abcabcabc");
+  CHECK(render("{{ range(-9000000000000000000, 9000000000000000000, 8000000000000000000) | list }}") ==
+        "[-9000000000000000000, -1000000000000000000, 7000000000000000000]");
+}
+
+// By size, not by a clock: a set looked through for each character would take 10^11 steps of its own.
+TEST_CASE("trim takes a long set of characters") {
+  CHECK(render("{{ ('a' * 300000 ~ 'c') | trim('b' * 300000 ~ 'a') }}") == "c");
+  CHECK(render("{{ '\u00e9aé' | trim('éa') }}{{ 'xéaéx'.strip('xa') }}") == "éaé");
 }
 
 // A step stands for at most 64 bytes, one line or one node, so the step limit proves the order of growth without a clock.
