@@ -1,5 +1,7 @@
 // Reads the steps around the model in tokenizer.json: normalizer, pre_tokenizer, post_processor, decoder. Every type, option and
 // order that is not followed exactly is refused by name.
+#include <algorithm>
+
 #include "runtime/tokenizer_hf.h"
 #include "runtime/unicode.h"
 
@@ -8,6 +10,7 @@ namespace {
 
 constexpr size_t kMaxSteps = 64;                 // of one kind; real files have a handful
 constexpr int kMaxNesting = 8;                   // Sequence in Sequence
+constexpr int kMaxPrefixes = 4;                  // steps that add to every piece: with a split behind each, pieces double so often
 
 [[noreturn]] void refuse(const JsonPart& part) { part.fail("type \"" + part.type() + "\" is not supported"); }
 
@@ -142,6 +145,7 @@ void read_template(const JsonPart& part, Parts& parts) {
       std::vector<int32_t> ids = template_ids(part, special->at("id").text(), parts);
       std::vector<int32_t>& side = seen ? behind : before;
       side.insert(side.end(), ids.begin(), ids.end());
+      if (side.size() > kMaxSteps) piece.fail("the template adds too many tokens");
     } else {
       if (piece.at("Sequence").at("id").text() != "A" || seen) piece.fail("a template of anything but one text is not supported");
       seen = true;
@@ -238,8 +242,14 @@ bool is_byte_level(const JsonPart& part) {
 }  // namespace
 
 void read_normalizer(const JsonPart& part, Normalizer& normalizer) { add_normalizer(part, normalizer, 0); }
-bool read_pre_tokenizer(const JsonPart& part, Splitter& splitter) { return add_pre_tokenizer(part, splitter, 0); }
 void read_post_processor(const JsonPart& part, Parts& parts) { add_post_processor(part, parts, 0); }
+
+bool read_pre_tokenizer(const JsonPart& part, Splitter& splitter) {
+  bool bytes = add_pre_tokenizer(part, splitter, 0);
+  auto adds = [](const SplitStage& s) { return s.kind == SplitStage::Kind::prefix; };
+  if (std::count_if(splitter.stages.begin(), splitter.stages.end(), adds) > kMaxPrefixes) part.fail("too many steps that add a prefix");
+  return bytes;
+}
 
 void read_decoder(const JsonPart& part, Decoder& decoder) {
   if (is_byte_level(part)) { decoder.kind = Decoder::Kind::byte_level; return; }

@@ -389,6 +389,28 @@ TEST_CASE("stacked replacements cannot fill the memory") {
   REQUIRE_THROWS_AS(tokenizer.encode("a", Specials::recognise, AddBos::no), Error);
 }
 
+// A prefix on every piece and a cut behind it double the pieces: 20 of them would make a million of every character.
+TEST_CASE("a chain of prefixes and a template of many tokens are refused") {
+  Json json = case_named("llama 2").at("tokenizer");
+  auto chain = [&](int prefixes) {
+    std::string steps;
+    for (int i = 0; i < prefixes; ++i)
+      steps += std::string(i ? "," : "") + R"({"type":"Metaspace","replacement":")" + std::to_string(i % 10) +
+               R"(","prepend_scheme":"always","split":false},{"type":"Digits","individual_digits":true})";
+    member(json, {"pre_tokenizer"}) = Json::parse(R"({"type":"Sequence","pretokenizers":[)" + steps + "]}", "test");
+    return error_of(json);
+  };
+  REQUIRE(chain(4) == "");
+  REQUIRE(chain(5) == "tokenizer.json: pre_tokenizer: too many steps that add a prefix");
+
+  json = case_named("llama 2").at("tokenizer");
+  std::string ids = "1", pieces = R"({"Sequence":{"id":"A"}})";
+  for (int i = 0; i < 1000; ++i) ids += ",1", pieces += R"(,{"SpecialToken":{"id":"x"}})";
+  member(json, {"post_processor"}) =
+      Json::parse(R"({"type":"TemplateProcessing","single":[)" + pieces + R"(],"special_tokens":{"x":{"ids":[)" + ids + "]}}}", "test");
+  REQUIRE(error_of(json) == "tokenizer.json: post_processor.single[1]: the template adds too many tokens");
+}
+
 TEST_CASE("GGUF metadata: what is missing, unknown or out of range is refused by name") {
   auto error = [](const char* metadata) -> std::string {
     try { Tokenizer::from_gguf(Json::parse(metadata, "test")); } catch (const Error& e) { return e.where + ": " + e.what(); }
