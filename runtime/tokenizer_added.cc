@@ -70,6 +70,7 @@ std::vector<AddedTokens::Part> AddedTokens::split(std::string_view text, bool re
   std::vector<Part> parts;
   if (tokens_.empty()) return text.empty() ? parts : std::vector<Part>{{text, -1}};
   size_t done = 0;                                            // everything before is in parts
+  size_t behind = 0;                                          // up to here rstrip has seen white space: none is looked at twice
   for (size_t i = 0; i < text.size();) {
     const AddedToken* token = longest_at(text.substr(i));
     if (!token) { ++i; continue; }
@@ -77,8 +78,8 @@ std::vector<AddedTokens::Part> AddedTokens::split(std::string_view text, bool re
     i = end;
     if (token->special && !recognise_special) continue;
     if (token->single_word && (ends_with_word(text.substr(0, begin)) || starts_with_word(text.substr(end)))) continue;
-    if (token->lstrip) begin = std::max(before_spaces_at_end(text.substr(0, begin)), done);
-    if (token->rstrip) end += spaces_at_start(text.substr(end));
+    if (token->lstrip) begin = begin < done ? done : done + before_spaces_at_end(text.substr(done, begin - done));
+    if (token->rstrip) end = behind = end < behind ? behind : end + spaces_at_start(text.substr(end));
     if (done < begin) parts.push_back({text.substr(done, begin - done), -1});
     parts.push_back({text.substr(begin, end - begin), token->id});
     done = end;

@@ -411,6 +411,19 @@ TEST_CASE("a chain of prefixes and a template of many tokens are refused") {
   REQUIRE(error_of(json) == "tokenizer.json: post_processor.single[1]: the template adds too many tokens");
 }
 
+TEST_CASE("white space around added tokens is looked at once") {
+  for (const char* side : {"lstrip", "rstrip"}) {
+    Json json = case_named("llama 2").at("tokenizer");
+    member(json, {"added_tokens"}) = Json::parse(std::string(R"([{"id":300000,"content":" ","normalized":false,")") + side + R"(":true}])", "test");
+    Tokenizer tokenizer = Tokenizer::from_huggingface(json, Json());
+    auto start = std::chrono::steady_clock::now();
+    Ids ids = tokenizer.encode("a" + std::string(1000000, ' '), Specials::recognise, AddBos::no);
+    std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+    REQUIRE(std::count(ids.begin(), ids.end(), 300000) == 1000000);
+    REQUIRE(taken.count() < 10);                       // quadratic work would take an hour
+  }
+}
+
 TEST_CASE("GGUF metadata: what is missing, unknown or out of range is refused by name") {
   auto error = [](const char* metadata) -> std::string {
     try { Tokenizer::from_gguf(Json::parse(metadata, "test")); } catch (const Error& e) { return e.where + ": " + e.what(); }
