@@ -252,7 +252,7 @@ void check_sums(const ModelConfig& c, const std::string& where) {
   require(c.heads % c.kv_heads == 0, std::to_string(c.heads) + " heads cannot share " + std::to_string(c.kv_heads) + " key/value heads evenly");
   require(c.head_dim % 2 == 0, "the head size " + std::to_string(c.head_dim) + " is odd, so it has no rotary pairs");
   require(std::isfinite(c.norm_eps) && c.norm_eps > 0, "the norm's epsilon is not a positive number");
-  require(std::isfinite(c.rope_theta) && c.rope_theta > 0, "the rotary base is not a positive number");
+  require(c.rope_theta >= 1 && c.rope_theta <= 1e300, "the rotary base is not within 1 to 1e300");   // exp64 and log64, 9.3
 }
 
 std::vector<double> rope_divisors(const ModelFiles& files) {
@@ -294,6 +294,12 @@ Weights load_weights(kernels::Device& device, const ModelFiles& files, kernels::
   const std::vector<double> divisors = rope_divisors(files);
   if (!divisors.empty() && divisors.size() != static_cast<size_t>(c.head_dim) / 2) {
     throw Error(ErrorKind::bad_data, files.path, "there are " + std::to_string(divisors.size()) + " rotary divisors for a head size of " + std::to_string(c.head_dim));
+  }
+  // sincos64 is defined below 2^20 (NUMERICS 9.3); far beyond, processors would differ in what they make of the quadrant.
+  for (size_t i = 0; i < divisors.size(); i++) {
+    const double frequency = kernels::math::pow64(c.rope_theta, -2.0 * static_cast<double>(i) / c.head_dim) / divisors[i];
+    if (!(frequency * (context - 1) < 0x1p20))
+      throw Error(ErrorKind::bad_data, files.path, "rotary divisor " + std::to_string(i) + " makes angles of 2^20 and more within a context of " + std::to_string(context));
   }
   std::vector<float> table(static_cast<size_t>(context) * c.head_dim);
   kernels::rope_table(c.rope_theta, c.head_dim, divisors.empty() ? nullptr : divisors.data(), context, table.data());

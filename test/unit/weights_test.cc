@@ -211,6 +211,17 @@ TEST_CASE("shapes whose sums could overflow are refused, and the bound is sharp"
   c = config();
   c.layers = 0;
   CHECK(refused(c, "the number of layers is 0"));
+  c = config();
+  for (double theta : {1.0, 1e300}) CHECK_NOTHROW((c.rope_theta = theta, check_sums(c, "model")));
+  for (double theta : {0.999, 1e-300, 1.1e300}) CHECK((c.rope_theta = theta, refused(c, "the rotary base is not within 1 to 1e300")));
+}
+
+TEST_CASE("divisors that take angles out of the range of sincos64 are refused") {
+  Edited model;
+  model.files.rope_divisors.assign(model.files.config.head_dim / 2, 1.0f);
+  CHECK(!model.refused("rotary divisor"));
+  model.files.rope_divisors[0] = 1e-38f;
+  CHECK(model.refused("rotary divisor 0 makes angles of 2^20 and more within a context of 64"));
 }
 
 TEST_CASE("Llama 3 divisors: 1 for high frequencies, the factor for low ones, a ramp between") {
