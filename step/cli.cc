@@ -256,7 +256,11 @@ void catch_signals() {
   };
   sigemptyset(&action.sa_mask);
   action.sa_flags = SA_RESETHAND;                      // a second signal ends the process at once
-  for (int s : {SIGINT, SIGTERM, SIGHUP, SIGUSR2}) sigaction(s, &action, nullptr);
+  for (int s : {SIGINT, SIGTERM, SIGHUP, SIGUSR2}) {
+    struct sigaction before{};
+    sigaction(s, nullptr, &before);
+    if (before.sa_handler != SIG_IGN) sigaction(s, &action, nullptr);   // nohup, and a shell's background jobs, mean it
+  }
   action.sa_handler = [](int) {                        // only what a handler may do: unlink, signal, raise
     remove_temporaries();
     signal(g_signal, SIG_DFL);

@@ -93,7 +93,8 @@ bool stderr_is_terminal();
 
 // --- signals: SIGINT, SIGTERM, SIGHUP and SIGUSR2 (what Slurm sends before the end of the time) ask the command to stop between
 // steps of the engine; it then unwinds and dies by the signal. When a step takes longer than kPatienceSeconds, the process removes its
-// temporary files and dies at once: nothing is lost but the records in hand, since a journal is written answer by answer.
+// temporary files and dies at once: nothing is lost but the records in hand, since a journal is written answer by answer. A signal that was
+// ignored when the process began stays ignored.
 constexpr unsigned kPatienceSeconds = 3;
 void catch_signals();
 struct Interrupted { int signal; };

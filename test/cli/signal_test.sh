@@ -23,6 +23,18 @@ PY
   same "SIG$signal leaves no new file" "many.tsv out.tsv" "$(ls -A | grep -v -e out.txt -e err.txt | tr '\n' ' ' | sed 's/ $//')"
 done
 
+# What was ignored when the run began stays ignored: nohup outlives its terminal, and Ctrl-C leaves a shell's background jobs alone.
+head -n 200 many.tsv >some.tsv
+for signal in HUP INT; do
+  (trap '' "$signal"; exec "$ibid" run "$quick/step.yaml" some.tsv --model "$model" -o nohup.tsv --quiet --threads 1) & pid=$!
+  for _ in $(seq 200); do ls .nohup.tsv.*.ibid-tmp >/dev/null 2>&1 && break; sleep 0.02; done
+  kill -s "$signal" "$pid" || fail "the run ended before SIG$signal"
+  code=0; wait "$pid" || code=$?
+  same "an ignored SIG$signal" "0 200" "$code $(wc -l <nohup.tsv 2>/dev/null)"
+  rm nohup.tsv
+done
+rm some.tsv
+
 # A run that is stuck, here in reading a pipe into which nobody writes, is ended all the same.
 for signal in TERM USR2; do
   python3 - "$signal" "$ibid" run "$quick/step.yaml" --model "$model" -o out.tsv --bundle out.tar --resume --quiet <<'PY'
