@@ -35,7 +35,12 @@ void unregister_temporary(const char* path) {
 
 bool is_written_in_place(const std::string& path) {
   struct stat s;
-  return ::stat(path.c_str(), &s) == 0 && !S_ISREG(s.st_mode) && !S_ISDIR(s.st_mode);
+  return ::stat(path.c_str(), &s) == 0 && !S_ISREG(s.st_mode);
+}
+
+bool is_folder(const std::string& path) {
+  struct stat s;
+  return ::stat(path.c_str(), &s) == 0 && S_ISDIR(s.st_mode);
 }
 
 }  // namespace
@@ -84,6 +89,8 @@ std::string read_file(const std::string& path, size_t max_bytes) {
 OutputFile::OutputFile(const std::string& path) : path_(path) {
   if (path == "-") {
     fd_ = ::dup(STDOUT_FILENO);
+  } else if (is_folder(path) || base_name(path).empty()) {
+    throw Error(ErrorKind::cannot_create, path, path.empty() ? "an output without a name" : "names a folder, not a file", path.empty() ? "is a variable empty?" : "name a file in it");
   } else if (is_written_in_place(path)) {
     fd_ = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
   } else {

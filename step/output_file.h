@@ -3,7 +3,8 @@
 // 1. A regular target is written as a temporary file beside it, fsynced, and renamed over it by commit(); a run that stops
 //    before leaves the old target untouched and removes the temporary file (after kill -9 a file named .TARGET.PID.ibid-tmp stays).
 // 2. "-" is standard output; an existing FIFO or device is written in place, never renamed over.
-// 3. Every write, the flush and the close are checked. Errors: cannot_create, io (a closed pipe and a full disk included).
+// 3. A folder, and a path that ends in none, are refused at once.
+// 4. Every write, the flush and the close are checked. Errors: cannot_create, io (a closed pipe and a full disk included).
 #pragma once
 #include <string>
 #include <string_view>

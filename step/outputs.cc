@@ -1,9 +1,29 @@
 // See outputs.h.
 #include "step/outputs.h"
 
+#include <filesystem>
+
 #include "step/multiqc.h"
 
 namespace ibid::step {
+namespace {
+
+// Two outputs in one file would be the later one alone, and nobody would be told. Errors: usage.
+void require_apart(const Args& args) {
+  std::map<std::string, std::string> flag_of;
+  for (const std::string flag : {"-o", "--bundle", "--mqc", "--versions", "--run-record"}) {
+    if (flag != "-o" && !args.has(flag)) continue;
+    const std::string path = args.text(flag, "-");
+    std::error_code ignored;
+    if (path != "-" && std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored)) continue;   // /dev/null takes them all
+    std::string place = path == "-" ? path : std::filesystem::weakly_canonical(directory_of(path), ignored).string() + "/" + base_name(path);
+    auto [other, alone] = flag_of.emplace(place, flag);
+    if (alone) continue;
+    throw Error(ErrorKind::usage, flag, (path == "-" ? "standard output" : path) + " is where " + other->second + " goes", "give each output a file of its own");
+  }
+}
+
+}  // namespace
 
 std::vector<Flag> Outputs::flags() {
   return {{"-o", "FILE", "where the answers go (default -, standard output)"},
@@ -22,6 +42,7 @@ std::optional<OutputFile> Outputs::open(const Args& args, const char* flag) {
 Outputs::Outputs(const Args& args)
     : rows_file_(args.text("-o", "-")), bundle_file_(open(args, "--bundle")), mqc_file_(open(args, "--mqc")), versions_file_(open(args, "--versions")),
       process_(args.text("--process", "ibid")) {
+  require_apart(args);
   if (args.has("--embed-model") && !bundle_file_) throw Error(ErrorKind::usage, "--embed-model", "embeds into a bundle; name one with --bundle");
   if (args.has("--process") && !versions_file_) throw Error(ErrorKind::usage, "--process", "names the process in the versions file; name one with --versions");
 }

@@ -2,7 +2,8 @@
 //
 // Must not know whether the answers were computed or come out of shards: what is published is the same.
 // 1. All files are opened before anything expensive happens; none appears before commit().
-// 2. Rows are written as records are finished; standard output is flushed after each.
+// 2. No two of them are one file.
+// 3. Rows are written as records are finished; standard output is flushed after each.
 #pragma once
 #include <optional>
 

@@ -65,10 +65,11 @@ RunInput::RunInput(const Args& args, const InputSpec& spec, const std::string& s
   if (paths.empty()) paths.push_back("-");
   bool again = true;                                   // every input can be read twice
   for (const std::string& path : paths) {
-    // A path that is not there is left for the reader to name.
+    // The reader comes to the last input when the others are answered: too late to say that it is not there.
+    if (path != "-" && ::access(path.c_str(), R_OK) != 0) (void)open_input(path);
     bool regular = is_regular(path);
     again = again && regular;
-    inputs_.push_back(!shard_ || regular || (path != "-" && ::access(path.c_str(), F_OK) != 0) ? named_input(path) : kept(path, spool_beside));
+    inputs_.push_back(!shard_ || regular ? named_input(path) : kept(path, spool_beside));
   }
   // Records in files are counted also when progress is to say when it will be done.
   if (shard_ || (again && stderr_is_terminal())) survey();

@@ -105,6 +105,20 @@ exits 65 "$ibid" run "$quick/step.yaml" twice.tsv --model "$model" -o twice.out
 # Nothing is left behind, and nothing is half written.
 exits 73 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" -o no/such/folder/x
 exits 69 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" --device cuda
+mkdir folder
+for path in folder folder/ no/such/folder/ ""; do
+  exits 73 "$ibid" run "$quick/step.yaml" nowhere.tsv --model "$model" -o "$path"
+done
+holds "an empty name" "$err" "is a variable empty?"
+exits 2 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" -o both --bundle ./both
+holds "two outputs in one file" "$err" "--bundle: ./both is where -o goes"
+exits 2 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" -o rows --bundle b.tar --run-record rows
+exits 2 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" --bundle -
+exits 0 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" -o /dev/null --mqc /dev/null --versions /dev/null
+# A missing input is named before anything is answered, not when the reader gets there.
+exits 66 "$ibid" run "$quick/step.yaml" few.tsv nowhere.tsv --model "$model"
+holds "it is named" "$err" "nowhere.tsv"
+same "before any row" "" "$out"
 echo before >kept.tsv
 exits 66 "$ibid" run "$quick/step.yaml" nowhere.tsv --model "$model" -o kept.tsv
 same "the old output is untouched" before "$(cat kept.tsv)"
