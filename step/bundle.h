@@ -148,8 +148,9 @@ class Bundle {
   std::optional<Found> find(std::string_view record_id) const;
 
   // Everything: each blob's digest, no blob missing or left over, each leaf, root and id. Returns what is damaged, one line
-  // each; empty when all is well.
-  std::vector<std::string> verify() const;
+  // each; empty when all is well. `also` sees each record once it is proved, and may throw what is wrong with it (corrupt).
+  using RecordSink = std::function<void(const ProvedRecord&)>;
+  std::vector<std::string> verify(const RecordSink& also = nullptr) const;
 
  private:
   struct Layer { std::string media_type, digest, title; uint64_t size; };
@@ -163,7 +164,8 @@ class Bundle {
   void match_layers() const;
   SegmentReader records_segment(uint64_t i) const;
   void verify_blobs(std::vector<std::string>& damage) const;
-  void verify_segment(uint64_t i, Sha256& input, std::map<std::string, uint64_t>& statuses) const;
+  void verify_segment(uint64_t i, Sha256& input, std::map<std::string, uint64_t>& statuses, const RecordSink& also) const;
+  void verify_model(std::vector<std::string>& damage) const;
 
   TarFile tar_;
   Json manifest_, config_;

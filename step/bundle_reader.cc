@@ -237,6 +237,11 @@ ProvedRecord Bundle::SegmentPair::proved(uint64_t row) const {
   r.id = leaf_id(r.record, where);
   records.prove(row, r.id, r.record_text);
   outcomes.prove(row, r.id, r.outcome_text);
+  try {
+    require_leaves(r.record, r.outcome, where);
+  } catch (const Error& e) {
+    throw corrupt(records.path(), where + " (" + r.id + "): " + e.what());
+  }
   if (leaf_id(r.outcome, where) != r.id) throw corrupt(records.path(), where + ": its outcome belongs to another record");
   if (records.find(r.id) != row || outcomes.find(r.id) != row) throw corrupt(records.path(), where + " (" + r.id + ") is not in its segment's index");
   return r;
@@ -305,27 +310,42 @@ void Bundle::verify_blobs(std::vector<std::string>& damage) const {
     if (!expected.count(entry.name)) damage.push_back("an entry that the manifest does not name: " + entry.name);
 }
 
-void Bundle::verify_segment(uint64_t i, Sha256& input, std::map<std::string, uint64_t>& statuses) const {
+// Whichever way the model came in (model_store.h): its digest is that of the one file, or of the list of them.
+void Bundle::verify_model(std::vector<std::string>& damage) const {
+  Json::Array list;
+  std::string alone;
+  for (const Layer& layer : layers_) {
+    if (layer.media_type != media::kModelFile) continue;
+    list.push_back(Json::Object{{"path", layer.title}, {"sha256", layer.digest.substr(7)}, {"size", layer.size}});
+    alone = list.size() == 1 ? layer.digest : "";
+  }
+  const std::string& pinned = config_.at("model").at("digest").as_string();
+  if (!list.empty() && alone != pinned && digest_of(canonical(Json(std::move(list)))) != pinned) damage.push_back("the embedded model is not the one that the configuration pins");
+}
+
+void Bundle::verify_segment(uint64_t i, Sha256& input, std::map<std::string, uint64_t>& statuses, const RecordSink& also) const {
   SegmentPair pair = segment(i);
   for (uint64_t row = 0; row < pair.records.count(); ++row) {
     ProvedRecord r = pair.proved(row);
     Digest digest = sha256(canonical(r.record.at("fields")));
     input.update({reinterpret_cast<const char*>(digest.data()), digest.size()});
     ++statuses[worst_status(r.outcome, "record " + std::to_string(r.number + 1))];
+    if (also) also(r);
   }
 }
 
-std::vector<std::string> Bundle::verify() const {
+std::vector<std::string> Bundle::verify(const RecordSink& also) const {
   std::vector<std::string> damage;
   verify_blobs(damage);
   try {
     Sha256 input;
     std::map<std::string, uint64_t> statuses;
-    for (uint64_t i = 0; i < segments_.size(); ++i) verify_segment(i, input, statuses);
+    for (uint64_t i = 0; i < segments_.size(); ++i) verify_segment(i, input, statuses, also);
     const std::string& expected = shard_ ? own_input_digest_ : ids_.input_digest;
     if (digest_text(input.finish()) != expected) damage.push_back("the records do not give the input digest " + expected);
     if (shard_) (void)token_texts();
     if (statuses != statuses_) damage.push_back("the outcomes do not give the counts of statuses");
+    verify_model(damage);
     const Json* files = config_.at("prompt").find("files");
     std::map<std::string, std::string> texts = side_files();
     if ((files ? files->members().size() : 0) != texts.size()) damage.push_back("the side files are not those that the configuration names");

@@ -1,10 +1,11 @@
 // `ibid verify` and `ibid show`: what a bundle holds, proved, without model or device.
 #include <cstdio>
 
-#include "step/bundle.h"
+#include "step/archived.h"
 #include "step/canon.h"
 #include "step/commands.h"
 #include "step/html.h"
+#include "step/leaves.h"
 
 namespace ibid::step {
 namespace {
@@ -54,6 +55,7 @@ int show_record(const Bundle& bundle, const std::string& id, bool as_json) {
     return kDone;
   }
   Json record = Json::parse(found->record_leaf, "record"), outcome = Json::parse(found->outcome_leaf, "outcome");
+  require_leaves(record, outcome, bundle.path() + ": record " + std::to_string(found->number + 1));
   std::printf("record  %s (number %llu of %llu), proved against %s\n", printable(id).c_str(), static_cast<unsigned long long>(found->number + 1),
               static_cast<unsigned long long>(bundle.input_records()), bundle.ids().bundle_id.c_str());
   for (const Json& f : record.at("fields").items()) std::printf("field   %s: %s\n", printable(f.items().at(0).as_string()).c_str(), printable(f.items().at(2).as_string()).c_str());
@@ -64,11 +66,46 @@ int show_record(const Bundle& bundle, const std::string& id, bool as_json) {
   return kDone;
 }
 
+// What the records must be beside having their digests: called, and answered or not, as their fields say, in the form that ibid writes.
+class RecordCheck {
+ public:
+  explicit RecordCheck(const Bundle& bundle)
+      : manifest_(Manifest::from_config(bundle.config(), bundle.side_files(), bundle.path())), records_(manifest_.input, bundle.first() == 0), path_(bundle.path()) {}
+
+  void check(const ProvedRecord& r) {
+    std::string where = "record " + std::to_string(r.number + 1) + " (" + r.id + ")";
+    Record said = record_of(r.record, r.outcome, r.number, where), is = records_.take(r, where);
+    if (is.id != r.id) fail(where, "is called " + is.id + " by its fields");
+    if (said.problem && !is.problem) fail(where, "is kept as a bad record, and nothing is wrong with its fields");
+    if (said.problem != is.problem) fail(where, "is a bad record for another reason than the bundle says: " + is.problem.value_or("none"));
+    if (outcome_leaf(r.id, answers_of(r.outcome, where), manifest_.output.logprobs > 0) != r.outcome_text) fail(where, "has an outcome in a form that ibid does not write");
+  }
+
+ private:
+  [[noreturn]] void fail(const std::string& where, const std::string& what) const { throw Error(ErrorKind::corrupt, path_, where + " " + what); }
+  Manifest manifest_;
+  ArchivedRecords records_;
+  std::string path_;
+};
+
+std::vector<std::string> damage_of(const Bundle& bundle) {
+  std::optional<RecordCheck> check;
+  std::string foreign;
+  try {
+    check.emplace(bundle);
+  } catch (const Error& e) {
+    foreign = std::string("the configuration is none that ibid writes: ") + e.what();
+  }
+  std::vector<std::string> damage = bundle.verify([&](const ProvedRecord& r) { if (check) check->check(r); });
+  if (damage.empty() && !check) damage.push_back(foreign);
+  return damage;
+}
+
 }  // namespace
 
 int command_verify(const Args& args) {
   Bundle bundle(args.operands()[0]);
-  std::vector<std::string> damage = bundle.verify();
+  std::vector<std::string> damage = damage_of(bundle);
   if (!damage.empty()) {
     std::string all = std::to_string(damage.size()) + " part" + (damage.size() == 1 ? "" : "s") + " of the bundle " + (damage.size() == 1 ? "is" : "are") + " damaged";
     for (const std::string& d : damage) all += "\n  " + d;

@@ -1,7 +1,8 @@
 // `ibid rerun`: an archived step again, from the bundle and the weights alone, compared byte by byte.
 //
 // 1. Nothing but the bundle and the model is read: no manifest, no side file, no input, no cache.
-// 2. A subset (--records, --sample) is as good a proof as the whole for the records in it: no answer depends on another.
+// 2. Of the archived records only their fields are taken: ids, and that a record is bad, are found again (archived.h).
+// 3. A subset (--records, --sample) is as good a proof as the whole for the records in it: no answer depends on another.
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -11,7 +12,7 @@
 #include <filesystem>
 #include <set>
 
-#include "step/bundle.h"
+#include "step/archived.h"
 #include "step/canon.h"
 #include "step/commands.h"
 #include "step/comparison.h"
@@ -43,13 +44,14 @@ class TemporaryFolder {
 // Walks the records of a bundle that are to be rerun, in order, and remembers what was archived for them.
 class Archive {
  public:
-  Archive(const Bundle& bundle, std::optional<std::set<uint64_t>> chosen) : bundle_(bundle), cursor_(bundle), chosen_(std::move(chosen)), number_(bundle.first()) {}
+  Archive(const Bundle& bundle, const InputSpec& spec, std::optional<std::set<uint64_t>> chosen)
+      : bundle_(bundle), cursor_(bundle), chosen_(std::move(chosen)), records_(spec, !chosen_ && bundle.first() == 0), number_(bundle.first()) {}
 
   bool next(Record& record) {
     for (; number_ < bundle_.end(); ++number_) {
       if (chosen_ && !chosen_->count(number_)) continue;
       ProvedRecord proved = cursor_.at(number_);
-      record = record_of(proved.record, proved.outcome, number_, bundle_.path() + ": record " + std::to_string(number_ + 1));
+      record = records_.take(proved, bundle_.path() + ": record " + std::to_string(number_ + 1));
       archived_.emplace_back(std::move(proved.record_text), std::move(proved.outcome_text));
       ++number_;
       return true;
@@ -67,6 +69,7 @@ class Archive {
   const Bundle& bundle_;
   BundleCursor cursor_;
   std::optional<std::set<uint64_t>> chosen_;
+  ArchivedRecords records_;
   uint64_t number_;
   std::deque<std::pair<std::string, std::string>> archived_;
 };
@@ -141,7 +144,7 @@ int command_rerun(const Args& args) {
   std::string device = session.engine().device().describe();
   note("rerun of " + bundle.ids().step_id + " on " + device);
 
-  Archive archive(bundle, chosen);
+  Archive archive(bundle, manifest.input, chosen);
   BundleWriter digests(nullptr, {bundle.config(), {}, "", {}, bundle.shard()});
   bool with_top = manifest.output.logprobs > 0;
   uint64_t done = 0, tokens = 0, differing = 0;

@@ -176,6 +176,11 @@ Record record_of(const Json& record, const Json& outcome, uint64_t number, const
   return r;
 }
 
+void require_leaves(const Json& record, const Json& outcome, const std::string& where) {
+  (void)record_of(record, outcome, 0, where);
+  (void)answers_of(outcome, where);
+}
+
 std::string leaf_id(const Json& leaf, const std::string& where) {
   const Json* id = leaf.find("id");
   if (!id || !id->is_string()) throw Error(ErrorKind::corrupt, where, "a leaf without an id");

@@ -40,6 +40,8 @@ AnswerRecord answer_of(const Json& answer, const std::string& where);
 std::vector<AnswerRecord> answers_of(const Json& outcome, const std::string& where);
 // The record with its id, fields and, where its outcome says that it could not be read, its problem; `number` is its index.
 Record record_of(const Json& record, const Json& outcome, uint64_t number, const std::string& where);
+// That both leaves are of a form in which their parts can be taken; errors: corrupt.
+void require_leaves(const Json& record, const Json& outcome, const std::string& where);
 
 // The parts of leaves that checks need; errors: corrupt.
 std::string leaf_id(const Json& leaf, const std::string& where);

@@ -38,6 +38,8 @@ std::string id_complaint(const std::string& id) {
   return "";
 }
 
+std::string problem_of(const std::string& id_field, const std::string& complaint) { return "the field '" + id_field + "', which names the record, " + complaint; }
+
 std::string id_field_of(const InputSpec& spec) {
   if (spec.format == InputFormat::fasta) return "id";
   if (spec.format == InputFormat::files) return "name";
@@ -161,41 +163,47 @@ std::string record_canonical(const Record& record) {
   return out + "]";
 }
 
-struct RecordReader::Impl {
+struct RecordNames::Impl {
   std::string id_field;                                // "": records are numbered
+  std::unordered_set<IdHash, IdHasher> ids;            // asked, never walked through
+};
+
+RecordNames::RecordNames(const InputSpec& spec) : impl_(std::make_unique<Impl>()) { impl_->id_field = id_field_of(spec); }
+RecordNames::~RecordNames() = default;
+
+std::string RecordNames::doubled(const InputSpec& spec, const Record& record) { return problem_of(id_field_of(spec), "names an earlier record too: " + record.id); }
+
+void RecordNames::name(Record& record) {
+  auto& [id_field, ids] = *impl_;
+  const std::string number = std::to_string(record.index + 1);
+  record.id = number;
+  if (!record.problem && id_field.empty()) return;
+  if (!record.problem) {
+    std::string id, complaint = "is missing";
+    if (const Json* value = record.find(id_field)) {
+      id = field_lexeme(*value);
+      complaint = value->is_string() || value->is_number() ? id_complaint(id) : std::string("is a JSON ") + value->kind_name();
+    }
+    if (complaint.empty() && !ids.insert(hash_of(id)).second) complaint = "names an earlier record too: " + id;
+    record.id = std::move(id);
+    if (complaint.empty()) return;
+    record.problem = problem_of(id_field, complaint);
+  }
+  record.id = number;
+  do {
+    record.id.insert(record.id.begin(), '#');          // once more while somebody's own id looks like ours
+  } while (!id_field.empty() && !ids.insert(hash_of(record.id)).second);
+}
+
+struct RecordReader::Impl {
+  RecordNames names;
   std::unique_ptr<RecordFormat> format;
   uint64_t count = 0;
-  std::unordered_set<IdHash, IdHasher> ids;            // asked, never walked through
-
-  // Gives the record its id, or a problem when the id that it should have is none.
-  void name(Record& record) {
-    const std::string number = std::to_string(record.index + 1);
-    record.id = number;
-    if (!record.problem && id_field.empty()) return;
-    if (!record.problem) {
-      std::string id, complaint = "is missing";
-      if (const Json* value = record.find(id_field)) {
-        id = field_lexeme(*value);
-        complaint = value->is_string() || value->is_number() ? id_complaint(id) : std::string("is a JSON ") + value->kind_name();
-      }
-      if (complaint.empty() && !ids.insert(hash_of(id)).second) complaint = "names an earlier record too: " + id;
-      record.id = std::move(id);
-      if (complaint.empty()) return;
-      record.problem = "the field '" + id_field + "', which names the record, " + complaint;
-    }
-    record.id = number;
-    do {
-      record.id.insert(record.id.begin(), '#');        // once more while somebody's own id looks like ours
-    } while (!id_field.empty() && !ids.insert(hash_of(record.id)).second);
-  }
 };
 
 bool numbers_records(const InputSpec& spec) { return id_field_of(spec).empty(); }
 
-RecordReader::RecordReader(const InputSpec& spec, std::vector<Input> inputs) : impl_(std::make_unique<Impl>()) {
-  impl_->id_field = id_field_of(spec);
-  impl_->format = make_format(spec, std::move(inputs));
-}
+RecordReader::RecordReader(const InputSpec& spec, std::vector<Input> inputs) : impl_(new Impl{RecordNames(spec), make_format(spec, std::move(inputs))}) {}
 
 RecordReader::~RecordReader() = default;
 
@@ -203,7 +211,7 @@ bool RecordReader::next(Record& record) {
   record = Record{};
   if (!impl_->format->next(record)) return false;
   record.index = impl_->count++;
-  impl_->name(record);
+  impl_->names.name(record);
   return true;
 }
 

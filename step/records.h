@@ -71,6 +71,21 @@ std::string record_canonical(const Record& record);
 // True when the format has no ids of its own and the step names none.
 bool numbers_records(const InputSpec& spec);
 
+// Gives records their ids, in the order of the input.
+class RecordNames {
+ public:
+  explicit RecordNames(const InputSpec& spec);
+  ~RecordNames();
+  // Its id; or a problem, when the id that it should have is none or is an earlier record's, and "#" + its number.
+  void name(Record& record);
+  // The problem of a record whose id is an earlier one's too.
+  static std::string doubled(const InputSpec& spec, const Record& record);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
 class RecordReader {
  public:
   RecordReader(const InputSpec& spec, std::vector<Input> inputs);

@@ -1,4 +1,5 @@
-# The bundle with others' tools: skopeo carries and checks it, tar and sha256sum verify it, damage is refused by both.
+# The bundle with others' tools: skopeo carries and checks it, tar and sha256sum verify it, damage is refused by both; and what a
+# forger can do who makes every digest right again.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 quick=$root/examples/quickstart
 "$ibid" run "$quick/step.yaml" "$quick/samples.tsv" --model "$model" --quiet -o a.tsv --bundle a.tar
@@ -24,4 +25,58 @@ PY
 else
   echo "SKIPPED: skopeo is not here"
 fi
+# Every digest is right again in these. The control: a forger who changes nothing makes the same bundle.
+forge() { python3 "$root/test/cli/forge.py" a.tar forged.tar "$1"; }
+rerun() { exits "$1" "$ibid" rerun forged.tar --model "$model" "${@:2}"; }
+head -n 5 "$quick/samples.tsv" >few.tsv
+"$ibid" run "$quick/step.yaml" few.tsv --model "$model" --quiet -o a.tsv --bundle a.tar
+forge pass
+same "the control" "$("$ibid" verify a.tar)" "$("$ibid" verify forged.tar)"
+rerun 0
+
+# An answer that is hidden, as if its record could not be read: the step id stays.
+forge 'records[0]["prompt"] = records[0]["prompt_ids"] = None
+outcomes[0]["answers"] = [{"status": "bad_record", "text": "", "ids": [], "logprobs": [], "margins": [], "error": "unreadable"}]'
+exits 4 "$ibid" verify forged.tar
+holds "verify names it" "$err" "record 1 (LF-001) is kept as a bad record"
+rerun 3
+holds "rerun has its prompt" "$out" "record LF-001 (number 1): the prompt"
+rerun 3 --records LF-001
+
+# A record under another id: the fields stay, the noise of a sampling step would be another.
+forge 'records[1]["id"] = outcomes[1]["id"] = "chosen"'
+exits 4 "$ibid" verify forged.tar
+holds "verify says the right one" "$err" "record 2 (chosen) is called $(awk -F "\t" "NR == 3 { print \$1 }" few.tsv) by its fields"
+rerun 3
+rerun 3 --records chosen
+
+# Leaves that ibid does not write, a configuration that is none, an embedded model that is another one.
+forge 'outcomes[0]["answers"][0]["margins"] = []'
+exits 4 "$ibid" verify forged.tar
+exits 4 "$ibid" show forged.tar LF-001
+exits 4 "$ibid" diff a.tar forged.tar
+forge 'outcomes[0]["answers"][0]["note"] = "x"'
+exits 4 "$ibid" verify forged.tar
+holds "more than ibid writes" "$err" "form that ibid does not write"
+forge 'config["config"]["note"] = "x"'
+exits 4 "$ibid" verify forged.tar
+holds "a key of the configuration" "$err" "unknown key 'note'"
+forge 'layers.append({"mediaType": "application/vnd.ibid.model-file.v1", "annotations": {"org.opencontainers.image.title": "m.gguf"}}); contents.append(b"GGUF")'
+exits 4 "$ibid" verify forged.tar
+holds "another model" "$err" "the embedded model is not the one"
+"$ibid" run "$quick/step.yaml" few.tsv --model "$model" --quiet -o a.tsv --bundle embedded.tar --embed-model
+exits 0 "$ibid" verify embedded.tar
+
+# Records that are bad in every way, whole and in shards: what is true is not called forged.
+{ odd_table 3 6; printf '\tno id\n#9\tlooks like ours\nS1\tagain\nx\n'; printf 'S%s\tlate\n' "$(head -c 1100 /dev/zero | tr '\0' x)"; } >odd.tsv
+sed 's/max_tokens: .*/max_tokens: 4/' "$quick/step.yaml" >short.yaml
+exits 65 "$ibid" run short.yaml odd.tsv --model "$model" --bundle odd.tar
+exits 0 "$ibid" verify odd.tar
+exits 0 "$ibid" rerun odd.tar --model "$model"
+exits 0 "$ibid" rerun odd.tar --model "$model" --sample 9
+for i in 1 2 3 4; do
+  exits 65 "$ibid" run short.yaml odd.tsv --model "$model" --shard "$i/4" --bundle "odd$i.tar"
+  exits 0 "$ibid" verify "odd$i.tar"
+  exits 0 "$ibid" rerun "odd$i.tar" --model "$model"
+done
 done_ok

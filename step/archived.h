@@ -1,0 +1,26 @@
+// The records of a bundle as `verify` and `rerun` take them: named, and refused, by what they hold.
+//
+// A record's id, and that it could not be named, follow from its fields and from the records before it. An archive says both beside
+// the fields, and neither is in the step id; so neither is believed: an answer could be hidden under a "bad_record", and noise, which
+// hangs on the id, chosen by choosing ids.
+// 1. What stays the archive's word: why a record without fields could not be read. That it could not is in the step id.
+// 2. A shard, or a choice of records, does not know all that came before: there a record may be called a double, if it says so in our words.
+#pragma once
+#include "step/bundle.h"
+#include "step/records.h"
+
+namespace ibid::step {
+
+class ArchivedRecords {
+ public:
+  ArchivedRecords(const InputSpec& spec, bool from_the_first) : spec_(spec), whole_(from_the_first), names_(spec) {}
+  // REQUIRES: in their order; all of them, if from the first. Errors: corrupt (a leaf that is none).
+  Record take(const ProvedRecord& proved, const std::string& where);
+
+ private:
+  InputSpec spec_;
+  bool whole_;
+  RecordNames names_;
+};
+
+}  // namespace ibid::step
