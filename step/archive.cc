@@ -13,6 +13,7 @@
 #include <unordered_set>
 
 #include "runtime/error.h"
+#include "step/gzip.h"
 
 namespace ibid::step {
 namespace {
@@ -22,11 +23,7 @@ uint64_t round_up(uint64_t n) { return (n + kTarBlock - 1) / kTarBlock * kTarBlo
 
 struct ReadArchive {
   archive* handle = archive_read_new();
-  int fd = -1;
-  ~ReadArchive() {
-    archive_read_free(handle);
-    if (fd > STDIN_FILENO) ::close(fd);
-  }
+  ~ReadArchive() { archive_read_free(handle); }
 };
 
 std::string message(archive* a) { return archive_error_string(a) ? archive_error_string(a) : "unknown failure"; }
@@ -51,22 +48,96 @@ uint64_t octal(const char* field, size_t n) {
 
 }  // namespace
 
+namespace {
+
+// The bytes of a file or pipe as they are, the first of them looked at before.
+class RawInput {
+ public:
+  RawInput(int fd, std::string name) : fd_(fd), name_(std::move(name)), buffer_(1 << 16) {
+    while (size_ < 2 && fill()) continue;
+  }
+  ~RawInput() {
+    if (fd_ > STDIN_FILENO) ::close(fd_);
+  }
+  RawInput(const RawInput&) = delete;
+  std::string_view head() const { return {buffer_.data(), size_}; }
+  // What lies ready, else what the system gives next; empty at the end. It stays until the next call.
+  std::string_view next() {
+    if (given_) size_ = 0;
+    if (size_ == 0) fill();
+    given_ = true;
+    return head();
+  }
+
+ private:
+  bool fill() {
+    ssize_t n;
+    do n = ::read(fd_, buffer_.data() + size_, buffer_.size() - size_);
+    while (n < 0 && errno == EINTR);
+    if (n < 0) throw Error(ErrorKind::io, name_, std::string("cannot read: ") + std::strerror(errno));
+    size_ += static_cast<size_t>(n);
+    return n > 0;
+  }
+  int fd_;
+  std::string name_;
+  std::vector<char> buffer_;
+  size_t size_ = 0;
+  bool given_ = false;
+};
+
+ByteSource pieces_of(const std::shared_ptr<RawInput>& raw) {
+  auto rest = std::make_shared<std::string_view>();
+  return [raw, rest](char* to, size_t n) {
+    if (rest->empty()) *rest = raw->next();
+    size_t got = rest->copy(to, n);
+    rest->remove_prefix(got);
+    return got;
+  };
+}
+
+// A libarchive reader over a RawInput; an Error cannot cross libarchive's C frames.
+struct RawArchive {
+  explicit RawArchive(std::shared_ptr<RawInput> input) : raw(std::move(input)) {}
+  std::shared_ptr<RawInput> raw;
+  std::exception_ptr failure;
+  ReadArchive archive;
+  static la_ssize_t read(struct archive* handle, void* client, const void** bytes) {
+    auto* self = static_cast<RawArchive*>(client);
+    try {
+      std::string_view piece = self->raw->next();
+      *bytes = piece.data();
+      return static_cast<la_ssize_t>(piece.size());
+    } catch (...) {
+      self->failure = std::current_exception();
+      archive_set_error(handle, EIO, "reading failed");
+      return ARCHIVE_FATAL;
+    }
+  }
+  [[noreturn]] void failed(const std::string& name) const {
+    if (failure) std::rethrow_exception(failure);
+    throw Error(ErrorKind::bad_data, name, "cannot read on: " + message(archive.handle), "is the file damaged or cut short? compare it with its source");
+  }
+};
+
+}  // namespace
+
 ByteSource open_input(const std::string& path) {
-  auto in = std::make_shared<ReadArchive>();
-  in->fd = path == "-" ? STDIN_FILENO : open_for_reading(path);
-  archive_read_support_filter_gzip(in->handle);
-  archive_read_support_filter_zstd(in->handle);
-  archive_read_support_format_raw(in->handle);
-  archive_read_support_format_empty(in->handle);
   std::string name = path == "-" ? "<stdin>" : path;
-  if (archive_read_open_fd(in->handle, in->fd, 1 << 16) != ARCHIVE_OK) throw Error(ErrorKind::io, name, message(in->handle));
+  auto raw = std::make_shared<RawInput>(path == "-" ? STDIN_FILENO : open_for_reading(path), name);
+  if (is_gzip(raw->head())) return gunzip(pieces_of(raw), name);
+  auto in = std::make_shared<RawArchive>(raw);
+  struct archive* handle = in->archive.handle;
+  archive_read_support_filter_zstd(handle);
+  archive_read_support_format_raw(handle);
+  archive_read_support_format_empty(handle);
+  if (archive_read_open(handle, in.get(), nullptr, &RawArchive::read, nullptr) != ARCHIVE_OK) in->failed(name);
   archive_entry* entry = nullptr;
-  int opened = archive_read_next_header(in->handle, &entry);
+  int opened = archive_read_next_header(handle, &entry);
   if (opened == ARCHIVE_EOF) return [](char*, size_t) -> size_t { return 0; };
-  if (opened != ARCHIVE_OK) throw Error(ErrorKind::io, name, message(in->handle));
+  if (opened != ARCHIVE_OK) in->failed(name);
   return [in, name](char* to, size_t n) -> size_t {
-    la_ssize_t got = archive_read_data(in->handle, to, n);
-    if (got < 0) throw Error(ErrorKind::bad_data, name, "cannot read on: " + message(in->handle), "is the file damaged or cut short? compare it with its source");
+    la_ssize_t got = archive_read_data(in->archive.handle, to, n);
+    if (got < 0) in->failed(name);
     return static_cast<size_t>(got);
   };
 }

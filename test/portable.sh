@@ -39,7 +39,7 @@ unpack_arm64() {
   local root=$out/arm64-root package
   [ -e "$root/complete" ] && return 0
   rm -rf "$root"
-  debootstrap --foreign --arch=arm64 --variant=minbase --include=libyaml-cpp-dev,libssl-dev,libarchive-dev bookworm "$root" >"$out/debootstrap.log" || { tail "$out/debootstrap.log" >&2; return 1; }
+  debootstrap --foreign --arch=arm64 --variant=minbase --include=libyaml-cpp-dev,libssl-dev,libarchive-dev,zlib1g-dev bookworm "$root" >"$out/debootstrap.log" || { tail "$out/debootstrap.log" >&2; return 1; }
   for package in "$root"/var/cache/apt/archives/*.deb; do dpkg-deb -x "$package" "$root"; done
   touch "$root/complete"
 }

@@ -50,7 +50,7 @@ need_cuda() {
   export CUDACXX=$home/bin/nvcc CUDAToolkit_ROOT=$home
 }
 
-build_packages=(g++ cmake ninja-build libyaml-cpp-dev libssl-dev libarchive-dev)
+build_packages=(g++ cmake ninja-build libyaml-cpp-dev libssl-dev libarchive-dev zlib1g-dev)
 
 # build_ibid [CMAKE ARGUMENT...]: configures once, then brings the program up to date.
 build_ibid() {

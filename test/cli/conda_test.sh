@@ -27,7 +27,7 @@ P
 exits 0 "$rattler" conda.py render "$recipe"
 same "rendered" "$("$ibid" --version | cut -d ' ' -f 2)
 build, gxx_linux-64, sysroot_linux-64 2.17.*, cmake >=3.24, ninja
-host, libarchive, openssl, yaml-cpp" "$out"
+host, libarchive, openssl, yaml-cpp, zlib" "$out"
 
 # small SCRIPT: the recipe without requirements, with another script, and without changing how libraries are found (patchelf does that).
 small() {

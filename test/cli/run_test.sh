@@ -23,6 +23,26 @@ run - <"$quick/samples.tsv" >b.tsv; cmp a.tsv b.tsv
 run <"$quick/samples.tsv" | cat >b.tsv; cmp a.tsv b.tsv
 checks=$((checks + 4))
 
+# Compressed input: members in a row, as bgzip makes them, are one input; one bit that is not as its checksum says, an end that is
+# missing and bytes behind the end are errors, whatever came out before.
+{ head -n 9 "$quick/samples.tsv" | gzip; tail -n +10 "$quick/samples.tsv" | gzip; : | gzip; } >members.gz
+{ cat members.gz; head -c 700 /dev/zero; } >padded.gz
+for input in members.gz padded.gz; do run $input -o b.tsv; cmp a.tsv b.tsv || fail "$input"; checks=$((checks + 1)); done
+cat members.gz | run - | cmp - a.tsv || fail "members from a pipe"
+python3 - <<'PY'
+gz, zst, two = (open(p, "rb").read() for p in ("s.gz", "s.zst", "members.gz"))
+flip = lambda d, at: d[:at] + bytes([d[at] ^ 1]) + d[at + 1:]
+for name, data in {"crc.gz": flip(gz, -7), "length.gz": flip(gz, -2), "head.gz": flip(two, two.find(b"\x1f\x8b\x08", 4)), "cut.gz": gz[:-9], "tail.gz": gz[:-1],
+                   "garbage.gz": gz + b"more", "zeros.gz": gz + bytes(9) + b"x", "crc.zst": flip(zst, -1), "cut.zst": zst[:-9]}.items():
+    open(name, "wb").write(data)
+PY
+for input in *.gz *.zst; do
+  case $input in s.gz | s.zst | members.gz | padded.gz) continue ;; esac
+  exits 65 "$ibid" run "$quick/step.yaml" $input --model "$model" -o damaged.tsv
+  holds "$input is named" "$err" "$input: cannot read on"
+  same "no row of it" "" "$(ls damaged.tsv 2>/dev/null || true)"
+done
+
 # The control: another input, another temperature, another answer.
 head -n 5 "$quick/samples.tsv" >few.tsv
 run few.tsv -o few.out --bundle few.tar
