@@ -1,4 +1,5 @@
 // argv to command. The only file that ends the process.
+#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -53,9 +54,17 @@ int guarded(const std::vector<std::string>& words) {
   }
 }
 
+// A standard stream that is closed would be the number of the next file that is opened, and messages would go into an output.
+// What takes its place reads nothing where we read and takes nothing where results go: both remain errors.
+void occupy_standard_streams() {
+  for (int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (::fcntl(fd, F_GETFD) < 0 && ::open("/dev/null", fd == STDOUT_FILENO ? O_RDONLY : O_WRONLY) != fd) std::abort();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  occupy_standard_streams();
   catch_signals();
   int code = guarded({argv + 1, argv + argc});
   std::fflush(stderr);

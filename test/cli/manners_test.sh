@@ -44,4 +44,16 @@ run = subprocess.run([sys.argv[1], "--help"], stdout=write, stderr=subprocess.PI
 assert run.returncode == 74, run
 PY
 checks=$((checks + 1))
+
+# A standard stream that is closed, as daemons have it: no message gets into an output, and nothing is read or written in silence.
+quick=$root/examples/quickstart
+head -n 3 "$quick/samples.tsv" >few.tsv
+"$ibid" run "$quick/step.yaml" few.tsv --model "$model" -o a.tsv --bundle a.tar --quiet
+"$ibid" run "$quick/step.yaml" few.tsv --model "$model" -o b.tsv --bundle b.tar 2>&-
+cmp a.tsv b.tsv && cmp a.tar b.tar || fail "without stderr the outputs are others"
+"$ibid" run "$quick/step.yaml" few.tsv --model "$model" -o b.tsv --bundle b.tar <&- >&- 2>&-
+cmp a.tsv b.tsv && cmp a.tar b.tar || fail "without standard streams the outputs are others"
+checks=$((checks + 4))
+exits 74 bash -c "'$ibid' run '$quick/step.yaml' few.tsv --model '$model' >&-"
+exits 74 bash -c "'$ibid' run '$quick/step.yaml' --model '$model' <&-"
 done_ok
