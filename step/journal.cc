@@ -54,7 +54,7 @@ Journal::Journal(const std::string& path, const std::string& config_id, bool wit
   try {
     std::string header = header_of(config_id);
     uint64_t size = static_cast<uint64_t>(s.st_size), sound = load(header);
-    if (sound == 0 && size > 0) note("the journal " + path + " is of another step; it is not used");
+    if (sound == 0 && size > 0) note("the journal " + path + " is of another step: it begins anew, and the answers in it are dropped");
     if (sound > 0 && sound < size) note("the journal's last " + std::to_string(size - sound) + " bytes are torn; they are dropped");
     if (sound < size && ::ftruncate(fd_, static_cast<off_t>(sound)) != 0) throw Error(ErrorKind::io, path, std::string("cannot cut the journal: ") + std::strerror(errno));
     if (sound == 0) append(header);
