@@ -147,15 +147,16 @@ struct TarWriter::State {
   OutputFile* out = nullptr;
   std::exception_ptr failure;                         // an Error cannot cross libarchive's C frames
   ~State() { archive_write_free(handle); }
+  // Always "written": libarchive frees its buffers only for an archive that it could end. What comes after a failure, or when out is
+  // null, goes nowhere.
   static la_ssize_t write(archive*, void* client, const void* bytes, size_t n) {
     auto* state = static_cast<State*>(client);
     try {
-      state->out->write({static_cast<const char*>(bytes), n});
-      return static_cast<la_ssize_t>(n);
+      if (state->out && !state->failure) state->out->write({static_cast<const char*>(bytes), n});
     } catch (...) {
       state->failure = std::current_exception();
-      return -1;
     }
+    return static_cast<la_ssize_t>(n);
   }
   void check(la_ssize_t result) {
     if (failure) std::rethrow_exception(failure);
@@ -169,9 +170,7 @@ TarWriter::TarWriter(OutputFile& out) : state_(std::make_unique<State>()) {
   archive_write_set_bytes_in_last_block(state_->handle, 1);
   state_->check(archive_write_open(state_->handle, state_.get(), nullptr, &State::write, nullptr));
 }
-TarWriter::~TarWriter() {
-  if (state_->handle) archive_write_fail(state_->handle);   // an unfinished archive is never completed by the destructor
-}
+TarWriter::~TarWriter() { state_->out = nullptr; }    // an unfinished archive is never completed by the destructor
 
 void TarWriter::begin(const std::string& name, uint64_t size) {
   std::unique_ptr<archive_entry, void (*)(archive_entry*)> entry(archive_entry_new(), archive_entry_free);

@@ -2,7 +2,10 @@
 // is found and named.
 #include "step/bundle.h"
 
+#include <fcntl.h>
+#include <malloc.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -105,6 +108,39 @@ TEST_CASE("a bundle is sound, its ids do not depend on where it is written, and 
   CHECK(write_bundle(dir / "c.tar", 20000, "no").step_id == a.step_id);
   CHECK(write_bundle(dir / "d.tar", 0).records == 0);
   CHECK(verdict(dir / "d.tar") == "");
+}
+
+TEST_CASE("an archive that is given up, in the middle of an entry or on a full disk, completes nothing and frees its memory") {
+  Scratch dir;
+  const auto give_up = [&](const std::string& path, uint64_t size) {
+    OutputFile out(path);
+    TarWriter writer(out);
+    writer.begin("entry", size + 100000);
+    try {
+      for (uint64_t i = 0; i < size; i += 100) writer.data(std::string(100, 'x'));
+    } catch (const Error& e) {
+      CHECK(e.kind == ErrorKind::io);
+      return false;
+    }
+    return true;
+  };
+  CHECK(give_up(dir / "a.tar", 200000));
+  CHECK_FALSE(give_up("/dev/full", 200000));
+  CHECK_FALSE(fs::exists(dir / "a.tar"));
+  const size_t before = mallinfo2().uordblks;
+  for (int i = 0; i < 100; ++i) {
+    give_up(dir / "a.tar", 1000);
+    give_up("/dev/full", 200000);
+  }
+  CHECK(mallinfo2().uordblks < before + 100000);       // the buffer alone has 10240 bytes
+  // In a pipe one would see it: the rest of the entry is more than OutputFile holds back.
+  REQUIRE(mkfifo((dir / "pipe").c_str(), 0600) == 0);
+  const int reader = open((dir / "pipe").c_str(), O_RDONLY | O_NONBLOCK);
+  REQUIRE(fcntl(reader, F_SETPIPE_SZ, 1 << 20) > 0);
+  CHECK(give_up(dir / "pipe", 1000));
+  char piece[1];
+  CHECK(read(reader, piece, 1) == 0);
+  close(reader);
 }
 
 TEST_CASE("without a file the same ids come out") {
