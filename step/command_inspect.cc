@@ -132,7 +132,7 @@ int command_show(const Args& args) {
     return kDone;
   }
   print_ids(bundle);
-  std::printf("--- the step as written\n%s", printable(bundle.step_text()).c_str());
+  std::printf("--- the step as written, which no id covers (--json prints the configuration that they cover)\n%s", printable(bundle.step_text()).c_str());
   return kDone;
 }
 

@@ -110,9 +110,15 @@ class Delimited : public RecordFormat {
       throw Error(ErrorKind::bad_data, where, "two columns are called '" + *twice + "'", "give each column its own name");
     if (!id_column_.empty() && !std::binary_search(sorted.begin(), sorted.end(), id_column_))
       throw Error(ErrorKind::bad_data, where, "no column '" + id_column_ + "', which input.id names",
-          did_you_mean(id_column_, {row.fields.begin(), row.fields.end()}));
+          no_column_hint(row.fields));
     header_ = std::move(row.fields);
     first_name_ = in.name();
+  }
+
+  std::string no_column_hint(const std::vector<std::string>& columns) const {
+    if (columns.size() == 1) return std::string("the first row is one column: are its fields apart by something else than a ") + (separator_ == '\t' ? "tab?" : "comma?");
+    std::string near = did_you_mean(id_column_, {columns.begin(), columns.end()});
+    return near.empty() ? "the first row names the columns: does the input have a header?" : near;
   }
 
   void to_record(Row& row, Record& record) const {

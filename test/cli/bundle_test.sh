@@ -67,6 +67,11 @@ holds "another model" "$err" "the embedded model is not the one"
 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" --quiet -o a.tsv --bundle embedded.tar --embed-model
 exits 0 "$ibid" verify embedded.tar
 
+# The step as it was written is outside of all ids, and show does not present it as more.
+forge 'contents[2] = b"another text"'
+same "no id changes" "$("$ibid" verify a.tar)" "$("$ibid" verify forged.tar)"
+holds "show says so" "$("$ibid" show forged.tar)" "which no id covers"
+
 # Records that are bad in every way, whole and in shards: what is true is not called forged.
 { odd_table 3 6; printf '\tno id\n#9\tlooks like ours\nS1\tagain\nx\n'; printf 'S%s\tlate\n' "$(head -c 1100 /dev/zero | tr '\0' x)"; } >odd.tsv
 sed 's/max_tokens: .*/max_tokens: 4/' "$quick/step.yaml" >short.yaml

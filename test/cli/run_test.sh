@@ -122,6 +122,13 @@ exits 0 "$ibid" run short.yaml few.tsv --model "$model" -o short.out
 printf 'sample\tannotation\nS1\tliver\nS1\tkidney\n' >twice.tsv
 exits 65 "$ibid" run "$quick/step.yaml" twice.tsv --model "$model" -o twice.out
 
+printf 'sample,annotation\nS1,liver\n' >comma.tsv
+exits 65 "$ibid" run "$quick/step.yaml" comma.tsv --model "$model"
+holds "what may be wrong with it" "$err" "something else than a tab?"
+tail -n +2 few.tsv >headless.tsv
+exits 65 "$ibid" run "$quick/step.yaml" headless.tsv --model "$model"
+holds "a header is missing" "$err" "does the input have a header?"
+
 # Nothing is left behind, and nothing is half written.
 exits 73 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" -o no/such/folder/x
 exits 69 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" --device cuda
