@@ -124,7 +124,8 @@ class Delimited : public RecordFormat {
   void to_record(Row& row, Record& record) const {
     if (row.problem.empty() && !is_utf8(row.raw)) row.problem = "not valid UTF-8";
     if (row.problem.empty() && row.fields.size() != header_.size())
-      row.problem = std::to_string(row.fields.size()) + " fields where the header has " + std::to_string(header_.size());
+      // Not how many the header has: that is in no id where no row is sound, and this text is part of a result.
+      row.problem = std::to_string(row.fields.size()) + (row.fields.size() == 1 ? " field" : " fields") + " where the header has another number";
     if (!row.problem.empty()) return spoil(record, row.problem, row.raw);
     for (size_t i = 0; i < header_.size(); ++i) record.fields.push_back({header_[i], std::move(row.fields[i])});
   }

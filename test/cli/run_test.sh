@@ -23,6 +23,15 @@ run - <"$quick/samples.tsv" >b.tsv; cmp a.tsv b.tsv
 run <"$quick/samples.tsv" | cat >b.tsv; cmp a.tsv b.tsv
 checks=$((checks + 4))
 
+# A header of which no row is: the step id does not know its width, so the bundle must not either.
+for columns in 'sample\tannotation' 'sample\tannotation\tmore'; do
+  printf "$columns\nx\n" >header.tsv
+  status=0; run header.tsv -o "header.${#columns}.tsv" --bundle "header.${#columns}.tar" || status=$?
+  same "a row without a column is a bad record" 65 "$status"
+done
+cmp header.18.tar header.24.tar || fail "two headers of which no row is give two bundles"
+checks=$((checks + 1))
+
 # Compressed input: members in a row, as bgzip makes them, are one input; one bit that is not as its checksum says, an end that is
 # missing and bytes behind the end are errors, whatever came out before.
 { head -n 9 "$quick/samples.tsv" | gzip; tail -n +10 "$quick/samples.tsv" | gzip; : | gzip; } >members.gz

@@ -89,8 +89,8 @@ TEST_CASE("csv and tsv by RFC 4180") {
   CHECK(show(read(InputFormat::csv, {"a,b\r\n1,2\r\n\"x,\"\"y\"\"\",\"l1\r\nl2\"\r\n\r\n,\r\n5' end,6\"\r\nlast,row"})) ==
         "1|a=\"1\";b=\"2\";\n2|a=\"x,\\\"y\\\"\";b=\"l1\\r\\nl2\";\n3|a=\"\";b=\"\";\n4|a=\"5' end\";b=\"6\\\"\";\n5|a=\"last\";b=\"row\";\n");
   CHECK(show(read(InputFormat::csv, {"a,b\n1\n1,2,3\n\"x\"y,2\n\xff,2\n\"open,1\n"})) ==
-        "#1!1 fields where the header has 2|1\n"
-        "#2!3 fields where the header has 2|1,2,3\n"
+        "#1!1 field where the header has another number|1\n"
+        "#2!3 fields where the header has another number|1,2,3\n"
         "#3!text follows a closing quote|\"x\"y,2\n"
         "#4!not valid UTF-8|\\xff,2\n"
         "#5!a quoted field is not closed|\"open,1\n\n");
