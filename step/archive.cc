@@ -46,10 +46,6 @@ uint64_t octal(const char* field, size_t n) {
   return v;
 }
 
-}  // namespace
-
-namespace {
-
 // The bytes of a file or pipe as they are, the first of them looked at before.
 class RawInput {
  public:
