@@ -111,7 +111,7 @@ Value Interpreter::item(const Value& object, const Value& key) {
     bool hashable = key.is_number() || key.is(Kind::none) || key.is(Kind::string) || key.is(Kind::tuple);
     if (const Value* found = hashable ? object.as<Dict>().find(key, budget_) : nullptr) return *found;
   } else if (key.is_integral() && (object.is(Kind::list) || object.is(Kind::tuple) || object.is(Kind::view))) {
-    const bool subscriptable = !object.is(Kind::view) || object.as<Sequence>().python_type == "range";
+    const bool subscriptable = !object.is(Kind::view) || object.as<List>().python_type == "range";
     auto count = static_cast<int64_t>(object.items().size());
     int64_t i = key.integer() < 0 ? key.integer() + count : key.integer();
     if (subscriptable && i >= 0 && i < count) return object.items()[static_cast<size_t>(i)];
@@ -252,7 +252,7 @@ Value Interpreter::eval_item(const Expr& e) {
   at_ = e.at;
   use(object);
   bool sliceable = object.is(Kind::string) || object.is(Kind::list) || object.is(Kind::tuple) ||
-                   (object.is(Kind::view) && object.as<Sequence>().python_type == "range");
+                   (object.is(Kind::view) && object.as<List>().python_type == "range");
   if (object.is(Kind::dict)) fault("unhashable type: 'slice'");
   if (!sliceable) fault(std::string("'") + type_name(object) + "' object is not subscriptable");
   return slice(object, bounds[0], bounds[1], bounds[2], budget_);

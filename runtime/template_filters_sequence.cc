@@ -143,7 +143,7 @@ Value sum(Interpreter& in, const Value& v, const Arguments& a) {
 Value first(Interpreter& in, const Value& v, const Arguments& a) {
   a.bind("first", {}, 0);
   if (v.is(Kind::generator)) {
-    Sequence& source = v.as<Sequence>();
+    List& source = v.as<List>();
     return source.read < source.items.size() ? source.items[source.read++] : in.undefined("No first item, sequence was empty.");
   }
   Values items = iterate(v, in.budget());

@@ -34,7 +34,7 @@ class Printer {
       case Kind::string: print_text(v); break;
       case Kind::list: print_items("[", v.items(), "]", depth); break;
       case Kind::tuple: print_items("(", v.items(), v.items().size() == 1 ? ",)" : ")", depth); break;
-      case Kind::view: print_view(v.as<Sequence>(), depth); break;
+      case Kind::view: print_view(v.as<List>(), depth); break;
       case Kind::dict: print_dict(v.as<Dict>(), depth); break;
       case Kind::name_space: print_namespace(v.as<Namespace>(), depth); break;
       case Kind::generator: fault("a generator has no text of its own (use |list or |join)");
@@ -62,7 +62,7 @@ class Printer {
     out_ += close;
   }
 
-  void print_view(const Sequence& view, int depth) {
+  void print_view(const List& view, int depth) {
     if (!view.printed.empty()) { out_ += view.printed; return; }
     out_ += view.python_type + "(";
     print_items("[", view.items, "]", depth);

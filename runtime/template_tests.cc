@@ -30,7 +30,7 @@ bool is_iterable(Interpreter&, const Value& v, const Arguments& a) {
 // Whatever has a length and items: a mapping and an undefined value too, a generator not.
 bool is_sequence(Interpreter&, const Value& v, const Arguments& a) {
   use_if_strict(v);
-  bool range = v.is(Kind::view) && v.as<Sequence>().python_type == "range";
+  bool range = v.is(Kind::view) && v.as<List>().python_type == "range";
   return plain(a) && (v.is(Kind::list) || v.is(Kind::tuple) || v.is(Kind::string) || v.is(Kind::dict) || v.is(Kind::undefined) || range);
 }
 

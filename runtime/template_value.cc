@@ -48,7 +48,7 @@ Value Value::undefined(std::string message, bool strict) {
 }
 
 Value Value::sequence(Kind kind, Values items) {
-  auto made = std::make_shared<Sequence>();
+  auto made = std::make_shared<List>();
   made->nesting = nesting_of(items);
   made->items = std::move(items);
   return Value(kind, std::move(made));
@@ -56,14 +56,14 @@ Value Value::sequence(Kind kind, Values items) {
 
 Value Value::view(std::string python_type, Values items, std::string printed) {
   Value v = sequence(Kind::view, std::move(items));
-  v.as<Sequence>().python_type = std::move(python_type);
-  v.as<Sequence>().printed = std::move(printed);
+  v.as<List>().python_type = std::move(python_type);
+  v.as<List>().printed = std::move(printed);
   return v;
 }
 
 const std::string& Value::text() const { IBID_CHECK(kind_ == Kind::string); return as<Text>().bytes; }
 bool Value::safe() const { return kind_ == Kind::string && as<Text>().safe; }
-const Values& Value::items() const { IBID_CHECK(is_sequence()); return as<Sequence>().items; }
+const Values& Value::items() const { IBID_CHECK(is_sequence()); return as<List>().items; }
 
 // --- dictionaries ------------------------------------------------------------------------------
 
@@ -193,7 +193,7 @@ const char* type_name(const Value& v) {
     case Kind::string: return v.safe() ? "Markup" : "str";
     case Kind::list: return "list";
     case Kind::tuple: return "tuple";
-    case Kind::view: return v.as<Sequence>().python_type.c_str();
+    case Kind::view: return v.as<List>().python_type.c_str();
     case Kind::generator: return "generator";
     case Kind::dict: return "dict";
     case Kind::name_space: return "Namespace";
@@ -233,7 +233,7 @@ Values iterate(const Value& v, Budget& budget) {
   Values out;
   if (v.is(Kind::undefined)) return out;
   if (v.is(Kind::generator)) {
-    Sequence& source = v.as<Sequence>();
+    List& source = v.as<List>();
     out.assign(source.items.begin() + static_cast<std::ptrdiff_t>(source.read), source.items.end());
     source.read = source.items.size();
   } else if (v.is_sequence()) {
@@ -323,7 +323,7 @@ bool equal(const Value& a, const Value& b, Budget& budget) {
     case Kind::missing: case Kind::undefined: case Kind::none: return true;
     case Kind::string: budget.spend(static_cast<int64_t>(a.text().size() / 64)); return a.text() == b.text();
     case Kind::list: case Kind::tuple: return a.object() == b.object() || equal_items(a.items(), b.items(), budget);
-    case Kind::view: return a.object() == b.object() || (a.as<Sequence>().python_type == b.as<Sequence>().python_type &&
+    case Kind::view: return a.object() == b.object() || (a.as<List>().python_type == b.as<List>().python_type &&
                                                          equal_items(a.items(), b.items(), budget));
     case Kind::dict: return a.object() == b.object() || equal_dicts(a.as<Dict>(), b.as<Dict>(), budget);
     default: return a.object() == b.object();

@@ -93,7 +93,7 @@ struct Undefined : Object {
   bool strict = false;
 };
 
-struct Sequence : Object {
+struct List : Object {                        // and tuple, range, view, generator; scheduler.h has a Sequence
   Values items;
   std::string python_type;                    // of a view
   std::string printed;                        // of a range, which repr() shows by its bounds
