@@ -40,7 +40,8 @@ run_task() {
   read -r -a event <<<"${STAND_IN_EVENT:-}"
   while true; do
     code=0
-    SLURM_ARRAY_TASK_ID=$task SLURM_RESTART_COUNT=$restarts STATE=$state bash "$script" "$@" &
+    # A shell starts background jobs with SIGINT ignored, Slurm does not.
+    SLURM_ARRAY_TASK_ID=$task SLURM_RESTART_COUNT=$restarts STATE=$state env --default-signal=INT bash "$script" "$@" &
     script_pid=$! watcher=
     if [ "${event[1]:-}" = "$task" ] && [ "$restarts" = 0 ]; then
       happen "${event[0]}" "${event[2]}" "${event[3]}" "$state" "$script_pid" "$(directive signal "$script" | cut -d @ -f 1)" &
