@@ -85,10 +85,8 @@ __device__ __forceinline__ void scores(const Call& call, const Shared& s, const 
 #pragma unroll
         for (int half = 0; half < 2; ++half) key[d][half] = load_once(k + (2 * half + d) * static_cast<int>(call.kv.depth) + i * kSliceBytes);
       const Piece high = load_piece(s.q[i][0][g] + t * kPieceBytes), low = load_piece(s.q[i][1][g] + t * kPieceBytes);
-      mma_slice(sum[0], key[0][0], key[0][1], high);
-      mma_slice(sum[1], key[0][0], key[0][1], low);
-      mma_slice(sum[1], key[1][0], key[1][1], high);
-      mma_slice(sum[2], key[1][0], key[1][1], low);
+      const RowPair rows[2] = {row_pair(key[0][0], key[0][1]), row_pair(key[1][0], key[1][1])};
+      multiply_digits(sum, rows, high, low);
     }
   }
   const float2 scale = *reinterpret_cast<const float2*>(call.kv.k_scale(at.data) + first);
@@ -179,10 +177,8 @@ __device__ __forceinline__ void values(const Call& call, const Shared& s, const 
         for (int half = 0; half < 2; ++half) value[d][half] = load_once(v + (16 * half + d) * kBlock + i * kSliceBytes);
       const int where = (t ^ (g / 2)) * kPieceBytes;                   // g / 2 = column / 2 % 4
       const Piece high = load_piece(s.w[i][0][g] + where), low = load_piece(s.w[i][1][g] + where);
-      mma_slice(sum[0], value[0][0], value[0][1], high);
-      mma_slice(sum[1], value[0][0], value[0][1], low);
-      mma_slice(sum[1], value[1][0], value[1][1], high);
-      mma_slice(sum[2], value[1][0], value[1][1], low);
+      const RowPair rows[2] = {row_pair(value[0][0], value[0][1]), row_pair(value[1][0], value[1][1])};
+      multiply_digits(sum, rows, high, low);
     }
 #pragma unroll
     for (int v4 = 0; v4 < 4; ++v4) {

@@ -59,14 +59,6 @@ struct Rows {
   __device__ __forceinline__ Piece piece(int offset, int i) const { return load_piece(half[i % 2] + offset + i / 2 * 2 * kSliceBytes); }
 };
 
-// The four products of digits of a slice; H and L of the rows.
-__device__ __forceinline__ void multiply(int (&sum)[3][4], const RowPair (&row)[2], const Piece& high, const Piece& low) {
-  mma_slice(sum[0], row[0], high);
-  mma_slice(sum[1], row[0], low);
-  mma_slice(sum[1], row[1], high);
-  mma_slice(sum[2], row[1], low);
-}
-
 // --- what a lane has --------------------------------------------------------------------------------------------------------
 
 // Its two columns, g and g + 8 of the warp's. The other lanes of the quad have the same.
@@ -141,7 +133,7 @@ __device__ __forceinline__ void multiply_keys(const Shared& s, const Queries<D>&
 #pragma unroll
         for (int p = 0; p < 2; ++p) {
           const int row = (i * kSliceBytes + 2 * (j + p)) * kRow;
-          multiply(sum[p], query[d], keys.piece(row, d), keys.piece(row, D + d));
+          multiply_digits(sum[p], query[d], keys.piece(row, d), keys.piece(row, D + d));
         }
 #pragma unroll
       for (int p = 0; p < 2; ++p) {
@@ -293,7 +285,7 @@ __device__ __forceinline__ void multiply_values(const int8_t* v, const Weights& 
     for (int i = 0; i < kSlices; ++i) {
       if (i > 0 && i * kSliceBytes >= seen) continue;
 #pragma unroll
-      for (int p = 0; p < 2; ++p) multiply(sum[p], weights.digit[i], rows.piece(8 * (n + p) * kRow, i), rows.piece(8 * (n + p) * kRow, kSlices + i));
+      for (int p = 0; p < 2; ++p) multiply_digits(sum[p], weights.digit[i], rows.piece(8 * (n + p) * kRow, i), rows.piece(8 * (n + p) * kRow, kSlices + i));
     }
 #pragma unroll
     for (int p = 0; p < 2; ++p)

@@ -176,8 +176,8 @@ __global__ void __launch_bounds__(256) finish_sums(Epilogue e) {
   float y[kAtOnce], more[kAtOnce] = {residual.x, residual.y, residual.z, residual.w};
 #pragma unroll
   for (int j = 0; j < kAtOnce; ++j) {
-    const int at_j = D * j;
-    const int64_t sum = D == 2 ? (int64_t{high[at_j]} * 256 + high[at_j + D - 1] + low[at_j]) * 256 + low[at_j + D - 1] : int64_t{high[j]} * 256 + low[j];
+    const int32_t *h = high + D * j, *l = low + D * j;
+    const int64_t sum = D == 2 ? (int64_t{h[0]} * 256 + h[D - 1] + l[0]) * 256 + l[D - 1] : int64_t{h[0]} * 256 + l[0];
     y[j] = (static_cast<float>(sum) * row_scale) * scale[j];
     if (e.bias && j < count) y[j] = y[j] + e.bias[n + j];
     if (e.residual && !aligned && j < count) more[j] = e.residual[at + static_cast<size_t>(j)];

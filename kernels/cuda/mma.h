@@ -94,6 +94,14 @@ __device__ __forceinline__ void mma_slice(int (&d)[4], const Piece& upper, const
   mma_slice(d, row_pair(upper, lower), column);
 }
 
+// The four products of digits of a slice; H and L of the rows.
+__device__ __forceinline__ void multiply_digits(int (&sum)[3][4], const RowPair (&row)[2], const Piece& high, const Piece& low) {
+  mma_slice(sum[0], row[0], high);
+  mma_slice(sum[1], row[0], low);
+  mma_slice(sum[1], row[1], high);
+  mma_slice(sum[2], row[1], low);
+}
+
 // The whole sum of element v of a tile whose products of digits are summed by weight: 65536 HH + 256 (HL + LH) + LL where both
 // operands have two digits, 256 H + L where one has a single digit.
 template <int sums>
