@@ -1,7 +1,9 @@
 // `ibid bench`: tokens per second, and the share of what this machine can reach, both measured in one run.
 //
 // 1. Read bandwidth and int8 rate are measured here and now (kernels/ops.h, measure_roofline), on the instruction set in use.
-// 2. Shares count the work that cannot be avoided: decode of one sequence reads every matrix once per token; prefill
+// 2. Decode is timed step by step and the median step counts, so that a short disturbance does not; a step is timed from its beginning
+//    to the next one's, so everything between is in it.
+// 3. Shares count the work that cannot be avoided: decode of one sequence reads every matrix once per token; prefill
 //    and batches need one int8 product per weight, token and pair of digits. Attention, norms and sampling are on top, uncounted.
 #include <sys/resource.h>
 #include <time.h>
@@ -39,9 +41,13 @@ Work macs_per_row(const runtime::ModelConfig& c, int products) {
   return {products * c.layers * (d * (q + 2 * kv) + q * d + 3 * d * f), products * static_cast<double>(c.vocab) * d};
 }
 
+// When a step began, and how many rows had been decoded until then.
+struct Stamp { double at; uint64_t decoded; };
+
 class Bench {
  public:
-  Bench(runtime::Engine& engine, int vocab) : engine_(engine), vocab_(vocab) {}
+  // `stamps` is where the engine's between_steps adds.
+  Bench(runtime::Engine& engine, int vocab, std::vector<Stamp>& stamps) : engine_(engine), vocab_(vocab), stamps_(stamps) {}
 
   // Seconds to answer `sequences` prompts of `prompt` tokens with `answer` tokens each, all different.
   double time(int sequences, int prompt, int answer) {
@@ -57,25 +63,27 @@ class Bench {
       stop_if_interrupted();
       std::optional<runtime::Answer> a = engine_.next();
       IBID_CHECK(!a || static_cast<int>(a->tokens.size()) <= answer);
-      if (a) answered_ += a->tokens.size();
     }
     return seconds() - start;
   }
 
-  // Seconds per step of decoding: what more tokens of the same answers cost, tokens that were really made.
+  // Seconds of the median step that decodes a token of each of `sequences`, and does nothing else.
   double time_per_step(int sequences) {
-    double first = time(sequences, kShortPrompt, 1);
-    uint64_t before = answered_;
-    double all = time(sequences, kShortPrompt, kAnswer + 1);
-    double steps = static_cast<double>(answered_ - before) / sequences - 1;
-    return (all - first) / steps;
+    stamps_.clear();
+    time(sequences, kShortPrompt, kAnswer + 1);
+    std::vector<double> steps;
+    for (size_t i = 1; i < stamps_.size(); ++i)
+      if (stamps_[i].decoded - stamps_[i - 1].decoded == static_cast<uint64_t>(sequences)) steps.push_back(stamps_[i].at - stamps_[i - 1].at);
+    IBID_CHECK(!steps.empty());
+    return median(std::move(steps));
   }
 
  private:
   uint64_t next() { return state_ = state_ * 6364136223846793005u + 1442695040888963407u, state_ >> 33; }
   runtime::Engine& engine_;
   int vocab_;
-  uint64_t answered_ = 0, state_ = 20261122;
+  std::vector<Stamp>& stamps_;
+  uint64_t state_ = 20261122;
 };
 
 struct Line { std::string what; double value; const char* unit; double share; };
@@ -89,10 +97,9 @@ void print(const std::vector<Line>& lines, bool tsv) {
   }
 }
 
-std::vector<Line> measure(runtime::Engine& engine, const runtime::ModelConfig& config, kernels::Profile profile, int vocab, Load load, int repeat) {
+std::vector<Line> measure(runtime::Engine& engine, Bench& bench, const runtime::ModelConfig& config, kernels::Profile profile, Load load, int repeat) {
   int products = 2 * kernels::weight_digits(profile);
   Work work = macs_per_row(config, products);
-  Bench bench(engine, vocab);
   bench.time(1, load.prompt, 1);                       // warms clocks, and every page that is measured below
   bench.time(load.sequences, kShortPrompt, 2);
   std::vector<double> prefill, one, many, bandwidth, rate;
@@ -140,11 +147,16 @@ int command_bench(const Args& args) {
   options.prefix_cache = false;
   OpenedDevice opened = open_device(args);
   options.kv_bytes = opened.kv_bytes;
+  std::vector<Stamp> stamps;
+  const runtime::EngineStats* stats = nullptr;         // the engine's own, which is not there before it is
+  options.between_steps = [&] { stamps.push_back({seconds(), stats->decode_rows}); };
   runtime::Engine engine(std::move(opened.device), files, tokenizer, options);
+  stats = &engine.stats();
   double ready = seconds() - start;
   note(engine.device().describe() + ", " + (real ? base_name(*args.get("--model")) : args.text("--shape", "qwen2-0.5b")) + ", " + args.text("--profile", "w16a16"));
   int vocab = std::min(tokenizer.size(), files.config.vocab);
-  std::vector<Line> lines = measure(engine, files.config, profile, vocab, load, static_cast<int>(args.number("--repeat", 3, 1, 99)));
+  Bench bench(engine, vocab, stamps);
+  std::vector<Line> lines = measure(engine, bench, files.config, profile, load, static_cast<int>(args.number("--repeat", 3, 1, 99)));
   lines.push_back({"start_up", ready, "s", -1});
   print(lines, tsv);
   return kDone;

@@ -23,6 +23,7 @@ constexpr size_t kPiece = 256 * 4;                // of k: pairs of 8-bit weight
 constexpr int kTokens = 5;                        // rows of a tile of one strip: as many as 16 registers hold
 constexpr size_t kParts = 4;                      // tiles that fetch the next strips together: one alone waits for memory
 constexpr size_t kRowBlock = 24 * kTokens;        // rows that wait for the rest of k
+constexpr size_t kStreamRows = 2, kStreamAhead = 1024;   // so few rows run as fast as memory brings weights: fetched just ahead
 
 IBID_INLINE inline void add_to(__m256i& sum, __m256i value) { asm("vpaddd %1, %0, %0" : "+x"(sum) : "x"(value)); }
 
@@ -154,7 +155,8 @@ void line_of(const MatmulJob& job, const WeightView& v, size_t n, size_t t, size
       each_tile(rows, [&](auto T, size_t row) {
         const uint8_t* a = quant_row(*job.a, static_cast<int>(t + row)) + from * sizeof(int16_t);
         const size_t part = row / kTokens;
-        const Fetch fetch{part < parts ? w + next + part * (depth * kStrip * D / parts) : w, 2 * kStripBytes / parts};
+        const int8_t* later = part < parts ? w + next + part * (depth * kStrip * D / parts) : w;
+        const Fetch fetch{rows <= kStreamRows ? w + kStreamAhead : later, 2 * kStripBytes / parts};
         if constexpr (D == 2) word_sums<T>(w, fetch, a, stride, depth, sums + row, s);
         else byte_sums<T>(w, fetch, a, stride, depth, sums + row, s, from > 0);
         if (s > 0 && from + depth == v.k) finish_line(job, v, t + row, T, n, sums + row);
