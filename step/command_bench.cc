@@ -1,8 +1,8 @@
 // `ibid bench`: tokens per second, and the share of what this machine can reach, both measured in one run.
 //
 // 1. Read bandwidth and int8 rate are measured here and now (kernels/ops.h, measure_roofline), on the instruction set in use.
-// 2. Decode is timed step by step and the median step counts, so that a short disturbance does not; a step is timed from its beginning
-//    to the next one's, so everything between is in it.
+// 2. Decode is timed by its steps alone, each from its beginning to the next one's, so that everything between is in it. A run's figure is
+//    their mean, as other programs' is, and the median run counts.
 // 3. Shares count the work that cannot be avoided: decode of one sequence reads every matrix once per token; prefill
 //    and batches need one int8 product per weight, token and pair of digits. Attention, norms and sampling are on top, uncounted.
 #include <sys/resource.h>
@@ -67,15 +67,19 @@ class Bench {
     return seconds() - start;
   }
 
-  // Seconds of the median step that decodes a token of each of `sequences`, and does nothing else.
+  // Seconds of a step that decodes a token of each of `sequences` and does nothing else; the mean of a run's.
   double time_per_step(int sequences) {
     stamps_.clear();
     time(sequences, kShortPrompt, kAnswer + 1);
-    std::vector<double> steps;
-    for (size_t i = 1; i < stamps_.size(); ++i)
-      if (stamps_[i].decoded - stamps_[i - 1].decoded == static_cast<uint64_t>(sequences)) steps.push_back(stamps_[i].at - stamps_[i - 1].at);
-    IBID_CHECK(!steps.empty());
-    return median(std::move(steps));
+    double sum = 0;
+    int steps = 0;
+    for (size_t i = 1; i < stamps_.size(); ++i) {
+      if (stamps_[i].decoded - stamps_[i - 1].decoded != static_cast<uint64_t>(sequences)) continue;
+      sum += stamps_[i].at - stamps_[i - 1].at;
+      ++steps;
+    }
+    IBID_CHECK(steps > 0);
+    return sum / steps;
   }
 
  private:
