@@ -1,6 +1,8 @@
 // See tokenizer.h: runs the parts that tokenizer_hf.cc or tokenizer_gguf.cc put together.
 #include "runtime/tokenizer.h"
 
+#include <algorithm>
+
 #include "runtime/error.h"
 #include "runtime/tokenizer_parts.h"
 #include "runtime/unicode.h"
@@ -42,6 +44,14 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, Specials specials,
   }
   if (bos == AddBos::as_model_says) ids.insert(ids.end(), parts_->suffix.begin(), parts_->suffix.end());
   return ids;
+}
+
+// An unknown character may give a special id too (<unk>), so the ids alone do not tell: what recognition changes does.
+int32_t Tokenizer::find_special(std::string_view text) const {
+  const std::vector<int32_t> ids = encode(text, Specials::recognise, AddBos::no), plain = encode(text, Specials::as_text, AddBos::no);
+  const auto differs = std::mismatch(ids.begin(), ids.end(), plain.begin(), plain.end()).first;
+  const auto found = std::find_if(differs, ids.end(), [this](int32_t id) { return is_special(id); });
+  return found == ids.end() ? -1 : *found;
 }
 
 std::string Tokenizer::decode(const std::vector<int32_t>& ids, bool skip_special) const {

@@ -2,7 +2,7 @@
 //
 // 1. A tokenizer that ibid cannot follow exactly is refused by name (model type, normalizer, pre-tokenizer, pattern).
 // 2. Unicode properties are our own tables of one recorded version (unicode_version()); the C library's are never asked.
-// 3. Special tokens inside user text: encode() takes segments, and each says whether special tokens are recognised in it.
+// 3. Whether "<|im_end|>" in a text is the token or its characters is for the caller to say.
 // 4. encode() and decode() are const and safe in many threads at once.
 #pragma once
 #include <cstdint>
@@ -41,6 +41,7 @@ class Tokenizer {
   int size() const;                                 // ids are [0, size()); a model may have more rows
   std::string_view token_text(int32_t id) const;    // as the vocabulary writes it (for `show`)
   bool is_special(int32_t id) const;
+  int32_t find_special(std::string_view text) const;   // the first special token that encode() recognises in text; -1: none. Errors: as encode()
   int32_t id_of(std::string_view token) const;      // of a whole vocabulary entry or added token; -1 when there is none
   int32_t bos_id() const;                           // -1: none
   int32_t eos_id() const;                           // -1: none

@@ -98,6 +98,7 @@ Json prompt_config(const PromptSpec& prompt) {
   for (const auto& [name, file] : prompt.files) files.set(name, Json::Object{{"digest", file.digest}});
   out.set("files", std::move(files));
   if (!prompt.date.empty()) out.set("date", prompt.date);
+  if (prompt.special_tokens != SpecialTokens::recognise) out.set("special_tokens", name_of(prompt.special_tokens));   // later than 0.1: absent means recognise
   if (!prompt.text) out.set("template_args", prompt.template_args);
   return out;
 }

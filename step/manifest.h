@@ -32,6 +32,7 @@ enum class OutputFormat { jsonl, csv, tsv, text };
 enum class Role { system, user, assistant };
 enum class Method { greedy, sample };
 enum class Keep { head, tail };
+enum class SpecialTokens { recognise, refuse };
 enum class OnError { fail, record };
 enum class Semantics { v1_w16a16, v1_w8a16 };
 
@@ -40,6 +41,7 @@ const char* name_of(OutputFormat format);
 const char* name_of(Role role);
 const char* name_of(Method method);
 const char* name_of(Keep keep);
+const char* name_of(SpecialTokens special_tokens);
 const char* name_of(OnError on_error);
 const char* name_of(Semantics semantics);            // "v1/w16a16"
 
@@ -73,6 +75,7 @@ struct PromptSpec {
   std::optional<std::string> text;     // raw template text, without a chat template
   std::map<std::string, SideFile> files;
   std::string date;                    // ISO date; "": a template that asks for the clock fails
+  SpecialTokens special_tokens = SpecialTokens::recognise;   // in the text of a message; refuse: with messages only
   Json template_args = Json::Object{}; // for the chat template; nested keys sorted, numbers in canonical form
 };
 

@@ -30,6 +30,7 @@ class Checker {
     errors();
     input();
     messages();
+    special_tokens();
     template_args();
     templates();
     truncate();
@@ -82,6 +83,12 @@ class Checker {
     if (!m_.prompt.messages.empty() && m_.prompt.messages.back().role == Role::system)
       problem(at("prompt.messages." + std::to_string(m_.prompt.messages.size() - 1)), "the last message is a system message",
               "end with a user message, or with an assistant message that the answer continues");
+  }
+
+  void special_tokens() {
+    if (m_.prompt.text && m_.prompt.special_tokens == SpecialTokens::refuse)
+      problem(key_at("prompt", "special_tokens"), "a raw text writes special tokens itself: its own and a record's cannot be told apart",
+              "write prompt.messages, or remove special_tokens");
   }
 
   void template_args() {

@@ -17,6 +17,7 @@ constexpr std::string_view kOutputFormats[] = {"jsonl", "csv", "tsv", "text"};
 constexpr std::string_view kRoles[] = {"system", "user", "assistant"};
 constexpr std::string_view kMethods[] = {"greedy", "sample"};
 constexpr std::string_view kKeeps[] = {"head", "tail"};
+constexpr std::string_view kSpecialTokens[] = {"recognise", "refuse"};
 constexpr std::string_view kOnErrors[] = {"fail", "record"};
 constexpr std::string_view kSemantics[] = {"v1/w16a16", "v1/w8a16"};
 
@@ -283,6 +284,7 @@ void read_prompt(MapReader map, PromptSpec& out, std::vector<Problem>& problems)
     if (is_iso_date(date->value.text)) out.date = date->value.text;
     else map.problem(date->value.at, "prompt.date must be a day like 2026-11-22, found '" + date->value.text + "'", "");
   }
+  map.choice("special_tokens", kSpecialTokens, out.special_tokens);
   if (const YamlEntry* args = map.find("template_args"); args && map.wants(*args, Kind::map))
     out.template_args = template_value(args->value, "prompt.template_args", problems);
 }
@@ -343,6 +345,7 @@ const char* name_of(InputFormat format) { return kInputFormats[static_cast<size_
 const char* name_of(OutputFormat format) { return kOutputFormats[static_cast<size_t>(format)].data(); }
 const char* name_of(Role role) { return kRoles[static_cast<size_t>(role)].data(); }
 const char* name_of(Method method) { return kMethods[static_cast<size_t>(method)].data(); }
+const char* name_of(SpecialTokens special_tokens) { return kSpecialTokens[static_cast<size_t>(special_tokens)].data(); }
 const char* name_of(Keep keep) { return kKeeps[static_cast<size_t>(keep)].data(); }
 const char* name_of(OnError on_error) { return kOnErrors[static_cast<size_t>(on_error)].data(); }
 const char* name_of(Semantics semantics) { return kSemantics[static_cast<size_t>(semantics)].data(); }
@@ -352,7 +355,7 @@ const std::vector<KeySet>& manifest_key_sets() {
       {"", {"ibid", "name", "model", "input", "prompt", "decoding", "output", "on_error", "max_errors", "semantics"}},
       {"model", {"digest", "source"}},
       {"input", {"format", "id"}},
-      {"prompt", {"messages", "text", "files", "date", "template_args"}},
+      {"prompt", {"messages", "text", "files", "date", "special_tokens", "template_args"}},
       {"prompt.messages[]", {"system", "user", "assistant"}},
       {"prompt.files.*", {"path", "digest", "text"}},
       {"decoding", {"method", "temperature", "top_k", "top_p", "min_p", "seed", "samples", "repetition_penalty", "max_tokens",

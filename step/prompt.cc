@@ -25,7 +25,7 @@ std::string_view piece(std::string_view text, Keep keep, size_t length) {
 // The piece that truncation keeps. Token counts need not grow steadily with the text, so "the longest piece that fits" would
 // depend on how one searches; this search is the definition: double the length from `tokens` bytes while the piece fits, then
 // halve the interval down to one byte. REQUIRES: the whole text does not fit.
-std::string_view cut(std::string_view text, const TruncateSpec& spec, const PromptBuilder::CountTokens& count_tokens) {
+std::string_view cut(std::string_view text, const TruncateSpec& spec, const std::function<size_t(std::string_view)>& count_tokens) {
   const auto tokens = static_cast<size_t>(spec.tokens);
   auto fits = [&](size_t length) { return count_tokens(piece(text, spec.keep, length)) <= tokens; };
   size_t low = 0, high = tokens;
@@ -56,7 +56,7 @@ bool rendered(Render render, std::string& error) {
 }  // namespace
 
 struct PromptBuilder::Impl {
-  struct Part { Role role; runtime::Template text; };
+  struct Part { Role role; runtime::Template text; std::string name; };
 
   std::vector<Part> parts;                             // of a raw prompt: one, whose role means nothing
   bool raw = false;
@@ -65,20 +65,22 @@ struct PromptBuilder::Impl {
   Json template_args;
   std::map<std::string, std::string> files;
   std::optional<TruncateSpec> truncate;
-  CountTokens count_tokens;
+  bool refuses_special = false;
+  TokenizerView tokenizer;
 
   bool apply_truncation(Json& variables, Prompt& prompt) const;
+  bool allowed(const Part& part, const std::string& content, std::string& error) const;
   bool render_chat(Json::Array messages, Prompt& prompt) const;
 };
 
-PromptBuilder::PromptBuilder(const Manifest& manifest, const ChatSetup& chat, CountTokens count_tokens) : impl_(std::make_unique<Impl>()) {
+PromptBuilder::PromptBuilder(const Manifest& manifest, const ChatSetup& chat, TokenizerView tokenizer) : impl_(std::make_unique<Impl>()) {
   const PromptSpec& spec = manifest.prompt;
   impl_->raw = spec.text.has_value();
-  if (impl_->raw) impl_->parts.push_back({Role::user, runtime::Template(*spec.text, "prompt.text", runtime::UndefinedIs::an_error)});
+  if (impl_->raw) impl_->parts.push_back({Role::user, runtime::Template(*spec.text, "prompt.text", runtime::UndefinedIs::an_error), "prompt.text"});
   for (size_t i = 0; i < spec.messages.size(); ++i) {
     const Message& message = spec.messages[i];
     const std::string name = "prompt.messages[" + std::to_string(i) + "]." + name_of(message.role);
-    impl_->parts.push_back({message.role, runtime::Template(message.content, name, runtime::UndefinedIs::an_error)});
+    impl_->parts.push_back({message.role, runtime::Template(message.content, name, runtime::UndefinedIs::an_error), name});
   }
   if (!impl_->raw) {
     if (chat.chat_template.empty())
@@ -92,7 +94,8 @@ PromptBuilder::PromptBuilder(const Manifest& manifest, const ChatSetup& chat, Co
   impl_->template_args = spec.template_args;
   for (const auto& [name, file] : spec.files) impl_->files.emplace(name, file.text);
   impl_->truncate = manifest.decoding.truncate;
-  impl_->count_tokens = std::move(count_tokens);
+  impl_->refuses_special = spec.special_tokens == SpecialTokens::refuse;
+  impl_->tokenizer = std::move(tokenizer);
 }
 
 PromptBuilder::~PromptBuilder() = default;
@@ -105,16 +108,23 @@ bool PromptBuilder::Impl::apply_truncation(Json& variables, Prompt& prompt) cons
   if (!value) return true;                             // a missing field is the template's complaint
   const std::string text = field_lexeme(*value);
   prompt.truncation = {false, text.size(), text.size()};
-  if (count_tokens(text) <= static_cast<size_t>(truncate->tokens)) return true;
+  if (tokenizer.count(text) <= static_cast<size_t>(truncate->tokens)) return true;
   if (!value->is_string()) {
     prompt.error = "the field '" + truncate->field + "' has more than " + std::to_string(truncate->tokens) + " tokens and is a JSON " +
                    value->kind_name() + ": only text can be cut";
     return false;
   }
-  std::string kept(cut(text, *truncate, count_tokens));
+  std::string kept(cut(text, *truncate, tokenizer.count));
   prompt.truncation = {true, kept.size(), text.size()};
   variables.set(truncate->field, std::move(kept));
   return true;
+}
+
+// False, with an error, when a message has a special token that it may not have.
+bool PromptBuilder::Impl::allowed(const Part& part, const std::string& content, std::string& error) const {
+  const std::string found = refuses_special ? tokenizer.find_special(content) : "";
+  if (!found.empty()) error = part.name + ": the text contains the special token " + found;
+  return found.empty();
 }
 
 // Errors as rendered() wants them.
@@ -153,7 +163,7 @@ Prompt PromptBuilder::build(const Record& record) const {
   Json::Array messages;
   for (const Impl::Part& part : impl_->parts) {
     std::string content;
-    ok = ok && rendered([&] { content = part.text.render(context); }, prompt.error);
+    ok = ok && rendered([&] { content = part.text.render(context); }, prompt.error) && impl_->allowed(part, content, prompt.error);
     if (impl_->raw) prompt.text = std::move(content);
     else messages.push_back(Json::Object{{"role", name_of(part.role)}, {"content", std::move(content)}});
   }

@@ -6,8 +6,9 @@
 // 2. Nothing is cut unless the manifest asks for it, and what was cut is said in the result.
 // 3. An assistant message at the end is a prefix: the rendered text stops right after it, and the model continues there.
 //
-// A warning that belongs here: the rendered text is tokenised with special tokens recognised, as Hugging Face does, so a
-// record that contains "<|im_end|>" can end a turn. Whoever feeds untrusted records must filter them before the step.
+// 4. The rendered text is tokenised with special tokens recognised, as Hugging Face does, so a record that contains "<|im_end|>" can end a
+//    turn. With special_tokens: refuse no message may contain one: the whole text of a message is looked at, so that fields which make
+//    one only together are found too.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -41,10 +42,13 @@ struct ChatSetup {
 
 class PromptBuilder {
  public:
-  using CountTokens = std::function<size_t(std::string_view)>;   // tokens of a text, nothing added around it
+  struct TokenizerView {
+    std::function<size_t(std::string_view)> count;               // tokens of a text, nothing added around it
+    std::function<std::string(std::string_view)> find_special;   // the first special token in it; "" when there is none
+  };
 
   // Errors: bad_data when messages are asked for and the model has no chat template, or it does not compile.
-  PromptBuilder(const Manifest& manifest, const ChatSetup& chat, CountTokens count_tokens);
+  PromptBuilder(const Manifest& manifest, const ChatSetup& chat, TokenizerView tokenizer);
   ~PromptBuilder();
 
   // REQUIRES: no record.problem.

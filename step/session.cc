@@ -263,9 +263,9 @@ void Session::open(const Args& args) {
   tokenizer_ = std::make_unique<runtime::Tokenizer>(make_tokenizer(files_));
   int32_t bos = files_.config.bos_id >= 0 ? files_.config.bos_id : tokenizer_->bos_id();
   ChatSetup chat{files_.chat_template, token_or_empty(*tokenizer_, bos), token_or_empty(*tokenizer_, tokenizer_->eos_id())};
-  prompts_ = std::make_unique<PromptBuilder>(manifest_, chat, [this](std::string_view text) {
-    return tokenizer_->encode(text, runtime::Tokenizer::Specials::recognise, runtime::Tokenizer::AddBos::no).size();
-  });
+  prompts_ = std::make_unique<PromptBuilder>(manifest_, chat, PromptBuilder::TokenizerView{
+      [this](std::string_view text) { return tokenizer_->encode(text, runtime::Tokenizer::Specials::recognise, runtime::Tokenizer::AddBos::no).size(); },
+      [this](std::string_view text) { return token_or_empty(*tokenizer_, tokenizer_->find_special(text)); }});
   OpenedDevice opened = open_device(args);
   opened_ = std::move(opened.device);
   device_ = opened_->describe();

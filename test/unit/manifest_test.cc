@@ -199,6 +199,17 @@ TEST_CASE("template arguments survive canonical JSON unchanged") {
   for (const char* bad : {"1.0", "-0", "1e2", "9007199254740992", "1e400", "0x1F", ".5", ".nan", "+1"}) { INFO(bad); CHECK(with(bad) != "accepted"); }
 }
 
+TEST_CASE("special tokens are refused on request alone, which is identity only then") {
+  auto with = [](const std::string& line) { return small("  " + line + "\ndecoding: {max_tokens: 9}\n"); };
+  const std::string silent = canonical(effective_config(parse(small("decoding: {max_tokens: 9}\n")))), refusing = canonical(effective_config(parse(with("special_tokens: refuse"))));
+  CHECK(canonical(effective_config(parse(with("special_tokens: recognise")))) == silent);
+  CHECK(refusing != silent);
+  CHECK(canonical(effective_config(parse(freeze(parse(with("special_tokens: refuse")))))) == refusing);
+  CHECK(complaint(with("special_tokens: escape")).find("prompt.special_tokens must be recognise or refuse, found 'escape'") != std::string::npos);
+  const std::string raw = "ibid: 1\nmodel: {digest: " + kDigest + "}\ninput: {format: text}\nprompt: {text: \"{{ text }}\", special_tokens: refuse}\ndecoding: {max_tokens: 9}\n";
+  CHECK(complaint(raw).find("cannot be told apart") != std::string::npos);
+}
+
 TEST_CASE("what a template has from itself is not asked of the records") {
   auto lint = [](const std::string& content) {
     return complaint("ibid: 1\nmodel: {digest: " + kDigest + "}\ninput: {format: text}\nprompt:\n  date: 2026-11-22\n  messages:\n    - user: |\n" + content + "decoding: {max_tokens: 9}\n");

@@ -25,8 +25,9 @@ Record record(const std::string& json) {
   return out;
 }
 
-// A toy tokenizer: one token per started run of three bytes.
-size_t thirds(std::string_view text) { return (text.size() + 2) / 3; }
+// A toy tokenizer: one token per started run of three bytes, and <|im_end|>.
+const PromptBuilder::TokenizerView thirds = {[](std::string_view text) { return (text.size() + 2) / 3; },
+                                             [](std::string_view text) { return std::string(text.find("<|im_end|>") == text.npos ? "" : "<|im_end|>"); }};
 
 Prompt build(const Manifest& m, const std::string& json, const std::string& chat_template = kChatMl) {
   return PromptBuilder(m, {chat_template, "<s>", "</s>"}, thirds).build(record(json));
@@ -98,4 +99,17 @@ TEST_CASE("truncation keeps whole code points and no more tokens than asked for"
   CHECK(builder.build(record("{\"a\":[1,2]}")).error == "");
   CHECK(builder.build(record("{\"a\":[1,2,3,4]}")).error == "the field 'a' has more than 2 tokens and is a JSON array: only text can be cut");
   CHECK(builder.build(record("{\"b\":1}")).error.find("prompt.text") == 0);
+}
+
+TEST_CASE("special tokens in a message are refused when the step says so, whoever wrote their parts") {
+  const std::string prompt = "  messages:\n    - system: Be brief.\n    - user: \"{{ a }}{{ b }}\"\n", refusing = prompt + "  special_tokens: refuse";
+  const char* const whole = "{\"a\":\"x<|im_end|>\",\"b\":\"\"}";
+  const char* const halves = "{\"a\":\"<|im_\",\"b\":\"end|>\"}";
+  for (const char* json : {whole, halves}) {
+    CHECK(build(manifest(prompt), json).error == "");
+    const Prompt p = build(manifest(refusing), json);
+    CHECK(p.error == "prompt.messages[1].user: the text contains the special token <|im_end|>");
+    CHECK(p.text == "");
+  }
+  CHECK(build(manifest(refusing), "{\"a\":\"<|im_\",\"b\":\"x\"}").error == "");
 }

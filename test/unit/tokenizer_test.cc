@@ -262,6 +262,13 @@ TEST_CASE("TinyStories: an added token that is matched normalized swallows the s
   REQUIRE(std::count(glued.begin(), glued.end(), 2) == 0);
   Ids unknown = tokenizer.encode("\xC3\xAB", Specials::recognise, AddBos::no);
   REQUIRE(unknown.back() == 0);                        // byte_fallback without byte tokens: <unk>
+  // What is found is what the text says, not what a character without a token becomes.
+  REQUIRE(tokenizer.is_special(0));
+  REQUIRE(tokenizer.find_special("\xC3\xAB") == -1);
+  REQUIRE(tokenizer.find_special("\xC3\xAB <unk>") == 0);
+  REQUIRE(tokenizer.find_special("Once <|end_story|> x") == 2);
+  REQUIRE(tokenizer.find_special("Once<|end_story|>") == -1);
+  REQUIRE(tokenizer.find_special("") == -1);
 }
 
 TEST_CASE("any text comes back from a byte-level tokenizer, whole and streamed") {
