@@ -3,9 +3,7 @@
 It shares no line with ibid and is slow on purpose: it reads like the specification. numpy is used only for + - * / sqrt on float32 and
 float64, comparisons, integers and views of bits, which are the same everywhere; its exp, log, cos and its sums of floats are not used.
 """
-import json
 import math
-import pathlib
 
 import numpy as np
 
@@ -117,7 +115,7 @@ def log1p32(x):                                                                 
 
 # 3. The row quantiser
 
-def quantise(x, Q=Q16):
+def quantise(x, Q):
     """Rows are the last axis: integers of x's shape, and a scale for each row."""
     m = (x.view(U) & U(0x7fffffff)).max(axis=-1, keepdims=True)                    # 3.1
     amax = m.view(F)
@@ -128,10 +126,6 @@ def quantise(x, Q=Q16):
 
 
 # 4. Matrix products
-
-def matrix(weights, Q):                                                            # 4.1
-    return quantise(weights, Q)
-
 
 def product(activations, weights, bias=None, residual=None):                       # 4.2
     (qa, sa), (qw, sw) = activations, weights
@@ -144,19 +138,28 @@ def product(activations, weights, bias=None, residual=None):                    
 
 
 def stored(dtype, data):                                                           # 4.4
+    """All elements in order, from bytes."""
     if dtype == "F32":
-        return np.frombuffer(data, "<f4").astype(F)
+        return data.view("<f4").astype(F)
     if dtype == "F16":
-        return np.frombuffer(data, "<f2").astype(F)
+        return data.view("<f2").astype(F)
     if dtype == "BF16":
-        return (np.frombuffer(data, "<u2").astype(U) << 16).view(F)
-    raise ValueError(dtype)
+        return (data.view("<u2").astype(U) << 16).view(F)
+    block = data.reshape(-1, {"Q8_0": 34, "Q4_0": 18, "Q4_1": 20}[dtype])
+    d = block[:, :2].copy().view("<f2").astype(F)
+    if dtype == "Q8_0":
+        return (block[:, 2:].copy().view(np.int8).astype(F) * d).ravel()
+    b = block[:, -16:].astype(np.int32)
+    u = np.concatenate([b & 15, b >> 4], axis=1)
+    if dtype == "Q4_0":
+        return ((u - 8).astype(F) * d).ravel()
+    return (u.astype(F) * d + block[:, 2:4].copy().view("<f2").astype(F)).ravel()
 
 
 # 5. RMSNorm
 
 def rmsnorm(x, weight, eps):
-    q, s = quantise(x)
+    q, s = quantise(x, Q16)
     Z = (q * q).sum(axis=-1)
     ms = (Z.astype(F) * (s * s)) / F(x.shape[-1])
     r = F(1) / np.sqrt(ms + eps)
@@ -168,21 +171,17 @@ def rmsnorm(x, weight, eps):
 def rotary_table(config, positions):
     d = config["head_dim"]
     f = pow64(config["rope_theta"], -(np.arange(0, d, 2).astype(D) / D(d)))        # 6.1
-    scaling = config.get("rope_scaling")
+    scaling, divisors = config.get("rope_scaling"), config.get("rope_divisors")
     if scaling:                                                                    # 6.2
-        factor = D(scaling["factor"])
-        kind = scaling.get("rope_type", scaling.get("type"))
-        if kind == "linear":
-            f = f / factor
-        elif kind == "llama3":
-            low, high = D(scaling["low_freq_factor"]), D(scaling["high_freq_factor"])
-            original = D(scaling["original_max_position_embeddings"])
-            w = float.fromhex("0x1.921fb54442d18p+2") / f
-            smooth = (original / w - low) / (high - low)
-            between = 1 / ((1 - smooth) / factor + smooth)
-            f = f / np.where(w < original / high, D(1), np.where(w > original / low, factor, between))
-        else:
-            raise ValueError(kind)
+        assert scaling["rope_type"] == "llama3"
+        fields = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
+        factor, low, high, original = (D(scaling[name]) for name in fields)
+        w = float.fromhex("0x1.921fb54442d18p+2") / f
+        smooth = (original / w - low) / (high - low)
+        between = 1 / ((1 - smooth) / factor + smooth)
+        divisors = np.where(w < original / high, D(1), np.where(w > original / low, factor, between))
+    if divisors is not None:
+        f = f / divisors
     sine, cosine = sincos64(np.arange(positions).astype(D)[:, None] * f)           # 6.3
     return cosine.astype(F)[:, None, :], sine.astype(F)[:, None, :]
 
@@ -214,7 +213,7 @@ def attention(q, k, v):
         m = np.ceil(np.where(visible, t, F(-np.inf)).max(axis=-1))                 # 7.4
         p = np.where(visible, exp2_weight(np.where(visible, t - m[:, :, None], F(0))), F(0))
         lb = rne(p * F(2.0**23)).astype(I).sum(axis=-1).astype(F) * F(2.0**-23)
-        wq, sw = quantise(p * sv[j][:, group].T[:, None, :])
+        wq, sw = quantise(p * sv[j][:, group].T[:, None, :], Q16)
         ob = (wq @ values).astype(F) * sw[:, :, None]                              # 7.5
         if first == 0:                                                             # 7.6
             M, l, o = m, lb, ob
@@ -236,47 +235,49 @@ def silu(x):
 # The model: Llama's layers out of these parts
 
 class Model:
-    def __init__(self, folder, profile):
-        folder = pathlib.Path(folder)
-        self.config = config = json.loads((folder / "config.json").read_text())
-        config.setdefault("head_dim", config["hidden_size"] // config["num_attention_heads"])
-        self.eps = F(config["rms_norm_eps"])
-        raw = (folder / "model.safetensors").read_bytes()
-        length = int.from_bytes(raw[:8], "little")
-        header, data = json.loads(raw[8:8 + length]), raw[8 + length:]
-        self.floats, self.matrices = {}, {}
-        for name, entry in header.items():
-            if name == "__metadata__":
-                continue
-            begin, end = entry["data_offsets"]
-            value = stored(entry["dtype"], data[begin:end]).reshape(entry["shape"])
-            if value.ndim == 1 or name == "model.embed_tokens.weight":
-                self.floats[name] = value
-            if value.ndim == 2:
-                self.matrices[name] = matrix(value, PROFILES[profile])
+    """config: the fields of config.json, and tokens, how many ids the tokenizer has; tensors: floats by 4.4 under the names of Hugging Face."""
+    def __init__(self, config, tensors, profile):
+        self.config, self.tensors = config, tensors
+        self.V = min(config["vocab_size"], config["tokens"])                                              # 10.1
+        self.last = "model.embed_tokens" if config["tie_word_embeddings"] else "lm_head"
+        self.matrices = {name: quantise(t, PROFILES[profile]) for name, t in tensors.items()
+                         if name.endswith("_proj.weight") or name == self.last + ".weight"}               # 4.1
+
+    def quantised(self, x):
+        """3, and 12: remembers which positions had a bad row."""
+        self.bad |= ~np.isfinite(x).reshape(len(x), -1).all(axis=1)
+        return quantise(x, Q16)
 
     def linear(self, name, x, residual=None):
-        return product(x, self.matrices[name + ".weight"], self.floats.get(name + ".bias"), residual)
+        return product(x, self.matrices[name + ".weight"], self.tensors.get(name + ".bias"), residual)
 
     def norm(self, name, x):
-        return quantise(rmsnorm(x, self.floats[name + ".weight"], self.eps))
+        self.quantised(x)
+        return self.quantised(rmsnorm(x, self.tensors[name + ".weight"], F(D(self.config["rms_norm_eps"]))))
 
     def logits(self, ids):
-        """A row of floats for each position."""
+        """A row of floats for each position; which positions spoil their record, and which spoil what is chosen there (12)."""
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            return self.forward(np.asarray(ids))
+
+    def forward(self, ids):
         T, d = len(ids), self.config["head_dim"]
         table = rotary_table(self.config, T)
-        x = self.floats["model.embed_tokens.weight"][ids]                          # 4.5
+        x = self.tensors["model.embed_tokens.weight"][ids]                         # 4.5
+        self.bad = np.zeros(T, bool)
         for layer in range(self.config["num_hidden_layers"]):
             at = f"model.layers.{layer}."
             h = self.norm(at + "input_layernorm", x)
             q, k, v = (self.linear(f"{at}self_attn.{n}_proj", h).reshape(T, -1, d) for n in "qkv")
-            heads = attention(quantise(rotate(q, table)), quantise(rotate(k, table)), quantise(v))    # 6.5
-            x = self.linear(at + "self_attn.o_proj", quantise(heads.reshape(T, -1)), residual=x)
+            q, k, v = (self.quantised(r) for r in (rotate(q, table), rotate(k, table), v))        # 6.5
+            spoilt, self.bad = self.bad, self.bad.copy()                           # what comes behind counts if there is a next layer
+            mixed = self.quantised(attention(q, k, v).reshape(T, -1))
+            x = self.linear(at + "self_attn.o_proj", mixed, residual=x)
             h = self.norm(at + "post_attention_layernorm", x)
             gated = silu(self.linear(at + "mlp.gate_proj", h)) * self.linear(at + "mlp.up_proj", h)
-            x = self.linear(at + "mlp.down_proj", quantise(gated), residual=x)
-        last = "model.embed_tokens" if self.config["tie_word_embeddings"] else "lm_head"
-        return self.linear(last, self.norm("model.norm", x))                       # 10.1
+            x = self.linear(at + "mlp.down_proj", self.quantised(gated), residual=x)
+        rows = self.linear(self.last, self.norm("model.norm", x))                  # 10.1
+        return rows, spoilt, self.bad | ~np.isfinite(rows[:, :self.V]).all(axis=1)
 
 
 # 10. Order and log-probabilities
@@ -324,9 +325,11 @@ def choose(row, occurred=(), temperature=0, top_k=0, top_p=1, min_p=0, penalty=1
     score, ids = row.copy(), np.arange(len(row))
     temperature, top_p, min_p, penalty = F(temperature), F(top_p), F(min_p), F(penalty)            # 11.9
     seen = np.unique(np.asarray(occurred, I))
+    seen = seen[seen < len(row)]
     score[seen] = np.where(score[seen] > 0, score[seen] / penalty, score[seen] * penalty)          # 11.2
     if temperature > 0:
-        score = np.clip(score / temperature, F(-2.0**100), F(2.0**100))                            # 11.3
+        with np.errstate(over="ignore"):
+            score = np.clip(score / temperature, F(-2.0**100), F(2.0**100))                        # 11.3
         largest = score.max()
         if top_k:                                                                                  # 11.4
             ids = order(score, ids)[:top_k]

@@ -1,10 +1,11 @@
 // What the engine computes for token ids, as bits, for comparing with other implementations of kernels/NUMERICS.md:
 //   logits MODEL PROFILE ROWS < requests.jsonl > answers.jsonl
-// A request: {"prompt": [ids], "tokens": N} and, if wanted, temperature, top_k, top_p, min_p, penalty, key, sample. Its answer:
-// [[id, logprob, margin, runner-up, [[id, logprob], ..]], ..]; floats are bits as integers.
+// A request: {"prompt": [ids], "tokens": N} and, if wanted, temperature, top_k, top_p, min_p, penalty, key, sample.
+// An answer: {"status": S, "rows": N, "tokens": [[id, logprob, margin, runner-up, [[id, logprob], ..]], ..]}; floats are bits as integers.
 //
-// 1. All requests are one batch, so that no row of logits is computed alone.
-// 2. ROWS gets float32, request by request: a row for each id of the prompt, then the rows that each token was chosen from.
+// 1. Requests are answered together, so that no row of logits is computed alone.
+// 2. ROWS gets float32, for each answer `rows` rows: one for each id of the prompt, then those that tokens were chosen from. Where
+//    a prompt has a numeric error, its own are not there.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -55,16 +56,14 @@ Request read_request(const std::string& line, uint64_t id) {
   return r;
 }
 
-Json describe(const Answer& answer) {
-  if (answer.status != Status::ok && answer.status != Status::truncated)
-    throw Error(ErrorKind::bad_data, "request " + std::to_string(answer.id), status_name(answer.status));
+Json describe(const Answer& answer, size_t rows) {
   Json::Array tokens;
   for (const AnswerToken& t : answer.tokens) {
     Json::Array top;
     for (const kernels::TokenLogprob& a : t.top) top.push_back(Json::Array{Json(a.id), Json(bits(a.logprob))});
     tokens.push_back(Json::Array{Json(t.id), Json(bits(t.logprob)), Json(bits(t.margin)), Json(t.runner_up), Json(std::move(top))});
   }
-  return tokens;
+  return Json::Object{{"status", status_name(answer.status)}, {"rows", static_cast<uint64_t>(rows)}, {"tokens", std::move(tokens)}};
 }
 
 }  // namespace
@@ -81,8 +80,14 @@ int main(int argc, char** argv) try {
 
   std::vector<Request> requests;
   for (std::string line; std::getline(std::cin, line);) requests.push_back(read_request(line, requests.size()));
-  std::vector<std::vector<float>> rows;
-  for (const Request& r : requests) rows.push_back(engine.logits(r.prompt));
+  std::vector<std::vector<float>> rows(requests.size());
+  for (const Request& r : requests) {
+    try {
+      rows[r.id] = engine.logits(r.prompt);
+    } catch (const Error& e) {
+      if (e.kind != ErrorKind::bad_data) throw;
+    }
+  }
   engine.observe([&](uint64_t id, int, const float* row, int vocab) { rows[id].insert(rows[id].end(), row, row + vocab); });
   for (const Request& r : requests) engine.submit(r);
   std::vector<Answer> answers(requests.size());
@@ -91,7 +96,7 @@ int main(int argc, char** argv) try {
   std::ofstream file(argv[3], std::ios::binary);
   for (const std::vector<float>& r : rows) file.write(reinterpret_cast<const char*>(r.data()), static_cast<std::streamsize>(r.size() * sizeof(float)));
   if (!file.flush()) { std::fprintf(stderr, "%s: cannot be written\n", argv[3]); return 1; }
-  for (const Answer& a : answers) std::cout << describe(a).dump() << "\n";
+  for (const Answer& a : answers) std::cout << describe(a, rows[a.id].size() / static_cast<size_t>(model.config.vocab)).dump() << "\n";
 } catch (const Error& e) {
   std::fprintf(stderr, "%s: %s\n", e.where.c_str(), e.what());
   return 1;
