@@ -1,14 +1,17 @@
-"""Holds ibid and the second implementation together, bit by bit: second_test.py LOGITS, which is test/tools/logits.cc built.
+"""Holds ibid and the second implementation together, bit by bit: second_test.py IBID LOGITS, which is test/tools/logits.cc built.
 
 1. Every row of logits, and of every choice: the token, the second, the log-probability, the margin, the list of the likeliest.
 2. What the engine chose is fed to the second implementation: if at each position its choice, given the tokens so far, is the engine's,
    then by induction it would have written the same.
-3. With one rule altered, any of MUTANTS, the same comparison must find a difference.
+3. Answers in a bundle of `ibid run` are found again from the prompt's ids, the seed and the record's id.
+4. With one rule altered, any of MUTANTS, the same comparison must find a difference.
 """
+import hashlib
 import json
 import pathlib
 import subprocess
 import sys
+import tarfile
 import tempfile
 from unittest import mock
 
@@ -101,6 +104,49 @@ def extreme_requests(vocab):
     return requests(vocab) + [{"prompt": p, "tokens": 4} | setting for p in odd for setting in ({}, {"temperature": 1, "key": 3, "top_p": 0.9})]
 
 
+STEP = """ibid: 1
+model: {digest: %s}
+input: {format: tsv, id: sample}
+prompt: {messages: [{user: "{{ annotation }}"}]}
+decoding: {method: sample, temperature: 1.5, top_k: 60, top_p: 0.99, repetition_penalty: 1.05, seed: %d, samples: 2, max_tokens: 24, context: 512}
+output: {format: tsv}
+on_error: record
+max_errors: 2
+"""
+SETTING = {"temperature": "1.5", "top_k": 60, "top_p": "0.99", "penalty": "1.05"}
+
+
+def bundle_differences(ibid, scratch, counts):
+    """Of sampled answers, which a bundle gives with floats as the decimals that read back to them."""
+    seed = 20261126
+    digest = subprocess.run([ibid, "pin", SHIPPED], stdout=subprocess.PIPE, check=True, text=True).stdout.split("digest:")[1].split()[0]
+    (scratch / "step.yaml").write_text(STEP % (digest, seed))
+    (scratch / "in.tsv").write_text("sample\tannotation\nA-1\tliver bx, 54yo F\nprobe \u03b2\tPBMC | SLE | 29F\n")
+    subprocess.run([ibid, "run", scratch / "step.yaml", scratch / "in.tsv", "--model", SHIPPED, "-o", scratch / "out.tsv", "--bundle", scratch / "b.tar",
+                    "--quiet"], check=True)
+    with tarfile.open(scratch / "b.tar") as tar:
+        lines = [line for m in tar if m.name.startswith("blobs/") for line in tar.extractfile(m).read().split(b"\n") if line.startswith(b'{"id":')]
+    prompt_ids, outcomes = {}, {}
+    for leaf in map(json.loads, lines):
+        if "prompt_ids" in leaf:
+            prompt_ids[leaf["id"]] = leaf["prompt_ids"]
+        else:
+            outcomes[leaf["id"]] = leaf["answers"]
+    model = second.Model(*models.read(SHIPPED), "w16a16")
+    for record, prompt in prompt_ids.items():
+        key = int.from_bytes(hashlib.sha256(f"ibid noise v1\n{seed}\n{record}".encode()).digest()[:8], "little")
+        for sample, answer in enumerate(outcomes[record]):
+            ids = answer["ids"]
+            rows, _, _ = model.logits(prompt + ids[:-1])
+            for k, theirs in enumerate(zip(ids, answer["logprobs"], answer["margins"], strict=True)):
+                row, occurred = rows[len(prompt) - 1 + k, :model.V], prompt + ids[:k]
+                chosen, _, margin = second.choose(row, occurred, position=len(occurred), key=key, sample=sample, **SETTING)
+                ours = (chosen, second.logprobs(row)[chosen], margin)
+                if ours != (theirs[0], second.F(theirs[1]), second.F(theirs[2])):
+                    yield f"bundle, record {record}, answer {sample}, token {k}: {ours} and {theirs}"
+                counts["choices in a bundle"] += 1
+
+
 def half_away(x):
     return np.copysign(np.floor(np.abs(x) + x.dtype.type(0.5)), x)
 
@@ -123,8 +169,8 @@ MUTANTS = {
 }
 
 
-def main(logits):
-    counts = {"rows": 0, "choices": 0, "numeric errors": 0}
+def main(ibid, logits):
+    counts = {"rows": 0, "choices": 0, "numeric errors": 0, "choices in a bundle": 0}
     found = []
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
@@ -135,6 +181,7 @@ def main(logits):
             for profile in second.PROFILES:
                 answers = Answers(logits, path, profile, these)
                 found += answers.differences(counts)
+        found += bundle_differences(ibid, scratch, counts)
         control = Answers(logits, SHIPPED, "w16a16", requests(1536, LENGTHS[:6], 2))
     print(", ".join(f"{n} {what}" for what, n in counts.items()), "compared;", len(found), "differ")
     for difference in found[:20]:
@@ -142,7 +189,7 @@ def main(logits):
     missed = []
     for rule, altered in MUTANTS.items():
         with mock.patch.multiple(second, **altered):
-            difference = next(control.differences({"rows": 0, "choices": 0, "numeric errors": 0}), None)
+            difference = next(control.differences(dict(counts)), None)
         print(f"altered: {rule}: {difference[:200] if difference else 'NOT NOTICED'}")
         missed += [rule] if difference is None else []
     sys.exit(1 if found or missed or not all(counts.values()) else 0)

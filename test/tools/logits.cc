@@ -69,11 +69,12 @@ Json describe(const Answer& answer, size_t rows) {
 }  // namespace
 
 int main(int argc, char** argv) try {
-  if (argc != 4) { std::fprintf(stderr, "usage: logits MODEL w16a16|w8a16 ROWS < REQUESTS > ANSWERS\n"); return 2; }
+  const std::string profile = argc == 4 ? argv[2] : "";
+  if (profile != "w16a16" && profile != "w8a16") { std::fprintf(stderr, "usage: logits MODEL w16a16|w8a16 ROWS < REQUESTS > ANSWERS\n"); return 2; }
   ModelFiles model = open_model(argv[1]);
   Tokenizer tokenizer = model.gguf ? Tokenizer::from_gguf(model.tokenizer) : Tokenizer::from_huggingface(model.tokenizer, model.tokenizer_config);
   EngineOptions options;
-  options.profile = std::string(argv[2]) == "w8a16" ? Profile::w8a16 : Profile::w16a16;
+  options.profile = profile == "w8a16" ? Profile::w8a16 : Profile::w16a16;
   options.context = model.config.max_positions;
   options.max_batch = 8;
   Engine engine(kernels::make_cpu_device(kernels::best_isa(), 1), model, tokenizer, options);
