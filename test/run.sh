@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . examples/lib/build.sh
-need_packages "${build_packages[@]}" catch2 libboost-context-dev python3 python3-venv python3-jsonschema bzip2 zstd gzip skopeo \
+need_packages "${build_packages[@]}" catch2 libboost-context-dev python3 python3-venv python3-jsonschema python3-numpy bzip2 zstd gzip skopeo \
   jq maven procps libzstd-dev zlib1g-dev binutils groff-base zsh fish umoci mmdebstrap fastqc fastp bwa samtools
 # The program under test is the CPU's: nvcc takes minutes for six architectures, and without a GPU only the compiler has anything to
 # say about the result. That is what cuda/compile and cuda/ptx ask it; simt/* run the kernels.
