@@ -116,8 +116,6 @@ int command_run(const Args& args) {
   Manifest manifest = read_manifest(args.operands()[0], manifest_options(args));
   check_flags(args, manifest);
   Outputs outputs(args);
-  std::optional<OutputFile> record_file;
-  if (args.has("--run-record")) record_file.emplace(*args.get("--run-record"));
 
   Watch watch;
   Kept kept(args, manifest, outputs);
@@ -134,11 +132,7 @@ int command_run(const Args& args) {
   });
   answer_input(session, input, outputs, kept.store());
   if (input.shard()) outputs.bundle().set_token_texts(shown.json());
-  BundleIds ids = outputs.commit();
-  if (record_file) {
-    record_file->write(run_record(watch, outputs.tally(), ids, session, kept.reused()));
-    record_file->commit();
-  }
+  BundleIds ids = outputs.commit([&](const BundleIds& all) { return run_record(watch, outputs.tally(), all, session, kept.reused()); });
   if (kept.journal) kept.journal->remove();
   if (kept.reused() > 0) note(std::to_string(kept.reused()) + " answers were there already" + (session.loaded() ? "" : "; the weights were not needed"));
   if (input.shard()) note(input.shard()->name() + "; the result digest is that of this part");

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <set>
 
 #include "runtime/error.h"
 
@@ -131,19 +132,32 @@ void OutputFile::flush() {
   buffer_.clear();
 }
 
-void OutputFile::commit() {
+void OutputFile::finish() {
   flush();
   // fsync is refused by pipes and terminals; for a file its failure is the disk's.
   if (!temporary_.empty() && ::fsync(fd_) != 0) throw Error(ErrorKind::io, path_, std::string("fsync failed: ") + std::strerror(errno));
   int fd = fd_;
   fd_ = -1;
   if (::close(fd) != 0) throw Error(ErrorKind::io, path_, std::string("closing failed: ") + std::strerror(errno));
+}
+
+void OutputFile::publish() {
   if (temporary_.empty()) return;
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) throw Error(ErrorKind::cannot_create, path_, std::string("cannot rename into place: ") + std::strerror(errno));
   unregister_temporary(temporary_.c_str());
   temporary_.clear();
-  int folder = ::open(directory_of(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder >= 0) {                                  // makes the rename itself durable; not every file system allows it
+}
+
+void OutputFile::commit(const std::vector<OutputFile*>& files) {
+  std::set<std::string> folders;
+  for (OutputFile* file : files) file->finish();
+  for (OutputFile* file : files) {
+    file->publish();
+    if (file->is_file_) folders.insert(directory_of(file->path_));
+  }
+  for (const std::string& path : folders) {           // makes the renames themselves durable; not every file system allows it
+    int folder = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0) continue;
     (void)::fsync(folder);
     ::close(folder);
   }

@@ -2,12 +2,14 @@
 //
 // 1. A regular target is written as a temporary file beside it, fsynced, and renamed over it by commit(); a run that stops
 //    before leaves the old target untouched and removes the temporary file (after kill -9 a file named .TARGET.PID.ibid-tmp stays).
+//    Several outputs appear together: each is whole on the disk, or taken by its reader, before the first is renamed.
 // 2. "-" is standard output; an existing FIFO or device is written in place, never renamed over.
 // 3. A folder, and a path that ends in none, are refused at once.
 // 4. Every write, the flush and the close are checked. Errors: cannot_create, io (a closed pipe and a full disk included).
 #pragma once
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace ibid::step {
 
@@ -20,12 +22,15 @@ class OutputFile {
 
   void write(std::string_view bytes);
   void flush();                                       // hands what was written to the system; streaming readers see it
-  void commit();                                      // once, last
+  void commit() { commit({this}); }                   // once, last
+  static void commit(const std::vector<OutputFile*>& files);
   const std::string& path() const { return path_; }
   bool is_file() const { return is_file_; }           // a regular target, not a stream
 
  private:
   void write_all(const char* data, size_t size);
+  void finish();                                      // nothing can fail any more but publish()
+  void publish();
   std::string path_, temporary_;                      // temporary_ is empty when the target is written in place
   bool is_file_ = false;
   int fd_ = -1;

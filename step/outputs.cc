@@ -41,7 +41,7 @@ std::optional<OutputFile> Outputs::open(const Args& args, const char* flag) {
 
 Outputs::Outputs(const Args& args)
     : rows_file_(args.text("-o", "-")), bundle_file_(open(args, "--bundle")), mqc_file_(open(args, "--mqc")), versions_file_(open(args, "--versions")),
-      process_(args.text("--process", "ibid")) {
+      record_file_(open(args, "--run-record")), process_(args.text("--process", "ibid")) {
   require_apart(args);
   if (args.has("--embed-model") && !bundle_file_) throw Error(ErrorKind::usage, "--embed-model", "embeds into a bundle; name one with --bundle");
   if (args.has("--process") && !versions_file_) throw Error(ErrorKind::usage, "--process", "names the process in the versions file; name one with --versions");
@@ -60,13 +60,15 @@ void Outputs::take(const Finished& done) {
   tally_.count(done);
 }
 
-BundleIds Outputs::commit() {
+BundleIds Outputs::commit(const std::function<std::string(const BundleIds&)>& run_record) {
   BundleIds ids = bundle_->finish();
   if (mqc_file_) mqc_file_->write(multiqc_section(mqc_file_->path(), *manifest_, tally_, ids, shard_));
   if (versions_file_) versions_file_->write(versions_yml(process_));
-  rows_file_.commit();
-  for (std::optional<OutputFile>* file : {&bundle_file_, &mqc_file_, &versions_file_})
-    if (*file) (*file)->commit();
+  if (record_file_) record_file_->write(run_record(ids));
+  std::vector<OutputFile*> files{&rows_file_};
+  for (std::optional<OutputFile>* file : {&bundle_file_, &mqc_file_, &versions_file_, &record_file_})
+    if (*file) files.push_back(&**file);
+  OutputFile::commit(files);
   return ids;
 }
 

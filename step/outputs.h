@@ -1,10 +1,12 @@
-// The files that a run or a merge publishes, opened together and committed together: rows, bundle, MultiQC section, versions.
+// The files that a run or a merge publishes, opened together and committed together: rows, bundle, MultiQC section, versions, run record.
 //
 // Must not know whether the answers were computed or come out of shards: what is published is the same.
-// 1. All files are opened before anything expensive happens; none appears before commit().
+// 1. All files are opened before anything expensive happens; none appears before commit(), and none when one of them cannot be
+//    written to its end.
 // 2. No two of them are one file.
 // 3. Rows are written as records are finished; standard output is flushed after each.
 #pragma once
+#include <functional>
 #include <optional>
 
 #include "step/bundle.h"
@@ -25,7 +27,8 @@ class Outputs {
   void take(const Finished& done);
   BundleWriter& bundle() { return *bundle_; }
   const Tally& tally() const { return tally_; }
-  BundleIds commit();
+  // run_record: what the run record says, given the ids; only asked where there is to be one (a run's).
+  BundleIds commit(const std::function<std::string(const BundleIds&)>& run_record = nullptr);
   bool has_bundle() const { return bundle_file_.has_value(); }
   // Folder where temporary and resumable state may lie, as a path beside which to put it; "" when every output is a stream.
   std::string beside() const;
@@ -35,7 +38,7 @@ class Outputs {
  private:
   std::optional<OutputFile> open(const Args& args, const char* flag);
   OutputFile rows_file_;
-  std::optional<OutputFile> bundle_file_, mqc_file_, versions_file_;
+  std::optional<OutputFile> bundle_file_, mqc_file_, versions_file_, record_file_;
   std::string process_;
   const Manifest* manifest_ = nullptr;
   std::optional<ShardPart> shard_;

@@ -1,0 +1,57 @@
+# Outputs appear whole or not at all, all of a run together: whichever cannot be written, none of them is there.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+quick=$root/examples/quickstart
+head -n 5 "$quick/samples.tsv" >few.tsv
+run() { "$ibid" run "$quick/step.yaml" few.tsv --model "$model" --quiet --threads 1 "$@"; }
+outputs=(-o out/a.tsv --bundle out/a.tar --mqc out/a_mqc.json --versions out/versions.yml --run-record out/record.json)
+mkdir out
+run "${outputs[@]}"
+same "the control: all are there" "a.tar a.tsv a_mqc.json record.json versions.yml" "$(ls out | xargs)"
+cp out/a.tsv out/a.tar .
+
+# Whichever output meets the full disk, what it holds is small: it is written, and fails, when all the others are whole.
+for flag in -o --bundle --mqc --versions --run-record; do
+  rm -f out/*
+  exits 74 run "${outputs[@]}" "$flag" /dev/full
+  same "$flag on a full disk leaves none of the others" "" "$(ls -A out)"
+done
+
+# A bundle that is larger than its segments together fails behind them (a limit on the size of files stands in for the disk).
+largest=$(tar tvf a.tar | awk '{ if ($3 > n) n = $3 } END { print n }') whole=$(stat -c %s a.tar)
+[ "$((largest / 1024 + 1))" -lt "$((whole / 1024))" ] || fail "no limit lies between $largest and $whole"
+echo before >out/a.tsv
+exits 74 bash -c "ulimit -f $((largest / 1024 + 1)); exec '$ibid' run '$quick/step.yaml' few.tsv --model '$model' --quiet -o out/a.tsv --bundle out/a.tar"
+holds "the bundle is what failed" "$err" "out/a.tar: writing failed"
+same "no bundle, and nothing left of it" "a.tsv" "$(ls -A out)"
+same "the old rows stay" before "$(cat out/a.tsv)"
+
+# The same for merge.
+for i in 1 2; do run --shard "$i/2" -o /dev/null --bundle "part$i.tar"; done
+rm -f out/*
+exits 74 "$ibid" merge part1.tar part2.tar -o out/a.tsv --bundle /dev/full --mqc out/a_mqc.json --quiet
+same "merge leaves none" "" "$(ls -A out)"
+exits 0 "$ibid" merge part1.tar part2.tar -o out/a.tsv --bundle out/a.tar --quiet
+cmp a.tsv out/a.tsv && cmp a.tar out/a.tar || fail "merge: other bytes"
+
+# Killed between two renames (a folder that comes in the bundle's way stands in for that): the rows are there, the bundle is not,
+# and --resume, which finds every answer in the journal or the cache, ends with both.
+for keep in "--resume" "--cache cache"; do
+  rm -rf out/* out/.[!.]*
+  mkfifo "in$keep"
+  "$ibid" run "$quick/step.yaml" --model "$model" --quiet -o out/a.tsv --bundle out/a.tar $keep <"in$keep" 2>err.txt & pid=$!
+  exec 9>"in$keep"
+  until ls out/.a.tar.*.ibid-tmp >/dev/null 2>&1; do kill -0 $pid || fail "ended early: $(cat err.txt)"; sleep 0.01; done
+  mkdir out/a.tar
+  cat few.tsv >&9
+  exec 9>&-
+  code=0; wait $pid || code=$?
+  same "$keep: the bundle cannot be renamed" 73 "$code"
+  rmdir out/a.tar
+  cmp a.tsv out/a.tsv || fail "the rows were renamed first"
+  run -o out/a.tsv --bundle out/a.tar $keep --run-record record.json
+  cmp a.tsv out/a.tsv && cmp a.tar out/a.tar || fail "$keep: other bytes"
+  same "$keep: every answer was kept" 4 "$(python3 -c 'import json; print(json.load(open("record.json"))["reused_answers"])')"
+  same "$keep: nothing else stays" "a.tar a.tsv" "$(ls -A out | xargs)"
+  checks=$((checks + 3))
+done
+done_ok
