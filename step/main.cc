@@ -36,7 +36,8 @@ int dispatch(const std::vector<std::string>& words) {
 int guarded(const std::vector<std::string>& words) {
   try {
     int code = dispatch(words);
-    if (std::fflush(stdout) != 0) throw Error(ErrorKind::io, "<stdout>", "writing failed");
+    // What a full disk refused may be gone from the buffer: then flushing succeeds, and only ferror remembers.
+    if (std::fflush(stdout) != 0 || std::ferror(stdout)) throw Error(ErrorKind::io, "<stdout>", "writing failed");
     return code;
   } catch (const Interrupted& stop) {
     signal(stop.signal, SIG_DFL);

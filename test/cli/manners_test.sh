@@ -44,9 +44,13 @@ run = subprocess.run([sys.argv[1], "--help"], stdout=write, stderr=subprocess.PI
 assert run.returncode == 74, run
 PY
 checks=$((checks + 1))
+# More than one buffer: what was refused is not forgotten when the last flush has nothing left to write.
+quick=$root/examples/quickstart
+{ printf 'sample\tannotation\nlong\t'; head -c 9000 /dev/zero | tr '\0' x; echo; } >long.tsv
+exits 65 "$ibid" run "$quick/step.yaml" long.tsv --model "$model" --quiet -o long.out --bundle long.tar
+exits 74 bash -c "'$ibid' show long.tar long --json >/dev/full"
 
 # A standard stream that is closed, as daemons have it: no message gets into an output, and nothing is read or written in silence.
-quick=$root/examples/quickstart
 head -n 3 "$quick/samples.tsv" >few.tsv
 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" -o a.tsv --bundle a.tar --quiet
 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" -o b.tsv --bundle b.tar 2>&-
