@@ -29,7 +29,7 @@ void BundleWriter::add(const std::string& record_id, std::string_view record_can
                        std::string_view outcome_leaf, const std::string& status) {
   if (!records_) {
     std::optional<std::string> beside;
-    if (out_) beside = out_->path();
+    if (out_) beside = out_->is_file() ? out_->path() : "-";   // of a stream: the current folder; /dev and /dev/fd take no files
     records_.emplace(beside, next_);
     outcomes_.emplace(beside, next_);
   }

@@ -54,4 +54,11 @@ for keep in "--resume" "--cache cache"; do
   same "$keep: nothing else stays" "a.tar a.tsv" "$(ls -A out | xargs)"
   checks=$((checks + 3))
 done
+
+# A bundle into a stream: what is spooled meanwhile lies in the current folder, wherever the stream is.
+run -o /dev/null --bundle >(cat >piped.tar; mv piped.tar whole.tar)
+for i in $(seq 500); do [ -e whole.tar ] && break; sleep 0.01; done
+cmp a.tar whole.tar || fail "the bundle through a pipe"
+checks=$((checks + 1))
+
 done_ok
