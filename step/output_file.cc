@@ -8,8 +8,10 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <set>
 
 #include "runtime/error.h"
@@ -42,6 +44,22 @@ bool is_written_in_place(const std::string& path) {
 bool is_folder(const std::string& path) {
   struct stat s;
   return ::stat(path.c_str(), &s) == 0 && S_ISDIR(s.st_mode);
+}
+
+// The open descriptor that a path names, as /dev/stdout and /dev/fd/3 do; -1: it names none. Renaming over such a name would
+// replace the name for everybody and not reach what is open.
+int named_descriptor(std::filesystem::path path) {
+  std::error_code failed;
+  const std::filesystem::path descriptors = std::filesystem::canonical("/proc/self/fd", failed);
+  for (int links = 0; !failed && links < 8; ++links) {
+    const std::filesystem::path folder = std::filesystem::canonical(directory_of(path), failed);
+    const std::string name = path.filename();
+    int number = -1;
+    std::from_chars(name.data(), name.data() + name.size(), number);
+    if (folder == descriptors && std::to_string(number) == name) return number;
+    path = folder / std::filesystem::read_symlink(path, failed);
+  }
+  return -1;
 }
 
 }  // namespace
@@ -88,8 +106,9 @@ std::string read_file(const std::string& path, size_t max_bytes) {
 }
 
 OutputFile::OutputFile(const std::string& path) : path_(path) {
-  if (path == "-") {
-    fd_ = ::dup(STDOUT_FILENO);
+  const int open_as = path == "-" ? STDOUT_FILENO : named_descriptor(path);
+  if (open_as >= 0) {
+    fd_ = ::dup(open_as);
   } else if (is_folder(path) || base_name(path).empty()) {
     throw Error(ErrorKind::cannot_create, path, path.empty() ? "an output without a name" : "names a folder, not a file", path.empty() ? "is a variable empty?" : "name a file in it");
   } else if (is_written_in_place(path)) {

@@ -3,7 +3,9 @@
 // 1. A regular target is written as a temporary file beside it, fsynced, and renamed over it by commit(); a run that stops
 //    before leaves the old target untouched and removes the temporary file (after kill -9 a file named .TARGET.PID.ibid-tmp stays).
 //    Several outputs appear together: each is whole on the disk, or taken by its reader, before the first is renamed.
-// 2. "-" is standard output; an existing FIFO or device is written in place, never renamed over.
+//    A symbolic link is replaced, never written through: in an engine's work folder it leads to another task's file.
+// 2. "-" is standard output, and so is what names it (/dev/stdout, /dev/fd/N are what is open under that number); an existing FIFO
+//    or device is written in place, never renamed over.
 // 3. A folder, and a path that ends in none, are refused at once.
 // 4. Every write, the flush and the close are checked. Errors: cannot_create, io (a closed pipe and a full disk included).
 #pragma once

@@ -61,4 +61,20 @@ for i in $(seq 500); do [ -e whole.tar ] && break; sleep 0.01; done
 cmp a.tar whole.tar || fail "the bundle through a pipe"
 checks=$((checks + 1))
 
+# A name of an open descriptor, as /dev/stdout is one, is written to like "-"; a link of our own stands for it, since who may write
+# to /dev would replace it. What others write to the same file stays.
+ln -s /proc/self/fd/1 stdout
+{ echo before; run -o ./stdout; echo after; } >together
+same "the rows come between" "$(echo before; cat a.tsv; echo after)" "$(cat together)"
+[ -L stdout ] || fail "the name was replaced"
+run -o /dev/fd/7 7>seven
+cmp a.tsv seven || fail "a descriptor by its number"
+
+# A link to a file is replaced, never written through: in a work folder it leads to another task's file.
+echo theirs >theirs.tsv
+ln -s theirs.tsv link.tsv
+run -o link.tsv
+same "theirs stays" theirs "$(cat theirs.tsv)"
+[ ! -L link.tsv ] && cmp a.tsv link.tsv || fail "the link was not replaced"
+checks=$((checks + 4))
 done_ok
