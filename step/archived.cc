@@ -24,7 +24,8 @@ bool is_mark(const std::string& id, uint64_t number) {
 Record ArchivedRecords::take(const ProvedRecord& proved, const std::string& where) {
   const Record said = record_of(proved.record, proved.outcome, proved.number, where);
   Record record = said;
-  if (could_be_read(proved.record)) record.problem.reset();
+  const std::string why = could_be_read(proved.record) ? "" : why_unreadable(spec_, said.raw);
+  record.problem = why.empty() ? std::nullopt : std::optional<std::string>(why);
   if (whole_) {
     names_.name(record);
     return record;

@@ -1,9 +1,9 @@
 // The records of a bundle as `verify` and `rerun` take them: named, and refused, by what they hold.
 //
-// A record's id, and that it could not be named, follow from its fields and from the records before it. An archive says both beside
-// the fields, and neither is in the step id; so neither is believed: an answer could be hidden under a "bad_record", and noise, which
-// hangs on the id, chosen by choosing ids.
-// 1. What stays the archive's word: why a record without fields could not be read. That it could not is in the step id.
+// A record's id, and that it could not be named, follow from its fields and from the records before it; why one without fields could
+// not be read follows from its bytes. An archive says all this beside them, and none of it is in the step id; so none of it is believed:
+// an answer could be hidden under a "bad_record", and noise, which hangs on the id, chosen by choosing ids.
+// 1. What stays the archive's word: that a row with which nothing else is wrong has another number of fields than its header. That it was not read is in the step id.
 // 2. A shard, or a choice of records, does not know all that came before: there a record may be called a double, if it says so in our words.
 #pragma once
 #include "step/bundle.h"

@@ -2,6 +2,7 @@
 #include "step/records.h"
 
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <unordered_set>
@@ -56,6 +57,30 @@ std::unique_ptr<RecordFormat> make_format(const InputSpec& spec, std::vector<Inp
     case InputFormat::files: return make_files(std::move(inputs));
   }
   IBID_CHECK(!"unknown input format");
+}
+
+// What spoil() was given. Something else than it writes comes out as what it would write differently.
+std::string unspoiled(std::string_view raw) {
+  std::string out;
+  for (size_t i = 0; i < raw.size(); ++i) {
+    unsigned byte = 0;
+    if (raw[i] != '\\') out += raw[i];
+    else if (raw.substr(i, 2) == "\\\\") out += raw[i++];
+    else if (raw.substr(i, 2) == "\\x" && i + 4 <= raw.size() && std::from_chars(raw.data() + i + 2, raw.data() + i + 4, byte, 16).ptr == raw.data() + i + 4) {
+      out += static_cast<char>(byte);
+      i += 3;
+    } else out += raw[i];
+  }
+  return out;
+}
+
+std::string with_carriage_returns(const std::string& lines) {
+  std::string out;
+  for (char c : lines) {
+    if (c == '\n') out += '\r';
+    out += c;
+  }
+  return out;
 }
 
 }  // namespace
@@ -200,6 +225,26 @@ struct RecordReader::Impl {
   std::unique_ptr<RecordFormat> format;
   uint64_t count = 0;
 };
+
+std::string why_unreadable(const InputSpec& spec, const std::string& raw) {
+  std::string name = "record", text = unspoiled(raw);
+  std::vector<std::string> headers{""};
+  if (spec.format == InputFormat::files) {
+    name = text.substr(0, text.find('\n'));
+    text.erase(0, name.size() + 1);
+  } else {
+    if (spec.format == InputFormat::fasta) text = with_carriage_returns(text);
+    else if (spec.format == InputFormat::csv) headers = {"a,b\n", "a,b,c\n"};
+    else if (spec.format == InputFormat::tsv) headers = {"a\tb\n", "a\tb\tc\n"};
+    text += '\r';                                       // of each line's end one is dropped: so none of the record's
+  }
+  for (const std::string& header : headers) {           // a row fits one of them at most
+    Record record, further;
+    std::unique_ptr<RecordFormat> format = make_format({spec.format, ""}, {{name, [&] { return text_source("\xEF\xBB\xBF" + header + text); }}});
+    if (format->next(record) && record.problem && record.raw == raw && !format->next(further)) return *record.problem;
+  }
+  return "";
+}
 
 bool numbers_records(const InputSpec& spec) { return id_field_of(spec).empty(); }
 

@@ -68,6 +68,10 @@ struct Record {
 // record [["", "bad_record", raw]].
 std::string record_canonical(const Record& record);
 
+// Why a record with these bytes, kept as Record::raw, cannot be read; "" when it can, or when no reader keeps them so. That a row's
+// number of fields is not its header's is taken as true of a row with which nothing else is wrong: the header is in no id.
+std::string why_unreadable(const InputSpec& spec, const std::string& raw);
+
 // True when the format has no ids of its own and the step names none.
 bool numbers_records(const InputSpec& spec);
 

@@ -79,6 +79,20 @@ exits 65 "$ibid" run short.yaml odd.tsv --model "$model" --bundle odd.tar
 exits 0 "$ibid" verify odd.tar
 exits 0 "$ibid" rerun odd.tar --model "$model"
 exits 0 "$ibid" rerun odd.tar --model "$model" --sample 9
+# Why a record could not be read is found again from its bytes.
+cp odd.tar a.tar
+forge pass
+exits 0 "$ibid" verify forged.tar
+rerun 0
+forge 'outcomes[3]["answers"][0]["error"] = "not valid UTF-8"'
+exits 4 "$ibid" verify forged.tar
+holds "verify says the right one" "$err" "record 4 (#4) is a bad record for another reason than the bundle says: 1 field where the header has another number"
+rerun 3
+rerun 3 --records '#4'
+printf '%s\n' '{}' '[1]' '{"sample": "a", "annotation": tru}' '{"sample": "b", "annotation": "liver"}' '\xff' $'\xff' >odd.jsonl
+exits 65 "$ibid" run short.yaml odd.jsonl --set input.format=jsonl --model "$model" --bundle odd.jsonl.tar
+exits 0 "$ibid" verify odd.jsonl.tar
+exits 0 "$ibid" rerun odd.jsonl.tar --model "$model"
 for i in 1 2 3 4; do
   exits 65 "$ibid" run short.yaml odd.tsv --model "$model" --shard "$i/4" --bundle "odd$i.tar"
   exits 0 "$ibid" verify "odd$i.tar"

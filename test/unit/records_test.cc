@@ -21,12 +21,20 @@ ByteSource dripping(const std::string& text, size_t step) {
   };
 }
 
+// Why a record could not be read can be told from what is kept of it.
+void check_reason(const InputSpec& spec, const Record& r) {
+  if (r.problem && r.fields.empty() && !r.raw.empty() && why_unreadable(spec, r.raw) != *r.problem) FAIL(r.raw + " is " + *r.problem + ", and not " + why_unreadable(spec, r.raw));
+}
+
 std::vector<Record> read(InputFormat format, const std::vector<std::string>& texts, const std::string& id = "", size_t step = 1 << 20) {
   std::vector<Input> inputs;
   for (size_t i = 0; i < texts.size(); ++i) inputs.push_back({"dir/in" + std::to_string(i), [text = texts[i], step] { return dripping(text, step); }});
   RecordReader reader({format, id}, std::move(inputs));
   std::vector<Record> out;
-  for (Record record; reader.next(record);) out.push_back(record);
+  for (Record record; reader.next(record);) {
+    check_reason({format, id}, record);
+    out.push_back(record);
+  }
   return out;
 }
 
@@ -107,6 +115,18 @@ TEST_CASE("csv and tsv by RFC 4180") {
   CHECK(error_of(InputFormat::csv, {"a,\"b\n"}) == "dir/in0:1: bad header row: a quoted field is not closed");
   CHECK(error_of(InputFormat::csv, {"a,b\n1,2\n", "b,a\n"}) == "dir/in1:1: the header differs from that of dir/in0 / several inputs are one input: give them the same columns");
   CHECK(error_of(InputFormat::csv, {"sample,lane\n"}, "smaple") == "dir/in0:1: no column 'smaple', which input.id names / did you mean 'sample'?");
+}
+
+TEST_CASE("no reason is found for what can be read, nor for what no reader keeps") {
+  const std::pair<InputFormat, const char*> cases[] = {
+      {InputFormat::jsonl, "{}"}, {InputFormat::jsonl, ""}, {InputFormat::jsonl, "[\n["}, {InputFormat::jsonl, "\\x5b"}, {InputFormat::jsonl, "\\xZZ"}, {InputFormat::jsonl, "\\"},
+      {InputFormat::text, "a"}, {InputFormat::text, "\\xff\n\\xff"}, {InputFormat::text, "\\xFF"}, {InputFormat::csv, ""}, {InputFormat::tsv, "a\nb"},
+      {InputFormat::fasta, ">a\nAC\n"}, {InputFormat::fasta, ">\nA\n>\nA"}, {InputFormat::files, "name\ntext"}, {InputFormat::files, "a/name\n\\xff"}};
+  for (const auto& [format, raw] : cases) {
+    INFO(raw);
+    CHECK(why_unreadable({format, ""}, raw) == "");
+  }
+  CHECK(why_unreadable({InputFormat::files, ""}, "name\n\\xff") == "not valid UTF-8");
 }
 
 TEST_CASE("text") {
