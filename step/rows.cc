@@ -19,8 +19,7 @@ std::string escaped(const std::string& text, bool tabs) {
   return out;
 }
 
-std::string csv_quoted(const std::string& text) {
-  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+std::string quoted(const std::string& text) {
   std::string out = "\"";
   for (char c : text) {
     if (c == '"') out += '"';
@@ -88,7 +87,10 @@ std::vector<std::string> RowWriter::columns() const {
   return names;
 }
 
-std::string RowWriter::cell(const std::string& text) const { return manifest_.output.format == OutputFormat::csv ? csv_quoted(text) : escaped(text, true); }
+std::string RowWriter::cell(const std::string& text) const {
+  if (manifest_.output.format == OutputFormat::csv) return text.find_first_of(",\"\r\n") == std::string::npos ? text : quoted(text);
+  return text.starts_with('"') ? quoted(escaped(text, true)) : escaped(text, true);
+}
 
 void RowWriter::write(const Record& record, const std::vector<AnswerRecord>& answers) {
   for (size_t s = 0; s < answers.size(); ++s) {

@@ -4,7 +4,9 @@
 #include "runtime/error.h"
 #include "step/digest.h"
 #include "step/records.h"
+#include "step/rows.h"
 #include "test/catch.h"
+#include "test/model_fixture.h"
 
 using namespace ibid;
 using namespace ibid::step;
@@ -115,6 +117,50 @@ TEST_CASE("csv and tsv by RFC 4180") {
   CHECK(error_of(InputFormat::csv, {"a,\"b\n"}) == "dir/in0:1: bad header row: a quoted field is not closed");
   CHECK(error_of(InputFormat::csv, {"a,b\n1,2\n", "b,a\n"}) == "dir/in1:1: the header differs from that of dir/in0 / several inputs are one input: give them the same columns");
   CHECK(error_of(InputFormat::csv, {"sample,lane\n"}, "smaple") == "dir/in0:1: no column 'smaple', which input.id names / did you mean 'sample'?");
+}
+
+// What ibid writes is what ibid, and others, read: a csv as it was, a tsv as the text stands in the row.
+TEST_CASE("any text in a row is read back") {
+  const std::vector<std::string> pieces = {"", "a", " ", "\"", "\"\"", "'", ",", "\t", "\n", "\r", "\r\n", "\\", "\\n", "\\t", std::string(1, '\0'), "#", "\x1f", "\xC3\xA9", "\xEF\xBB\xBF", "\xE2\x80\xA8"};
+  std::vector<std::string> texts;
+  for (const std::string& a : pieces)
+    for (const std::string& b : pieces)
+      for (const std::string& c : pieces) texts.push_back(a + b + c);
+  Manifest manifest;
+  manifest.output.keep = {"\"k\"", "tab\there", "c,\nd\\"};
+  test::TempFolder dir;
+  for (OutputFormat format : {OutputFormat::csv, OutputFormat::tsv}) {
+    manifest.output.format = format;
+    OutputFile out(dir.file("rows"));
+    RowWriter rows(out, manifest, nullptr);
+    for (size_t i = 0; i < texts.size(); ++i) {
+      Record record;
+      record.id = std::to_string(i);
+      for (size_t k = 0; k < 3; ++k) record.fields.push_back({manifest.output.keep[k], texts[(i + k) % texts.size()]});
+      rows.write(record, {{"ok", texts[i], {}, texts[texts.size() - 1 - i]}});
+    }
+    out.commit();
+    const std::string written = test::read_file(dir.file("rows"));
+    if (format == OutputFormat::tsv) CHECK(static_cast<size_t>(std::count(written.begin(), written.end(), '\n')) == texts.size() + 1);
+    auto escaped = [](const std::string& text) {
+      std::string result;
+      for (char c : text) result += c == '\\' ? "\\\\" : c == '\t' ? "\\t" : c == '\n' ? "\\n" : c == '\r' ? "\\r" : std::string(1, c);
+      return result;
+    };
+    auto expected = [&](const std::string& text) { return format == OutputFormat::tsv ? escaped(text) : text; };
+    RecordReader reader({format == OutputFormat::csv ? InputFormat::csv : InputFormat::tsv, "id"}, {{"rows", [&] { return text_source(written); }}});
+    Record r;
+    size_t i = 0, wrong = 0;
+    for (; reader.next(r); ++i) {
+      std::vector<Field> fields{{"id", std::to_string(i)}};
+      for (size_t k = 0; k < 3; ++k) fields.push_back({expected(manifest.output.keep[k]), expected(texts[(i + k) % texts.size()])});
+      fields.insert(fields.end(), {{"status", "ok"}, {"response", expected(texts[i])}, {"error", expected(texts[texts.size() - 1 - i])}});
+      auto same = [](const Field& a, const Field& b) { return a.name == b.name && a.value.as_string() == b.value.as_string(); };
+      wrong += r.problem || !std::equal(fields.begin(), fields.end(), r.fields.begin(), r.fields.end(), same);
+    }
+    CHECK(i == texts.size());
+    CHECK(wrong == 0);
+  }
 }
 
 TEST_CASE("no reason is found for what can be read, nor for what no reader keeps") {
