@@ -160,6 +160,7 @@ Json effective_config(const Manifest& manifest) {
   out.set("model", Json::Object{{"digest", manifest.model.digest}});
   Json input = Json::Object{{"format", name_of(manifest.input.format)}};
   if (!manifest.input.id.empty()) input.set("id", manifest.input.id);
+  if (manifest.input.escapes != Escapes::none) input.set("escapes", name_of(manifest.input.escapes));
   out.set("input", std::move(input));
   out.set("prompt", prompt_config(manifest.prompt));
   out.set("decoding", decoding_config(manifest.decoding));

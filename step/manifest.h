@@ -28,6 +28,7 @@
 namespace ibid::step {
 
 enum class InputFormat { jsonl, csv, tsv, text, fasta, files };
+enum class Escapes { none, backslash };
 enum class OutputFormat { jsonl, csv, tsv, text };
 enum class Role { system, user, assistant };
 enum class Method { greedy, sample };
@@ -37,6 +38,7 @@ enum class OnError { fail, record };
 enum class Semantics { v1_w16a16, v1_w8a16 };
 
 const char* name_of(InputFormat format);
+const char* name_of(Escapes escapes);
 const char* name_of(OutputFormat format);
 const char* name_of(Role role);
 const char* name_of(Method method);
@@ -68,6 +70,7 @@ struct ModelSpec {
 struct InputSpec {
   InputFormat format = InputFormat::jsonl;
   std::string id;                      // the field that names a record; "": records are numbered, or the format has its own id
+  Escapes escapes = Escapes::none;     // with InputFormat::tsv only
 };
 
 struct PromptSpec {

@@ -72,7 +72,10 @@ class Checker {
   bool knows_format() const { return node("input.format") && says("input.format", name_of(m_.input.format)); }
 
   void input() {
-    if (!knows_format() || !node("input.id")) return;
+    if (!knows_format()) return;
+    if (node("input.escapes") && m_.input.format != InputFormat::tsv)
+      problem(key_at("input", "escapes"), "escapes belong to format tsv", "remove it: csv quotes what it must, and other formats need none");
+    if (!node("input.id")) return;
     const std::string format = name_of(m_.input.format);
     if (m_.input.format == InputFormat::text)
       problem(key_at("input", "id"), "records of format text have no field to be named by", "remove id: lines are numbered");

@@ -13,6 +13,7 @@ namespace {
 using Kind = YamlNode::Kind;
 
 constexpr std::string_view kInputFormats[] = {"jsonl", "csv", "tsv", "text", "fasta", "files"};
+constexpr std::string_view kEscapes[] = {"none", "backslash"};
 constexpr std::string_view kOutputFormats[] = {"jsonl", "csv", "tsv", "text"};
 constexpr std::string_view kRoles[] = {"system", "user", "assistant"};
 constexpr std::string_view kMethods[] = {"greedy", "sample"};
@@ -191,6 +192,7 @@ void read_input(MapReader map, InputSpec& out) {
   map.text("id", out.id);
   if (id && id->value.kind == Kind::text && out.id.empty())
     map.problem(id->value.at, "input.id must not be empty", "remove it to number the records");
+  map.choice("escapes", kEscapes, out.escapes);
 }
 
 void read_messages(MapReader& prompt, PromptSpec& out, std::vector<Problem>& problems) {
@@ -342,6 +344,7 @@ void read_output(MapReader map, OutputSpec& out) {
 }  // namespace
 
 const char* name_of(InputFormat format) { return kInputFormats[static_cast<size_t>(format)].data(); }
+const char* name_of(Escapes escapes) { return kEscapes[static_cast<size_t>(escapes)].data(); }
 const char* name_of(OutputFormat format) { return kOutputFormats[static_cast<size_t>(format)].data(); }
 const char* name_of(Role role) { return kRoles[static_cast<size_t>(role)].data(); }
 const char* name_of(Method method) { return kMethods[static_cast<size_t>(method)].data(); }
@@ -354,7 +357,7 @@ const std::vector<KeySet>& manifest_key_sets() {
   static const std::vector<KeySet> sets = {
       {"", {"ibid", "name", "model", "input", "prompt", "decoding", "output", "on_error", "max_errors", "semantics"}},
       {"model", {"digest", "source"}},
-      {"input", {"format", "id"}},
+      {"input", {"format", "id", "escapes"}},
       {"prompt", {"messages", "text", "files", "date", "special_tokens", "template_args"}},
       {"prompt.messages[]", {"system", "user", "assistant"}},
       {"prompt.files.*", {"path", "digest", "text"}},

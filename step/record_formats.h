@@ -67,7 +67,7 @@ class RecordFormat {
 };
 
 std::unique_ptr<RecordFormat> make_jsonl(std::vector<Input> inputs);
-std::unique_ptr<RecordFormat> make_delimited(std::vector<Input> inputs, char separator, const std::string& id_column);
+std::unique_ptr<RecordFormat> make_delimited(std::vector<Input> inputs, const InputSpec& spec);
 std::unique_ptr<RecordFormat> make_text(std::vector<Input> inputs);
 std::unique_ptr<RecordFormat> make_fasta(std::vector<Input> inputs);
 std::unique_ptr<RecordFormat> make_files(std::vector<Input> inputs);

@@ -50,8 +50,8 @@ std::string id_field_of(const InputSpec& spec) {
 std::unique_ptr<RecordFormat> make_format(const InputSpec& spec, std::vector<Input> inputs) {
   switch (spec.format) {
     case InputFormat::jsonl: return make_jsonl(std::move(inputs));
-    case InputFormat::csv: return make_delimited(std::move(inputs), ',', spec.id);
-    case InputFormat::tsv: return make_delimited(std::move(inputs), '\t', spec.id);
+    case InputFormat::csv:
+    case InputFormat::tsv: return make_delimited(std::move(inputs), spec);
     case InputFormat::text: return make_text(std::move(inputs));
     case InputFormat::fasta: return make_fasta(std::move(inputs));
     case InputFormat::files: return make_files(std::move(inputs));
@@ -240,7 +240,7 @@ std::string why_unreadable(const InputSpec& spec, const std::string& raw) {
   }
   for (const std::string& header : headers) {           // a row fits one of them at most
     Record record, further;
-    std::unique_ptr<RecordFormat> format = make_format({spec.format, ""}, {{name, [&] { return text_source("\xEF\xBB\xBF" + header + text); }}});
+    std::unique_ptr<RecordFormat> format = make_format({spec.format, "", spec.escapes}, {{name, [&] { return text_source("\xEF\xBB\xBF" + header + text); }}});
     if (format->next(record) && record.problem && record.raw == raw && !format->next(further)) return *record.problem;
   }
   return "";

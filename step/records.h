@@ -15,7 +15,7 @@
 //   jsonl  one strict JSON object per line; blank lines are skipped; id: a string or number field, else numbered
 //   csv    RFC 4180, header row, quoted fields may hold line breaks; a quote inside an unquoted field stands for itself;
 //          a row with another number of fields is a bad record; blank lines are skipped unless there is one column
-//   tsv    the same with tabs
+//   tsv    the same with tabs; with input.escapes \t \n \r \\ in a field are read as rows.h writes them
 //   text   one record per line (blank lines too), field `text`; numbered
 //   fasta  `id` (first word), `description` (the rest), `sequence` (lines joined)
 //   files  each input one record: `name` (the file's base name, its id) and `text`

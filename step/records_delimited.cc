@@ -11,6 +11,20 @@
 namespace ibid::step {
 namespace {
 
+// Puts what \t \n \r \\ stand for in their places. False when a backslash stands before something else.
+bool unescape(std::string& field) {
+  constexpr std::string_view kCodes = "tnr\\", kMeant = "\t\n\r\\";
+  std::string out;
+  for (size_t i = 0; i < field.size(); ++i) {
+    if (field[i] != '\\') { out += field[i]; continue; }
+    const size_t code = ++i < field.size() ? kCodes.find(field[i]) : std::string::npos;
+    if (code == std::string::npos) return false;
+    out += kMeant[code];
+  }
+  field = std::move(out);
+  return true;
+}
+
 struct Row {
   std::vector<std::string> fields;
   std::string raw;                                     // the row's bytes without its line end
@@ -19,9 +33,9 @@ struct Row {
 
 class Delimited : public RecordFormat {
  public:
-  Delimited(std::vector<Input> inputs, char separator, std::string id_column)
-      : inputs_(std::move(inputs)), separator_(separator), id_column_(std::move(id_column)) {
-    for (char c : {separator, '"', '\r', '\n'}) stops_[static_cast<unsigned char>(c)] = true;
+  Delimited(std::vector<Input> inputs, const InputSpec& spec)
+      : inputs_(std::move(inputs)), separator_(spec.format == InputFormat::csv ? ',' : '\t'), escapes_(spec.escapes == Escapes::backslash), id_column_(spec.id) {
+    for (char c : {separator_, '"', '\r', '\n'}) stops_[static_cast<unsigned char>(c)] = true;
   }
 
   bool next(Record& record) override {
@@ -61,6 +75,8 @@ class Delimited : public RecordFormat {
       row.raw.pop_back();
       if (at == At::plain) row.fields.back().pop_back();   // only the CR of CRLF can have got into a plain field's end
     }
+    if (escapes_ && row.problem.empty() && !std::all_of(row.fields.begin(), row.fields.end(), unescape))
+      row.problem = "a backslash before something else than t, n, r or a backslash";
     return true;
   }
 
@@ -132,6 +148,7 @@ class Delimited : public RecordFormat {
 
   InputSequence inputs_;
   char separator_;
+  bool escapes_;
   std::array<bool, 256> stops_{};                      // bytes that may change the state in a field
   std::string id_column_;
   std::vector<std::string> header_;                    // of the first input; all others agree
@@ -140,8 +157,6 @@ class Delimited : public RecordFormat {
 
 }  // namespace
 
-std::unique_ptr<RecordFormat> make_delimited(std::vector<Input> inputs, char separator, const std::string& id_column) {
-  return std::make_unique<Delimited>(std::move(inputs), separator, id_column);
-}
+std::unique_ptr<RecordFormat> make_delimited(std::vector<Input> inputs, const InputSpec& spec) { return std::make_unique<Delimited>(std::move(inputs), spec); }
 
 }  // namespace ibid::step

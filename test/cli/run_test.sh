@@ -62,20 +62,24 @@ for input in *.gz *.zst; do
   same "no row of it" "" "$(ls damaged.tsv 2>/dev/null || true)"
 done
 
-# A tsv that ibid wrote, read by the next step: the text is what stands in the row. Python stands for the other readers that know quotes.
+# A tsv that ibid wrote, read by the next step: with input.escapes the text is what it was, without them what stands in the row. Python
+# stands for the readers that know quotes.
 printf '%s\n' '{"sample":"q","annotation":"\"quoted\" first"}' '{"sample":"n","annotation":"two\nlines\tand \\\\ more\r"}' >nasty.jsonl
 sed 's/max_tokens: .*/max_tokens: 4/' "$quick/step.yaml" >short.yaml
 exits 65 "$ibid" run short.yaml nasty.jsonl --set input.format=jsonl --model "$model" -o nasty.tsv   # truncated
-exits 65 "$ibid" run short.yaml nasty.tsv --set input.id=id --set output.format=jsonl --model "$model" -o next.jsonl
+for escapes in none backslash; do
+  exits 65 "$ibid" run short.yaml nasty.tsv --set input.id=id --set input.escapes=$escapes --set output.format=jsonl --model "$model" -o "$escapes.jsonl"
+done
 python3 - <<'PY'
 import csv, json
 first = [json.loads(l)["annotation"] for l in open("nasty.jsonl")]
 read = lambda p: [json.loads(l)["annotation"] for l in open(p)]
 escaped = [t.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r") for t in first]
-assert read("next.jsonl") == escaped != first, read("next.jsonl")
+assert read("backslash.jsonl") == first, read("backslash.jsonl")
+assert read("none.jsonl") == escaped != first, read("none.jsonl")
 assert [r["annotation"] for r in csv.DictReader(open("nasty.tsv", newline=""), delimiter="\t")] == escaped
 PY
-checks=$((checks + 2))
+checks=$((checks + 3))
 
 # The control: another input, another temperature, another answer.
 head -n 5 "$quick/samples.tsv" >few.tsv

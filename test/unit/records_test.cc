@@ -119,7 +119,23 @@ TEST_CASE("csv and tsv by RFC 4180") {
   CHECK(error_of(InputFormat::csv, {"sample,lane\n"}, "smaple") == "dir/in0:1: no column 'smaple', which input.id names / did you mean 'sample'?");
 }
 
-// What ibid writes is what ibid, and others, read: a csv as it was, a tsv as the text stands in the row.
+TEST_CASE("tsv with escapes") {
+  auto read = [](const std::string& text) {
+    const InputSpec spec{InputFormat::tsv, "", Escapes::backslash};
+    RecordReader reader(spec, {{"in", [text] { return text_source(text); }}});
+    std::vector<Record> out;
+    for (Record record; reader.next(record); out.push_back(record)) check_reason(spec, record);
+    return show(out);
+  };
+  CHECK(read("a\\tb\tc\n\\t\\n\\r\\\\\t\\\\n\n\"\\t\"\"\"\t\n") == "1|a\tb=\"\\t\\n\\r\\\\\";c=\"\\\\n\";\n2|a\tb=\"\\t\\\"\";c=\"\";\n");
+  CHECK(read("a\tb\nC:\\dir\tx\nx\ty\\\n") ==
+        "#1!a backslash before something else than t, n, r or a backslash|C:\\\\dir\tx\n"
+        "#2!a backslash before something else than t, n, r or a backslash|x\ty\\\\\n");
+  CHECK_THROWS_AS(read("a\tb\\\n"), Error);
+}
+
+// What ibid writes is what ibid, and others, read. With escapes a tsv comes back as it was; without them, and to others, it holds the
+// text as it stands in the row.
 TEST_CASE("any text in a row is read back") {
   const std::vector<std::string> pieces = {"", "a", " ", "\"", "\"\"", "'", ",", "\t", "\n", "\r", "\r\n", "\\", "\\n", "\\t", std::string(1, '\0'), "#", "\x1f", "\xC3\xA9", "\xEF\xBB\xBF", "\xE2\x80\xA8"};
   std::vector<std::string> texts;
@@ -147,19 +163,23 @@ TEST_CASE("any text in a row is read back") {
       for (char c : text) result += c == '\\' ? "\\\\" : c == '\t' ? "\\t" : c == '\n' ? "\\n" : c == '\r' ? "\\r" : std::string(1, c);
       return result;
     };
-    auto expected = [&](const std::string& text) { return format == OutputFormat::tsv ? escaped(text) : text; };
-    RecordReader reader({format == OutputFormat::csv ? InputFormat::csv : InputFormat::tsv, "id"}, {{"rows", [&] { return text_source(written); }}});
-    Record r;
-    size_t i = 0, wrong = 0;
-    for (; reader.next(r); ++i) {
-      std::vector<Field> fields{{"id", std::to_string(i)}};
-      for (size_t k = 0; k < 3; ++k) fields.push_back({expected(manifest.output.keep[k]), expected(texts[(i + k) % texts.size()])});
-      fields.insert(fields.end(), {{"status", "ok"}, {"response", expected(texts[i])}, {"error", expected(texts[texts.size() - 1 - i])}});
-      auto same = [](const Field& a, const Field& b) { return a.name == b.name && a.value.as_string() == b.value.as_string(); };
-      wrong += r.problem || !std::equal(fields.begin(), fields.end(), r.fields.begin(), r.fields.end(), same);
+    for (Escapes escapes : {Escapes::none, Escapes::backslash}) {
+      if (format == OutputFormat::csv && escapes != Escapes::none) continue;
+      const bool as_written = format == OutputFormat::tsv && escapes == Escapes::none;
+      auto expected = [&](const std::string& text) { return as_written ? escaped(text) : text; };
+      RecordReader reader({format == OutputFormat::csv ? InputFormat::csv : InputFormat::tsv, "id", escapes}, {{"rows", [&] { return text_source(written); }}});
+      Record r;
+      size_t i = 0, wrong = 0;
+      for (; reader.next(r); ++i) {
+        std::vector<Field> fields{{"id", std::to_string(i)}};
+        for (size_t k = 0; k < 3; ++k) fields.push_back({expected(manifest.output.keep[k]), expected(texts[(i + k) % texts.size()])});
+        fields.insert(fields.end(), {{"status", "ok"}, {"response", expected(texts[i])}, {"error", expected(texts[texts.size() - 1 - i])}});
+        auto same = [](const Field& a, const Field& b) { return a.name == b.name && a.value.as_string() == b.value.as_string(); };
+        wrong += r.problem || !std::equal(fields.begin(), fields.end(), r.fields.begin(), r.fields.end(), same);
+      }
+      CHECK(i == texts.size());
+      CHECK(wrong == 0);
     }
-    CHECK(i == texts.size());
-    CHECK(wrong == 0);
   }
 }
 
