@@ -158,17 +158,22 @@ void Loader::convert(Weight& w, int to_row, const std::string& name, const Store
 // One weight of several tensors "PREFIX.NAME.weight" stacked row over row, with their biases where the file has any.
 Weight Loader::fuse(const std::string& prefix, const std::vector<Part>& parts, int k, const char* what) {
   int n = 0;
-  for (const Part& p : parts) n += p.rows;
+  std::vector<StoredMatrix> stored;                                    // all are looked at before memory is taken for what the config says
+  for (const Part& p : parts) {
+    n += p.rows;
+    stored.push_back(matrix(prefix + p.name + ".weight", p.rows, k));
+  }
   Weight w = empty_weight(n, k, what);
   std::vector<float> bias(n, 0.0f);
   bool any_bias = false;
   int row = 0;
-  for (const Part& p : parts) {
+  for (size_t i = 0; i < parts.size(); i++) {
+    const Part& p = parts[i];
     const std::string name = prefix + p.name;
     std::vector<int32_t> map;
     if (files_.interleaved_rope && p.rotary_heads) map = rotary_row_map(p.rotary_heads);
     const int32_t* row_map = map.empty() ? nullptr : map.data();
-    convert(w, row, name + ".weight", matrix(name + ".weight", p.rows, k), row_map);
+    convert(w, row, name + ".weight", stored[i], row_map);
     any_bias |= read_bias(name + ".bias", p.rows, row_map, bias.data() + row);
     row += p.rows;
   }

@@ -6,6 +6,7 @@
 #include <limits>
 #include <list>
 
+#include "runtime/device_proxy.h"
 #include "runtime/error.h"
 #include "test/catch.h"
 #include "test/unit/promise.h"
@@ -107,6 +108,23 @@ TEST_CASE("missing, misshapen, unknown and damaged tensors are refused by name, 
       e.own(name)[7] = value;
       CHECK(e.refused(std::string("tensor '") + name + "' holds a value that is not finite"));
     }
+  }
+}
+
+TEST_CASE("nothing is taken for a matrix that the config announces and the file does not have") {
+  struct Watched : DeviceProxy {
+    using DeviceProxy::DeviceProxy;
+    size_t most = 0;
+    void* alloc(size_t bytes) override { most = std::max(most, bytes); return DeviceProxy::alloc(bytes); }
+  };
+  auto cpu = kernels::make_cpu_device(kernels::Isa::scalar, 1);
+  for (int intermediate : {160, 66051}) {                              // the control: what the file has is taken
+    Watched device(*cpu);
+    Edited e;
+    e.files.config.intermediate = intermediate;
+    const bool refused = says([&] { load_weights(device, e.files, Profile::w16a16, 64); }, "'model.layers.0.mlp.gate_proj.weight' is bf16 of shape (160, 96)");
+    CHECK(refused == (intermediate != 160));
+    CHECK((device.most >= size_t{2 * 160} * 96 * 2) == (intermediate == 160));
   }
 }
 
