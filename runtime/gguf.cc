@@ -13,6 +13,7 @@
 #include <unordered_set>
 
 #include "runtime/error.h"
+#include "runtime/text_hash.h"
 
 namespace ibid::runtime {
 namespace {
@@ -209,7 +210,7 @@ class Reader {
   uint64_t pos_ = 0;
   uint64_t tensor_count_ = 0, kv_count_ = 0, items_ = 0;
   uint32_t alignment_ = 32;   // the format's default
-  std::unordered_set<std::string> keys_, names_;
+  std::unordered_set<std::string, TextHash> keys_, names_;
 };
 
 struct NamePair { std::string_view gguf, huggingface; };

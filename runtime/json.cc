@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include "runtime/error.h"
+#include "runtime/text_hash.h"
 
 namespace ibid {
 namespace {
@@ -65,7 +66,7 @@ class Parser {
   Json parse_object(int depth) {
     expect('{');
     Json::Object members;
-    std::unordered_set<std::string> seen;
+    std::unordered_set<std::string, TextHash> seen;
     skip_space();
     if (peek() == '}') { ++pos_; return Json(std::move(members)); }
     while (true) {

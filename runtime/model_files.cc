@@ -19,6 +19,7 @@
 #include "runtime/gguf.h"
 #include "runtime/safetensors.h"
 #include "runtime/tensor_entry.h"
+#include "runtime/text_hash.h"
 
 namespace ibid::runtime {
 namespace {
@@ -89,7 +90,7 @@ void read_shards(const Folder& folder, ModelFiles& m, std::vector<Stored>& store
   Json index = folder.json(kIndex);
   const Json* weight_map = index.find("weight_map");
   if (!weight_map || !weight_map->is_object()) fail("no weight_map object");
-  std::unordered_map<std::string, std::string> shard_of;
+  std::unordered_map<std::string, std::string, TextHash> shard_of;
   std::set<std::string> shards;
   for (const auto& [tensor, shard] : weight_map->members()) {
     if (!shard.is_string()) fail("the shard of tensor \"" + tensor + "\" is not a string");
@@ -239,7 +240,7 @@ ModelFiles open_gguf(const std::string& path) {
   const MappedFile* file = m.maps.back().get();
   GgufFile gguf = parse_gguf(file->bytes(), path);
   std::vector<Stored> stored;
-  std::unordered_set<std::string> names;
+  std::unordered_set<std::string, TextHash> names;
   int64_t embedding_rows = 0;
   for (TensorEntry& entry : gguf.tensors) {
     names.insert(entry.name);

@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "runtime/error.h"
+#include "runtime/text_hash.h"
 #include "runtime/template_unicode.h"
 
 namespace ibid::runtime {
@@ -116,7 +117,7 @@ size_t Dict::position(std::string_view key) const {
     return kNowhere;
   }
   size_t mask = table_.size() - 1;
-  for (size_t at = std::hash<std::string_view>{}(key) & mask; table_[at] != 0; at = (at + 1) & mask)
+  for (size_t at = hash_of(key) & mask; table_[at] != 0; at = (at + 1) & mask)
     if (members_[table_[at] - 1].first.text() == key) return table_[at] - 1;
   return kNowhere;
 }
@@ -127,7 +128,7 @@ void Dict::rebuild() {
   table_.assign(size, 0);
   for (size_t i = 0; i < members_.size(); ++i) {
     if (!members_[i].first.is(Kind::string)) continue;
-    size_t at = std::hash<std::string_view>{}(members_[i].first.text()) & (size - 1);
+    size_t at = hash_of(members_[i].first.text()) & (size - 1);
     while (table_[at] != 0) at = (at + 1) & (size - 1);
     table_[at] = static_cast<uint32_t>(i + 1);
   }
@@ -158,7 +159,7 @@ void Dict::set(Value key, Value value, Budget& budget) {
   if (members_.size() * 2 > table_.size()) return rebuild();
   const Value& added = members_.back().first;
   if (!added.is(Kind::string)) return;
-  size_t at = std::hash<std::string_view>{}(added.text()) & (table_.size() - 1);
+  size_t at = hash_of(added.text()) & (table_.size() - 1);
   while (table_[at] != 0) at = (at + 1) & (table_.size() - 1);
   table_[at] = static_cast<uint32_t>(members_.size());
 }

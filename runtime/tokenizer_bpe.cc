@@ -5,6 +5,7 @@
 #include <queue>
 
 #include "runtime/error.h"
+#include "runtime/text_hash.h"
 #include "runtime/unicode.h"
 
 namespace ibid::runtime::tokenize {
@@ -56,7 +57,7 @@ void Bpe::reserve_merges(size_t count) {
 Bpe::MergeSlot& Bpe::merge_slot(int32_t left, int32_t right) {
   uint64_t pair = static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
   size_t mask = merges_.size() - 1;
-  for (size_t i = (pair * 0x9E3779B97F4A7C15u >> 32) & mask;; i = (i + 1) & mask) {
+  for (size_t i = hash_of(pair) & mask;; i = (i + 1) & mask) {
     MergeSlot& slot = merges_[i];
     if (slot.left < 0 || (slot.left == left && slot.right == right)) return slot;
   }

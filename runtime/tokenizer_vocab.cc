@@ -6,27 +6,11 @@
 #include <cstring>
 
 #include "runtime/error.h"
+#include "runtime/text_hash.h"
 #include "runtime/unicode.h"
 
 namespace ibid::runtime::tokenize {
 namespace {
-
-uint32_t hash_of(std::string_view text) {
-  constexpr uint64_t kMix = 0x9E3779B97F4A7C15u;
-  uint64_t h = text.size() * kMix;
-  size_t i = 0;
-  for (; i + 8 <= text.size(); i += 8) {
-    uint64_t word;
-    std::memcpy(&word, text.data() + i, 8);
-    h = (h ^ word) * kMix;
-    h ^= h >> 29;
-  }
-  uint64_t tail = 0;
-  std::memcpy(&tail, text.data() + i, text.size() - i);
-  h = (h ^ tail) * kMix;
-  h ^= h >> 32;
-  return static_cast<uint32_t>(h * kMix >> 32);
-}
 
 // Byte by character code, -1 for characters outside the alphabet. Bytes that are printable in Latin-1 stand for themselves,
 // the others follow from U+0100 on in ascending order.
@@ -57,7 +41,8 @@ void TextTable::add(int32_t id, std::string_view text) {
   IBID_CHECK(id >= 0 && id < kMaxIds && !has(id) && text.size() <= kMaxTokenBytes && bytes_.size() + text.size() < kNone);
   if (used_ * 2 >= slots_.size()) rehash(std::max<size_t>(64, slots_.size() * 2));
   if (id >= size()) spans_.resize(static_cast<size_t>(id) + 1);
-  uint32_t hash = hash_of(text), offset = static_cast<uint32_t>(bytes_.size()), length = static_cast<uint32_t>(text.size());
+  const auto hash = static_cast<uint32_t>(hash_of(text));
+  uint32_t offset = static_cast<uint32_t>(bytes_.size()), length = static_cast<uint32_t>(text.size());
   Slot& slot = slot_of(text, hash);
   IBID_CHECK(slot.id < 0);
   ++used_;
@@ -69,7 +54,14 @@ void TextTable::add(int32_t id, std::string_view text) {
 
 int32_t TextTable::find(std::string_view text) const {
   if (slots_.empty()) return -1;
-  return const_cast<TextTable*>(this)->slot_of(text, hash_of(text)).id;
+  return const_cast<TextTable*>(this)->slot_of(text, static_cast<uint32_t>(hash_of(text))).id;
+}
+
+size_t TextTable::longest_search() const {
+  size_t longest = 0;
+  for (size_t i = 0; i < slots_.size(); ++i)
+    if (slots_[i].id >= 0) longest = std::max(longest, ((i - slots_[i].hash) & (slots_.size() - 1)) + 1);
+  return longest;
 }
 
 std::string_view TextTable::text(int32_t id) const {

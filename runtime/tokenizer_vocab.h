@@ -24,6 +24,7 @@ class TextTable {
   std::string_view text(int32_t id) const;            // "" when there is none
   int32_t size() const { return static_cast<int32_t>(spans_.size()); }   // highest id + 1
   size_t longest() const { return longest_; }         // bytes
+  size_t longest_search() const;                      // slots that the slowest find() of a text looks at
 
  private:
   static constexpr uint32_t kNone = UINT32_MAX;

@@ -13,6 +13,7 @@
 #include <unordered_set>
 
 #include "runtime/error.h"
+#include "runtime/text_hash.h"
 #include "step/gzip.h"
 
 namespace ibid::step {
@@ -213,7 +214,7 @@ void TarFile::list_entries() {
   ReadArchive in;
   archive_read_support_format_tar(in.handle);
   if (archive_read_open_filename(in.handle, path_.c_str(), 1 << 16) != ARCHIVE_OK) throw Error(ErrorKind::corrupt, path_, "not a tar file, so not a bundle");
-  std::unordered_set<std::string> seen;
+  std::unordered_set<std::string, TextHash> seen;
   uint64_t end = 0;
   archive_entry* entry = nullptr;
   int result;

@@ -6,8 +6,10 @@
 #include <yaml-cpp/parser.h>
 
 #include <sstream>
+#include <unordered_map>
 
 #include "runtime/error.h"
+#include "runtime/text_hash.h"
 
 namespace ibid::step {
 namespace {
@@ -96,6 +98,7 @@ class TreeBuilder : public YAML::EventHandler {
     bool drop = false;                 // the value of a key that cannot be kept
     std::string key;
     Position key_at;
+    std::unordered_map<std::string, size_t, TextHash> lines;  // of the keys so far
   };
 
   char character_at(const Position& at) const {
@@ -121,7 +124,7 @@ class TreeBuilder : public YAML::EventHandler {
       note(problems_, made.at, "nested deeper than " + std::to_string(kMaxYamlDepth) + " levels", "");
       throw Stop{};
     }
-    levels_.push_back({std::move(made), false, false, "", {}});
+    levels_.push_back({std::move(made), false, false, "", {}, {}});
   }
 
   void close() {
@@ -147,8 +150,8 @@ class TreeBuilder : public YAML::EventHandler {
     if (key.kind != Kind::text) {
       note(problems_, key.at, std::string("a key must be text, found ") + describe_kind(key.kind), "");
       level.drop = true;
-    } else if (const YamlEntry* first = level.node.find(key.text)) {
-      note(problems_, key.at, "duplicate key '" + key.text + "'", "it first stands in line " + std::to_string(first->key_at.line));
+    } else if (auto [first, is_new] = level.lines.emplace(key.text, key.at.line); !is_new) {
+      note(problems_, key.at, "duplicate key '" + key.text + "'", "it first stands in line " + std::to_string(first->second));
       level.drop = true;
     }
     level.key = std::move(key.text);

@@ -11,6 +11,7 @@
 #include "runtime/error.h"
 #include "runtime/gguf.h"
 #include "runtime/model_files.h"
+#include "runtime/tokenizer_vocab.h"
 #include "test/catch.h"
 
 using namespace ibid;
@@ -323,6 +324,24 @@ TEST_CASE("long words do not take quadratic time") {
     REQUIRE(tokenizer.decode(ids, true).size() == 1000000);
     REQUIRE(taken.count() < 10);                       // quadratic work would take hours; a busy machine may take a second
   }
+}
+
+// Texts of eight bytes that a hash without a key, the one that this table once had, puts into one slot.
+static std::string meeting(uint64_t i) {
+  constexpr uint64_t kMix = 0x9E3779B97F4A7C15u;
+  uint64_t inverse = kMix;                            // Newton's iteration doubles the right bits
+  for (int round = 0; round < 6; ++round) inverse *= 2 - kMix * inverse;
+  uint64_t h = (uint64_t{7} << 32 | i) * inverse;
+  h = (h ^ h >> 32) * inverse;
+  h = (h ^ h >> 29 ^ h >> 58) * inverse ^ 8 * kMix;
+  return std::string(reinterpret_cast<const char*>(&h), sizeof h);
+}
+
+TEST_CASE("nobody can make a vocabulary whose texts all meet in one place of the table") {
+  tokenize::TextTable table;
+  for (int i = 0; i < 4096; ++i) table.add(i, meeting(static_cast<uint64_t>(i)));
+  for (int i = 0; i < 4096; ++i) CHECK(table.find(meeting(static_cast<uint64_t>(i))) == i);
+  CHECK(table.longest_search() < 256);                // without the key: 4096
 }
 
 TEST_CASE("text that is not UTF-8 is an error") {
