@@ -179,6 +179,10 @@ Record record_of(const Json& record, const Json& outcome, uint64_t number, const
 void require_leaves(const Json& record, const Json& outcome, const std::string& where) {
   (void)record_of(record, outcome, 0, where);
   (void)answers_of(outcome, where);
+  const Json &prompt = member(record, "prompt", where), &ids = member(record, "prompt_ids", where);
+  if (prompt.is_null() && ids.is_null()) return;
+  (void)text_of(prompt, where);
+  for (const Json& id : items_of(record, "prompt_ids", where)) (void)token_of(id, where);
 }
 
 std::string leaf_id(const Json& leaf, const std::string& where) {

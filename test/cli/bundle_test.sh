@@ -55,6 +55,11 @@ forge 'outcomes[0]["answers"][0]["margins"] = []'
 exits 4 "$ibid" verify forged.tar
 exits 4 "$ibid" show forged.tar LF-001
 exits 4 "$ibid" diff a.tar forged.tar
+for damage in 'del records[0]["prompt_ids"]' 'records[0]["prompt_ids"] = None' 'records[0]["prompt"] = 7' 'records[0]["prompt_ids"][0] = -1'; do
+  forge "$damage"
+  exits 4 "$ibid" verify forged.tar
+  exits 4 "$ibid" show forged.tar LF-001
+done
 forge 'outcomes[0]["answers"][0]["note"] = "x"'
 exits 4 "$ibid" verify forged.tar
 holds "more than ibid writes" "$err" "form that ibid does not write"
