@@ -221,12 +221,13 @@ void TarFile::list_entries() {
   while ((result = archive_read_next_header(in.handle, &entry)) == ARCHIVE_OK) {
     const char* name = archive_entry_pathname(entry);
     std::string at = name ? name : "(unnamed)";
-    if (archive_entry_filetype(entry) != AE_IFREG || archive_entry_hardlink(entry)) throw Error(ErrorKind::corrupt, path_, "entry " + at + " is not a regular file");
+    const bool folder = archive_entry_filetype(entry) == AE_IFDIR && archive_entry_size(entry) == 0;   // as skopeo and tar write them
+    if ((!folder && archive_entry_filetype(entry) != AE_IFREG) || archive_entry_hardlink(entry)) throw Error(ErrorKind::corrupt, path_, "entry " + at + " is not a regular file");
     if (!seen.insert(at).second) throw Error(ErrorKind::corrupt, path_, "entry " + at + " stands twice");
     TarEntry e{at, data_offset(static_cast<uint64_t>(archive_read_header_position(in.handle)), at), static_cast<uint64_t>(archive_entry_size(entry))};
     if (e.offset > file_size_ || e.size > file_size_ - e.offset) throw Error(ErrorKind::corrupt, path_, "cut short inside entry " + at);
     end = e.offset + round_up(e.size);
-    entries_.push_back(std::move(e));
+    if (!folder) entries_.push_back(std::move(e));
   }
   if (result != ARCHIVE_EOF) throw Error(ErrorKind::corrupt, path_, "damaged tar after entry " + (entries_.empty() ? "(none)" : entries_.back().name) + ": " + message(in.handle));
   check_end(end);

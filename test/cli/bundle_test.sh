@@ -11,6 +11,8 @@ if command -v skopeo >/dev/null; then
   skopeo copy -q oci-archive:a.tar dir:copied
   skopeo copy -q oci-archive:a.tar oci:layout:x
   same "skopeo keeps every blob" "$(cd blobs/blobs/sha256 && ls)" "$(cd layout/blobs/sha256 && ls)"
+  skopeo copy -q oci-archive:a.tar oci-archive:carried.tar              # its tar has entries for folders, too
+  same "what skopeo wrote is the bundle" "$("$ibid" verify a.tar)" "$("$ibid" verify carried.tar)"
   python3 - <<'PY'
 import json
 data = bytearray(open("a.tar", "rb").read())
