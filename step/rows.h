@@ -3,7 +3,7 @@
 //   jsonl  {"id":.., kept fields.., "sample_index":..?, "status":.., "response":..|null, "error":..?, "logprobs":[..]?}
 //   csv    the same columns under a header, quoted by RFC 4180; response and error are empty when absent
 //   tsv    the same columns with tabs, one line a row; tab, line break, carriage return and backslash inside a value are \t \n \r \\ ;
-//          a value that begins with a quote is quoted as in csv, for that is how it is read (R, pandas, csvtk, ibid).
+//          a value that begins with a quote is quoted as in csv, for that is how readers of csv take it (pandas, Go, Python, ibid).
 //          input.escapes reads all of it back (records.h).
 //   text   the response alone, one line each; line break, carriage return and backslash in it are \n \r \\ .
 // 1. sample_index stands only when the step asks for several samples, logprobs only when it asks for them.
