@@ -25,7 +25,7 @@ struct EngineOptions {
   int max_batch = 64;                  // sequences at once
   int chunk = 0;                       // rows of one step, at most; 0: the device's step_rows()
   bool prefix_cache = true;
-  std::function<void()> between_steps; // called before each step; may throw, and the engine then stays sound
+  std::function<void()> between_steps = nullptr; // called before each step; may throw, and the engine then stays sound
 };
 
 struct Decoding {

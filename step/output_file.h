@@ -10,6 +10,7 @@
 // 3. A folder, and a path that ends in none, are refused at once.
 // 4. Every write, the flush and the close are checked. Errors: cannot_create, io (a closed pipe and a full disk included).
 #pragma once
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>

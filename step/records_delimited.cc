@@ -112,7 +112,8 @@ class Delimited : public RecordFormat {
     Row row;
     if (!read_row(in, row) || row.raw.empty()) throw Error(ErrorKind::bad_data, where, "no header row", "the first row names the columns");
     if (row.problem.empty() && !is_utf8(row.raw)) row.problem = "not valid UTF-8";
-    if (!row.problem.empty()) throw Error(ErrorKind::bad_data, where, "bad header row: " + row.problem);
+    if (!row.problem.empty())
+      throw Error(ErrorKind::bad_data, where, "bad header row: " + row.problem, is_utf8(row.raw) ? "" : "iconv -f UTF-16 (or -f WINDOWS-1252) -t UTF-8 converts what spreadsheets write");
     if (!header_.empty()) {
       if (row.fields == header_) return;
       throw Error(ErrorKind::bad_data, where, "the header differs from that of " + first_name_,
