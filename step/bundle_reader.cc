@@ -16,6 +16,8 @@ namespace {
 
 constexpr uint64_t kMaxSmallBlob = 64 << 20;           // manifest, config, side files: what is read whole
 
+constexpr const char* kMoreKeys = "the config blob has keys that ibid does not write";
+
 Error corrupt(const std::string& path, const std::string& what) { return Error(ErrorKind::corrupt, path, what, "compare the file with its source, or fetch it again"); }
 
 // Parses a blob's JSON; whatever is wrong with it is damage.
@@ -113,6 +115,7 @@ void Bundle::read_config(const std::string& text) {
   read_shard(c);
   read_segments(c);
   for (const auto& [status, count] : c.at("statuses").members()) statuses_[status] = unsigned_of(count);
+  if (c.members().size() != (shard_ ? 11 : 10)) throw corrupt(tar_.path(), kMoreKeys);
   std::vector<Digest> records, outcomes;
   for (const Segment& s : segments_) {
     records.push_back(s.records);
@@ -135,6 +138,7 @@ void Bundle::read_shard(const Json& config) {
   if (shard.index < 1 || shard.index > shard.of || shard.of > kMaxShards) throw corrupt(tar_.path(), "there is no " + shard.name());
   if (ids_.records != shard.end() - shard.first())
     throw corrupt(tar_.path(), shard.name() + " of " + std::to_string(shard.input_records) + " records cannot hold " + std::to_string(ids_.records));
+  if (part->members().size() != 5) throw corrupt(tar_.path(), kMoreKeys);
   own_input_digest_ = digest_field(*part, "own_input_digest");
   token_texts_digest_ = digest_field(*part, "token_texts");
   shard_ = shard;
@@ -146,6 +150,7 @@ void Bundle::read_segments(const Json& config) {
   for (const Json& s : config.at("segments").items()) {
     Segment segment{unsigned_of(s.at("first")), unsigned_of(s.at("count")), parse_digest(digest_field(s, "records")), parse_digest(digest_field(s, "outcomes"))};
     uint64_t cut = std::min((next / kSegmentRecords + 1) * kSegmentRecords, end());
+    if (s.members().size() != 4) throw corrupt(tar_.path(), kMoreKeys);
     if (segment.first != next || next >= end() || segment.count != cut - next) throw corrupt(tar_.path(), "segments are not cut every " + std::to_string(kSegmentRecords) + " records");
     next = cut;
     segments_.push_back(segment);
@@ -165,7 +170,8 @@ void Bundle::match_layers() const {
     expect(media::kRecords, "records segment " + std::to_string(s));
     expect(media::kOutcomes, "outcomes segment " + std::to_string(s));
   }
-  while (i < layers_.size() && layers_[i].media_type == media::kFile) ++i;
+  for (; i < layers_.size() && layers_[i].media_type == media::kFile; ++i)
+    if (i > 0 && layers_[i - 1].media_type == media::kFile && layers_[i].title <= layers_[i - 1].title) throw corrupt(tar_.path(), "the side files are not in the order of their names");
   expect(media::kStep, "the step as written");
   if (shard_) expect(media::kTokenTexts, "the token texts of a shard");
   while (i < layers_.size() && layers_[i].media_type == media::kModelFile) ++i;

@@ -66,6 +66,19 @@ int show_record(const Bundle& bundle, const std::string& id, bool as_json) {
   return kDone;
 }
 
+// The record leaf again, from what it says: the same bytes, if it says no more and no less than ibid does.
+std::string record_leaf_again(const Json& record, const Record& said) {
+  std::optional<std::string> prompt;
+  std::vector<int32_t> ids;
+  if (!record.at("prompt").is_null()) {
+    prompt = record.at("prompt").as_string();
+    for (const Json& id : record.at("prompt_ids").items()) ids.push_back(static_cast<int32_t>(id.as_int()));
+  }
+  Json cut;
+  if (const Json* t = record.find("truncated")) cut = Json::Object{{"kept_bytes", t->at("kept_bytes")}, {"total_bytes", t->at("total_bytes")}};
+  return record_leaf(said.id, record_canonical(said), prompt, ids, cut);
+}
+
 // What the records must be beside having their digests: called, and answered or not, as their fields say, in the form that ibid writes.
 class RecordCheck {
  public:
@@ -78,6 +91,9 @@ class RecordCheck {
     if (is.id != r.id) fail(where, "is called " + is.id + " by its fields");
     if (said.problem && !is.problem) fail(where, "is kept as a bad record, and nothing is wrong with its fields");
     if (said.problem != is.problem) fail(where, "is a bad record for another reason than the bundle says: " + is.problem.value_or("none"));
+    if (record_leaf_again(r.record, said) != r.record_text) fail(where, "has a record leaf in a form that ibid does not write");
+    const size_t answers = r.outcome.at("answers").items().size(), due = r.record.at("prompt").is_null() ? 1 : static_cast<size_t>(manifest_.decoding.samples);
+    if (answers != due) fail(where, "has " + std::to_string(answers) + " answers, not " + std::to_string(due));
     if (outcome_leaf(r.id, answers_of(r.outcome, where), manifest_.output.logprobs > 0) != r.outcome_text) fail(where, "has an outcome in a form that ibid does not write");
   }
 
