@@ -6,8 +6,9 @@
 // 1. Several inputs are one input, in the order given. A csv or tsv header must be the same in each of them.
 // 2. Memory is bounded by the longest record (kMaxRecordBytes, beyond it an Error) plus 16 bytes and a hash slot per record:
 //    ids must be unique, and are remembered as 128 bits of their SHA-256.
-// 3. A record that cannot be read is a record all the same: it has a `problem` (status bad_record), the id "#" + its number,
-//    and its bytes, escaped, are its content. Only what leaves no records at all is an Error (no header, headers differ).
+// 3. A record that cannot be read is a record all the same: it has a `problem` (status bad_record), the id "#" + its number from 1 (with one "#"
+//    more while an earlier record has that id), and its bytes, escaped (\xNN, a backslash doubled), are its content. Only what leaves no
+//    records at all is an Error (no header, headers differ).
 // 4. Nothing in id, fields, raw or problem tells where the bytes came from: how an engine cut the input into files cannot be
 //    seen. `where` is for messages only and never digested.
 // 5. A UTF-8 byte order mark at the start of an input is dropped. Lines end in LF or CRLF; the last may lack its end.
@@ -19,7 +20,10 @@
 //   text   one record per line (blank lines too), field `text`; numbered
 //   fasta  `id` (first word), `description` (the rest), `sequence` (lines joined)
 //   files  each input one record: `name` (the file's base name, its id) and `text`
-// Numbered records are "1", "2", ... over the whole input.
+// Numbered records are "1", "2", ... over the whole input. Where a field gives the id, the id is its lexeme. A record whose field cannot is as in 3,
+// but keeps its fields (if it has any). Its problem is "the field 'F', which names the record, " and the first that holds of "is missing", "is a JSON
+// boolean" (null, array, object), "is empty", "is longer than 1024 bytes", "holds a control character" (below U+0020, or U+007F), "names an earlier
+// record too: ID"; an id with "#" that was given to a record is an earlier id like any other.
 #pragma once
 #include <cstdint>
 #include <functional>
