@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # The promise under other compilers and on another processor: ibid is built again, and each build must compute the golden digests and the
 # very bytes that this machine's ordinary build writes for the quickstart.
-#   test/portable.sh [gcc-O0] [clang] [aarch64] [sanitizers]      (default: all)
+#   test/portable.sh [gcc-O0] [clang] [aarch64] [sanitizers] [fuzz]      (default: all)
 # Not part of test/run.sh: each builds everything anew. aarch64 runs under emulation (qemu-user); its libraries are unpacked from Debian's
-# packages into build/portable, nothing of another architecture is installed. sanitizers also runs the unit tests.
+# packages into build/portable, nothing of another architecture is installed. sanitizers also runs the unit tests;
+# fuzz gives hostile bytes to everything that reads files (test/fuzz).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . examples/lib/build.sh
 out=$build/portable
-[ $# -gt 0 ] || set -- gcc-O0 clang aarch64 sanitizers
+[ $# -gt 0 ] || set -- gcc-O0 clang aarch64 sanitizers fuzz
 need_packages "${build_packages[@]}"
 build_ibid
 reference=$IBID
@@ -78,8 +79,16 @@ try_sanitizers() {
   ctest --test-dir "$out/sanitizers" -R '^(unit|cli)/' -E 'cli/(examples|packages|conda)' --output-on-failure
 }
 
+try_fuzz() {
+  need_packages clang zstd python3
+  need_packages "libclang-rt-$(clang -dumpversion | cut -d . -f 1)-dev"
+  configure fuzz -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_CXX_FLAGS=-O1 -DIBID_FUZZ=ON
+  compile fuzz fuzz
+  bash test/fuzz/run.sh "$out/fuzz/test/fuzz/fuzz" "$reference" "$out/fuzz/run"
+}
+
 quickstart "$out/reference" "$reference"
 for name in "$@"; do
-  declare -F "try_$name" >/dev/null || { say "portable.sh: no '$name'; there are gcc-O0, clang, aarch64, sanitizers"; exit 2; }
+  declare -F "try_$name" >/dev/null || { say "portable.sh: no '$name'; there are gcc-O0, clang, aarch64, sanitizers, fuzz"; exit 2; }
   "try_$name"
 done
