@@ -106,6 +106,7 @@ void Bundle::read_config(const std::string& text) {
     throw Error(ErrorKind::incomparable, tar_.path(), "bundle format " + c.at("ibid_bundle").lexeme() + "; this ibid reads format " + std::to_string(kBundleVersion), "use the ibid that wrote it, or a later one");
   if (canonical(c) != text) throw corrupt(tar_.path(), "the config blob is not canonical JSON");
   config_ = c.at("config");
+  (void)digest_field(config_.at("model"), "digest");   // whatever shows a bundle names its model
   ids_.config_id = digest_field(c, "config_id");
   ids_.input_digest = digest_field(c, "input_digest");
   ids_.step_id = digest_field(c, "step_id");

@@ -68,6 +68,10 @@ holds "more than ibid writes" "$err" "form that ibid does not write"
 forge 'config["config"]["note"] = "x"'
 exits 4 "$ibid" verify forged.tar
 holds "a key of the configuration" "$err" "unknown key 'note'"
+for damage in 'del config["config"]["model"]' 'config["config"]["model"] = 7' 'config["config"]["model"]["digest"] = "x"'; do
+  forge "$damage"
+  for command in verify show "diff a.tar"; do exits 4 "$ibid" $command forged.tar; done
+done
 forge 'layers.append({"mediaType": "application/vnd.ibid.model-file.v1", "annotations": {"org.opencontainers.image.title": "m.gguf"}}); contents.append(b"GGUF")'
 exits 4 "$ibid" verify forged.tar
 holds "another model" "$err" "the embedded model is not the one"
