@@ -46,6 +46,8 @@ Kind kind_of_plain(std::string_view s) {
   return is_core_number(s) ? Kind::number : Kind::text;
 }
 
+constexpr char kNoAlias[] = "aliases are not allowed", kWriteOut[] = "write the value out";
+
 class TreeBuilder : public YAML::EventHandler {
  public:
   TreeBuilder(const std::shared_ptr<const SourceText>& source, std::vector<Problem>& problems) : source_(source), problems_(problems) {}
@@ -65,7 +67,7 @@ class TreeBuilder : public YAML::EventHandler {
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override { add(node(Kind::null, mark, "?", anchor)); }
 
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
-    note(problems_, position(mark), "aliases are not allowed", "write the value out");
+    note(problems_, position(mark), kNoAlias, kWriteOut);
     add(node(Kind::null, mark, "?", YAML::NullAnchor));
   }
 
@@ -224,7 +226,9 @@ std::optional<YamlNode> parse_yaml(const std::shared_ptr<const SourceText>& sour
   } catch (const Stop&) {
     return std::nullopt;
   } catch (const YAML::Exception& e) {
-    note(problems, builder.position(e.mark), "bad YAML: " + e.msg, "");
+    // An alias without its anchor is an alias; and the library's words for it are not the same in all its versions.
+    if (e.msg.starts_with(YAML::ErrorMsg::UNKNOWN_ANCHOR)) note(problems, builder.position(e.mark), kNoAlias, kWriteOut);
+    else note(problems, builder.position(e.mark), "bad YAML: " + e.msg, "");
     return std::nullopt;
   }
   std::optional<YamlNode> root = builder.take();
