@@ -26,11 +26,8 @@ Record ArchivedRecords::take(const ProvedRecord& proved, const std::string& wher
   Record record = said;
   const std::string why = could_be_read(proved.record) ? "" : why_unreadable(spec_, said.raw);
   record.problem = why.empty() ? std::nullopt : std::optional<std::string>(why);
-  if (whole_) {
-    names_.name(record);
-    return record;
-  }
-  RecordNames(spec_).name(record);                     // as if it were alone
+  names_.name(record);
+  if (whole_) return record;
   bool doubled = !record.problem && said.problem == RecordNames::doubled(spec_, record);
   if ((doubled || record.problem) && is_mark(said.id, said.index + 1)) record.id = said.id;
   if (doubled) record.problem = said.problem;

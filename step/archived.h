@@ -4,7 +4,8 @@
 // not be read follows from its bytes. An archive says all this beside them, and none of it is in the step id; so none of it is believed:
 // an answer could be hidden under a "bad_record", and noise, which hangs on the id, chosen by choosing ids.
 // 1. What stays the archive's word: that a row with which nothing else is wrong has another number of fields than its header. That it was not read is in the step id.
-// 2. A shard, or a choice of records, does not know all that came before: there a record may be called a double, if it says so in our words.
+// 2. A shard, or a choice of records, does not know all that came before: there a record may be called a double of what is not there, if it says so
+//    in our words. What is there is unique.
 #pragma once
 #include "step/bundle.h"
 #include "step/records.h"
@@ -14,7 +15,7 @@ namespace ibid::step {
 class ArchivedRecords {
  public:
   ArchivedRecords(const InputSpec& spec, bool from_the_first) : spec_(spec), whole_(from_the_first), names_(spec) {}
-  // REQUIRES: in their order; all of them, if from the first. Errors: corrupt (a leaf that is none).
+  // REQUIRES: in their order, none twice; all of them, if from the first. Errors: corrupt (a leaf that is none).
   Record take(const ProvedRecord& proved, const std::string& where);
 
  private:

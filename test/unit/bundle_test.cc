@@ -12,6 +12,7 @@
 #include <fstream>
 
 #include "runtime/error.h"
+#include "step/archived.h"
 #include "step/canon.h"
 #include "step/leaves.h"
 #include "test/catch.h"
@@ -230,4 +231,28 @@ TEST_CASE("200,000 records are bundled in bounded memory, and one of them is pro
   REQUIRE(found);
   CHECK(found->number == 123456);
   CHECK(found->outcome_leaf == outcome_leaf("r123456", {{"ok", "yes123456", {}, ""}}, false));
+}
+
+TEST_CASE("a shard may say that an id stood in an earlier one, and holds none twice itself") {
+  auto proved = [](uint64_t number, const std::string& name, const std::string& id, const std::string& problem) {
+    ProvedRecord p;
+    p.number = number;
+    p.id = id;
+    p.record = Json::Object{{"id", id}, {"fields", Json::Array{Json::Array{"name", "string", name}}}, {"prompt", Json()}, {"prompt_ids", Json()}};
+    p.outcome = Json::parse(outcome_leaf(id, {{problem.empty() ? "template_error" : "bad_record", "", {}, problem.empty() ? "x" : problem}}, false), "outcome");
+    return p;
+  };
+  const InputSpec spec{InputFormat::jsonl, "name"};
+  const std::string doubled = "the field 'name', which names the record, names an earlier record too: ";
+  for (bool whole : {true, false}) {
+    ArchivedRecords records(spec, whole);
+    const uint64_t first = whole ? 0 : 8192;
+    const std::string mark = "#" + std::to_string(first + 2);
+    CHECK_FALSE(records.take(proved(first, "a", "a", ""), "a").problem);
+    const Record again = records.take(proved(first + 1, "a", "a", ""), "answered twice");
+    CHECK(again.problem == doubled + "a");
+    CHECK(again.id == mark);
+    const Record elsewhere = records.take(proved(first + 2, "b", "#" + std::to_string(first + 3), doubled + "b"), "of an earlier shard");
+    CHECK(elsewhere.problem.has_value() == !whole);
+  }
 }
