@@ -6,8 +6,8 @@
 #include <functional>
 
 #include "runtime/error.h"
-#include "runtime/text_hash.h"
 #include "runtime/template_unicode.h"
+#include "runtime/text_hash.h"
 
 namespace ibid::runtime {
 

@@ -28,7 +28,7 @@ class TemporaryFolder {
  public:
   TemporaryFolder() {
     const char* base = std::getenv("TMPDIR");
-    path_ = std::string(base && *base ? base : "/tmp") + "/ibid-model-XXXXXX";
+    path_ = std::string(base && *base ? base : "/tmp") + "/ibid-model-XXXXXX";   // the X are mkdtemp's to fill
     if (!mkdtemp(path_.data())) throw Error(ErrorKind::cannot_create, path_, "cannot create a folder for the embedded model", "set TMPDIR to a folder with room for it");
   }
   ~TemporaryFolder() {

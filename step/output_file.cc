@@ -183,7 +183,7 @@ void OutputFile::commit(const std::vector<OutputFile*>& files) {
 }
 
 SpoolFile::SpoolFile(const std::string& beside) : where_(directory_of(beside)) {
-  std::string name = where_ + "/.ibid-spool-XXXXXX";
+  std::string name = where_ + "/.ibid-spool-XXXXXX";  // the X are mkstemp's to fill
   fd_ = ::mkstemp(name.data());
   if (fd_ < 0) throw Error(ErrorKind::cannot_create, where_, std::string("cannot create a temporary file: ") + std::strerror(errno));
   ::unlink(name.c_str());                             // nothing is left behind, however the process ends

@@ -76,11 +76,13 @@ struct PromptBuilder::Impl {
 PromptBuilder::PromptBuilder(const Manifest& manifest, const ChatSetup& chat, TokenizerView tokenizer) : impl_(std::make_unique<Impl>()) {
   const PromptSpec& spec = manifest.prompt;
   impl_->raw = spec.text.has_value();
-  if (impl_->raw) impl_->parts.push_back({Role::user, runtime::Template(*spec.text, "prompt.text", runtime::UndefinedIs::an_error), "prompt.text"});
+  auto add = [this](Role role, const std::string& text, const std::string& name) {
+    impl_->parts.push_back({role, runtime::Template(text, name, runtime::UndefinedIs::an_error), name});
+  };
+  if (impl_->raw) add(Role::user, *spec.text, "prompt.text");
   for (size_t i = 0; i < spec.messages.size(); ++i) {
     const Message& message = spec.messages[i];
-    const std::string name = "prompt.messages[" + std::to_string(i) + "]." + name_of(message.role);
-    impl_->parts.push_back({message.role, runtime::Template(message.content, name, runtime::UndefinedIs::an_error), name});
+    add(message.role, message.content, "prompt.messages[" + std::to_string(i) + "]." + name_of(message.role));
   }
   if (!impl_->raw) {
     if (chat.chat_template.empty())

@@ -155,8 +155,8 @@ void line_of(const MatmulJob& job, const WeightView& v, size_t n, size_t t, size
       each_tile(rows, [&](auto T, size_t row) {
         const uint8_t* a = quant_row(*job.a, static_cast<int>(t + row)) + from * sizeof(int16_t);
         const size_t part = row / kTokens;
-        const int8_t* later = part < parts ? w + next + part * (depth * kStrip * D / parts) : w;
-        const Fetch fetch{rows <= kStreamRows ? w + kStreamAhead : later, 2 * kStripBytes / parts};
+        const size_t ahead = rows <= kStreamRows ? kStreamAhead : part < parts ? next + part * (depth * kStrip * D / parts) : 0;
+        const Fetch fetch{w + ahead, 2 * kStripBytes / parts};
         if constexpr (D == 2) word_sums<T>(w, fetch, a, stride, depth, sums + row, s);
         else byte_sums<T>(w, fetch, a, stride, depth, sums + row, s, from > 0);
         if (s > 0 && from + depth == v.k) finish_line(job, v, t + row, T, n, sums + row);
