@@ -20,7 +20,7 @@ namespace ibid::kernels {
 namespace {
 
 constexpr size_t kPiece = 256 * 4;                // of k: pairs of 8-bit weights this deep fit int32
-constexpr int kTokens = 5;                        // rows of a tile of one strip: as many as 16 registers hold
+constexpr size_t kTokens = 6;                     // rows of a tile of one strip, at most: as many as 16 registers hold
 constexpr size_t kParts = 4;                      // tiles that fetch the next strips together: one alone waits for memory
 constexpr size_t kRowBlock = 24 * kTokens;        // rows that wait for the rest of k
 constexpr size_t kStreamRows = 2, kStreamAhead = 1024;   // so few rows run as fast as memory brings weights: fetched just ahead
@@ -104,15 +104,15 @@ __attribute__((noinline)) void word_sums(const int8_t* w, Fetch fetch, const uin
   });
 }
 
-// f(T, row) for tiles of T rows that make up [0, rows).
+// f(T, row, i) for the tiles i of T rows that make up [0, rows), as equal as can be: few rows run slower than many.
 template <class F>
 void each_tile(size_t rows, F f) {
-  size_t t = 0;
-  for (; t + kTokens <= rows; t += kTokens) f(std::integral_constant<int, kTokens>{}, t);
-  if (t + 4 == rows) f(std::integral_constant<int, 4>{}, t);
-  if (t + 3 == rows) f(std::integral_constant<int, 3>{}, t);
-  if (t + 2 == rows) f(std::integral_constant<int, 2>{}, t);
-  if (t + 1 == rows) f(std::integral_constant<int, 1>{}, t);
+  const size_t tiles = (rows + kTokens - 1) / kTokens;
+  for (size_t i = 0, row = 0; i < tiles; i++) {
+    const size_t height = (rows - row) / (tiles - i);
+    unroll<kTokens>([&](auto t) { if (height == t + 1) f(std::integral_constant<int, t + 1>{}, row, i); });
+    row += height;
+  }
 }
 
 // The epilogue of `rows` rows from t, two strips from n, as finish() words it.
@@ -152,9 +152,8 @@ void line_of(const MatmulJob& job, const WeightView& v, size_t n, size_t t, size
     const size_t depth = v.k - from < piece ? v.k - from : piece;
     for (size_t s = 0; s < kLine; s += kStrip) {
       const int8_t* w = v.strip(n + s) + from * kStrip * D;
-      each_tile(rows, [&](auto T, size_t row) {
+      each_tile(rows, [&](auto T, size_t row, size_t part) {
         const uint8_t* a = quant_row(*job.a, static_cast<int>(t + row)) + from * sizeof(int16_t);
-        const size_t part = row / kTokens;
         const size_t ahead = rows <= kStreamRows ? kStreamAhead : part < parts ? next + part * (depth * kStrip * D / parts) : 0;
         const Fetch fetch{w + ahead, 2 * kStripBytes / parts};
         if constexpr (D == 2) word_sums<T>(w, fetch, a, stride, depth, sums + row, s);
