@@ -24,17 +24,24 @@ constexpr int kPanel = 32;         // weight rows of a panel; a weight matrix is
 constexpr int kQuantMax = 32639;   // largest magnitude of a 16-bit quantised value: both base-256 digits fit int8
 constexpr int kQuantMax8 = 127;    // the same for 8-bit weights
 
-enum class DType : uint8_t { f32, f16, bf16, q8_0, q4_0, q4_1 };
+// The types of stored values that can be read, and how a row holds each: `block` elements in `bytes` bytes, one block after another.
+enum class DType : uint8_t { f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q2_k, q3_k, q4_k, q5_k, q6_k };
+struct Storage { const char* name; int block, bytes, align; };     // name: the files' own; align: bytes of the widest value inside
+constexpr Storage kStorage[] = {{"F32", 1, 4, 4},    {"F16", 1, 2, 2},     {"BF16", 1, 2, 2},    {"Q8_0", 32, 34, 2},   {"Q4_0", 32, 18, 2},
+                                {"Q4_1", 32, 20, 2}, {"Q5_0", 32, 22, 2},  {"Q5_1", 32, 24, 2},  {"Q2_K", 256, 84, 2},  {"Q3_K", 256, 110, 2},
+                                {"Q4_K", 256, 144, 2}, {"Q5_K", 256, 176, 2}, {"Q6_K", 256, 210, 2}};
+constexpr Storage storage(DType dtype) { return kStorage[static_cast<int>(dtype)]; }
+
 enum class Profile : uint8_t { w16a16, w8a16 };                    // weights of two digits or of one; activations of two
 inline int weight_digits(Profile p) { return p == Profile::w16a16 ? 2 : 1; }
 
-// A matrix as a model file stores it: row-major; a quantised row is a run of 32-element GGUF blocks. Host memory.
+// A matrix as a model file stores it: row-major; a row is a run of blocks. Host memory.
 struct StoredMatrix {
   const void* data = nullptr;
   DType dtype = DType::f32;
   int64_t rows = 0, cols = 0;
 };
-size_t stored_row_bytes(DType dtype, int64_t cols);                // REQUIRES: cols a multiple of 32 for q8_0, q4_0, q4_1
+size_t stored_row_bytes(DType dtype, int64_t cols);                // REQUIRES: cols a multiple of storage(dtype).block
 
 // Converts rows [row, row + count) to float32, exactly as the storage format defines them. out: (count, cols)
 void dequantize_rows(const StoredMatrix& m, int64_t row, int64_t count, float* out);

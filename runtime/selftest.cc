@@ -19,8 +19,7 @@ namespace {
 using namespace kernels;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-constexpr DType kDTypes[] = {DType::f32, DType::f16, DType::bf16, DType::q8_0, DType::q4_0, DType::q4_1};
-constexpr const char* kDTypeNames[] = {"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1"};
+constexpr int kDTypes = static_cast<int>(std::size(kStorage));
 constexpr Profile kProfiles[] = {Profile::w16a16, Profile::w8a16};
 constexpr const char* kProfileNames[] = {"w16a16", "w8a16"};
 
@@ -45,6 +44,13 @@ std::vector<float> plain_rows(Random& random, int rows, int k) {
   return x;
 }
 
+// Where a block has its scale, and whether its minimum follows (NUMERICS 4.4, 4.6).
+size_t scale_place(DType dtype) { return dtype == DType::q2_k ? 80 : dtype == DType::q3_k ? 108 : dtype == DType::q6_k ? 208 : 0; }
+bool has_minimum(DType dtype) {
+  return dtype == DType::q4_1 || dtype == DType::q5_1 || dtype == DType::q2_k || dtype == DType::q4_k || dtype == DType::q5_k;
+}
+int stored_cols(DType dtype) { return storage(dtype).block == 256 ? 512 : 96; }
+
 // A matrix in a storage format, all values finite: random significands, exponents of a moderate range, row 1 zero.
 std::vector<uint8_t> stored_bytes(Random& random, DType dtype, int rows, int cols) {
   const size_t row_bytes = stored_row_bytes(dtype, cols);
@@ -57,12 +63,11 @@ std::vector<uint8_t> stored_bytes(Random& random, DType dtype, int rows, int col
     h = static_cast<uint16_t>((h & (0x8000 | ((1 << low) - 1))) | ((base + random.below(spread)) << low));
     std::memcpy(&data[at], &h, 2);
   };
-  const size_t step = dtype == DType::f32 ? 4 : dtype == DType::f16 || dtype == DType::bf16 ? 2 : row_bytes / (cols / 32);
-  for (size_t at = 0; at < data.size(); at += step) {
+  for (size_t at = 0; at < data.size(); at += storage(dtype).bytes) {
     if (dtype == DType::f32) put16(at + 2, 8, 118, 10);
     else if (dtype == DType::bf16) put16(at, 8, 118, 10);
-    else put16(at, 5, 0, dtype == DType::f16 ? 16 : 12);             // an f16 value, or the f16 scale of a block, subnormals too
-    if (dtype == DType::q4_1) put16(at + 2, 5, 0, 12);
+    else put16(at + scale_place(dtype), 5, 0, dtype == DType::f16 ? 16 : 12);   // an f16 value, or the f16 scale of a block, subnormals too
+    if (has_minimum(dtype)) put16(at + scale_place(dtype) + 2, 5, 0, 12);
   }
   std::fill(data.begin() + row_bytes, data.begin() + 2 * row_bytes, 0);
   return data;
@@ -132,19 +137,20 @@ Bytes Selftest::observe(const QuantRows& q, int rows, const uint8_t* bad) {
 }
 
 Bytes Selftest::embed(DType dtype) {
-  constexpr int kRows = 19, kCols = 96;
+  constexpr int kRows = 19;
+  const int cols = stored_cols(dtype);
   Random random(11);
-  const auto table = stored_bytes(random, dtype, kRows, kCols);
+  const auto table = stored_bytes(random, dtype, kRows, cols);
   const std::vector<int32_t> ids = {0, 18, 1, 7, 7, 2, 13};
   Batch batch;
   batch.rows = static_cast<int>(ids.size());
   batch.token = put(ids);
-  float* x = memory_.array<float>(ids.size() * kCols, "selftest");
-  const StoredMatrix stored{table.data(), dtype, kRows, kCols};
+  float* x = memory_.array<float>(ids.size() * cols, "selftest");
+  const StoredMatrix stored{table.data(), dtype, kRows, cols};
   const size_t bytes = device_.table_bytes(stored);
   device_.embed(device_.place_table(stored, bytes ? memory_.bytes(bytes, "selftest") : nullptr), batch, x);
   Bytes out;
-  get(out, x, ids.size() * kCols);
+  get(out, x, ids.size() * cols);
   return out;
 }
 
@@ -162,27 +168,28 @@ Bytes Selftest::gather_rows() {
 
 // Two sources in one weight, the second in reversed order behind a gap; then sources that must be refused.
 Bytes Selftest::convert_weight(DType dtype, Profile profile) {
-  constexpr int kRows = 35, kCols = 96, kOffset = 38, kTotal = kOffset + kRows;
+  constexpr int kRows = 35, kOffset = 38, kTotal = kOffset + kRows;
+  const int cols = stored_cols(dtype);
   Random random(13);
-  const auto first = stored_bytes(random, dtype, kRows, kCols), second = stored_bytes(random, dtype, kRows, kCols);
+  const auto first = stored_bytes(random, dtype, kRows, cols), second = stored_bytes(random, dtype, kRows, cols);
   std::vector<int32_t> reversed(kRows);
   for (int i = 0; i < kRows; i++) reversed[i] = kRows - 1 - i;
   Bytes out;
-  Weight w = weight(kTotal, kCols, profile);
-  append(out, device_.convert_weight(w, 0, {first.data(), dtype, kRows, kCols}, nullptr));
-  append(out, device_.convert_weight(w, kOffset, {second.data(), dtype, kRows, kCols}, reversed.data()));
-  const QuantRows unit = quant_rows(kCols, kCols);
-  uint8_t* bad = memory_.array<uint8_t>(kCols, "selftest");
-  device_.quantize(put(unit_matrix(kCols)), kCols, kCols, unit, bad);
-  float* y = memory_.array<float>(size_t{kCols} * kTotal, "selftest");
-  device_.matmul(w, unit, kCols, y, nullptr);
-  get(out, y, size_t{kCols} * kTotal);
+  Weight w = weight(kTotal, cols, profile);
+  append(out, device_.convert_weight(w, 0, {first.data(), dtype, kRows, cols}, nullptr));
+  append(out, device_.convert_weight(w, kOffset, {second.data(), dtype, kRows, cols}, reversed.data()));
+  const QuantRows unit = quant_rows(cols, cols);
+  uint8_t* bad = memory_.array<uint8_t>(cols, "selftest");
+  device_.quantize(put(unit_matrix(cols)), cols, cols, unit, bad);
+  float* y = memory_.array<float>(static_cast<size_t>(cols) * kTotal, "selftest");
+  device_.matmul(w, unit, cols, y, nullptr);
+  get(out, y, static_cast<size_t>(cols) * kTotal);
   if (dtype != DType::f32) return out;
   for (float value : {kInfinity, -kInfinity, std::numeric_limits<float>::quiet_NaN()}) {
-    std::vector<float> spoilt(size_t{kRows} * kCols, 1.0f);
-    spoilt[5 * kCols + 17] = value;
-    Weight refused = weight(kRows, kCols, profile);
-    append(out, device_.convert_weight(refused, 0, {spoilt.data(), DType::f32, kRows, kCols}, nullptr));
+    std::vector<float> spoilt(static_cast<size_t>(kRows) * cols, 1.0f);
+    spoilt[5 * cols + 17] = value;
+    Weight refused = weight(kRows, cols, profile);
+    append(out, device_.convert_weight(refused, 0, {spoilt.data(), DType::f32, kRows, cols}, nullptr));
   }
   return out;
 }
@@ -395,6 +402,12 @@ Bytes Selftest::generation(const char* shape, Profile profile) {
   return out;
 }
 
+std::string lower_name(DType dtype) {
+  std::string name = storage(dtype).name;
+  for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return name;
+}
+
 struct Entry {
   SelftestCheck check;
   std::function<Bytes(Selftest&)> run;
@@ -405,7 +418,10 @@ const std::vector<Entry>& entries() {
     std::vector<Entry> e;
     const std::vector<std::string> product = {"convert_weight", "quantize", "matmul"}, heads = {"rope_store", "attention"};
     auto with = [](std::vector<std::string> ops, const char* op) { return ops.push_back(op), ops; };
-    for (int i = 0; i < 6; i++) e.push_back({{std::string("embed ") + kDTypeNames[i], {"embed"}}, [i](Selftest& s) { return s.embed(kDTypes[i]); }});
+    for (int i = 0; i < kDTypes; i++) {
+      const DType dtype = static_cast<DType>(i);
+      e.push_back({{"embed " + lower_name(dtype), {"embed"}}, [=](Selftest& s) { return s.embed(dtype); }});
+    }
     e.push_back({{"gather_rows", {"gather_rows"}}, &Selftest::gather_rows});
     e.push_back({{"sample", {"sample"}}, &Selftest::sample});
     e.push_back({{"quantize", product}, &Selftest::quantize});
@@ -414,9 +430,10 @@ const std::vector<Entry>& entries() {
     for (int p = 0; p < 2; p++) {
       e.push_back({{std::string("matmul ") + kProfileNames[p], product}, [p](Selftest& s) { return s.matmul(kProfiles[p]); }});
     }
-    for (int i = 0; i < 12; i++) {
-      e.push_back({{std::string("convert_weight ") + kDTypeNames[i / 2] + " " + kProfileNames[i % 2], product},
-                   [i](Selftest& s) { return s.convert_weight(kDTypes[i / 2], kProfiles[i % 2]); }});
+    for (int i = 0; i < 2 * kDTypes; i++) {
+      const DType dtype = static_cast<DType>(i / 2);
+      e.push_back({{"convert_weight " + lower_name(dtype) + " " + kProfileNames[i % 2], product},
+                   [=](Selftest& s) { return s.convert_weight(dtype, kProfiles[i % 2]); }});
     }
     e.push_back({{"rope_table", {"rope_table"}}, &Selftest::rope_table});
     e.push_back({{"rope_store", heads}, &Selftest::rope_store});

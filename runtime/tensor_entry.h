@@ -1,7 +1,7 @@
 // What a container's table says of one tensor, already checked against the file; the same for safetensors and GGUF.
 //
 // 1. offset + bytes lies inside the file, and bytes is what type and shape need: a parser makes no entry before it knows.
-// 2. type is the container's own name for it ("F32", "Q6_K"): parsers know more types than kernels do, so that a type that
+// 2. type is the container's own name for it ("F32", "IQ4_XS"): parsers know more types than kernels do, so that a type that
 //    ibid cannot read is refused by its name (bind_tensor), not as garbage.
 #pragma once
 #include <string>

@@ -17,20 +17,6 @@ using kernels::DType;
 using kernels::StoredMatrix;
 using kernels::Weight;
 
-const char* dtype_name(DType dtype) {
-  switch (dtype) {
-    case DType::f32: return "f32";
-    case DType::f16: return "f16";
-    case DType::bf16: return "bf16";
-    case DType::q8_0: return "q8_0";
-    case DType::q4_0: return "q4_0";
-    case DType::q4_1: return "q4_1";
-  }
-  return "?";
-}
-
-bool in_blocks(DType dtype) { return dtype == DType::q8_0 || dtype == DType::q4_0 || dtype == DType::q4_1; }
-
 std::string shape_text(const std::vector<int64_t>& shape) {
   std::string text = "(";
   for (size_t i = 0; i < shape.size(); i++) text += (i ? ", " : "") + std::to_string(shape[i]);
@@ -87,11 +73,12 @@ const Tensor* Loader::find(const std::string& name, const std::vector<int64_t>& 
   }
   const Tensor& t = it->second;
   if (t.shape != shape) {
-    refuse("tensor '" + name + "' is " + dtype_name(t.dtype) + " of shape " + shape_text(t.shape) + ", but the model's config asks for shape " +
+    refuse("tensor '" + name + "' is " + kernels::storage(t.dtype).name + " of shape " + shape_text(t.shape) + ", but the model's config asks for shape " +
            shape_text(shape), "config and weights belong to different models");
   }
-  if (in_blocks(t.dtype) && shape.back() % 32 != 0) {
-    refuse("tensor '" + name + "' is " + dtype_name(t.dtype) + ", but its rows of " + std::to_string(shape.back()) + " are no multiple of 32");
+  if (shape.back() % kernels::storage(t.dtype).block != 0) {
+    refuse("tensor '" + name + "' is " + kernels::storage(t.dtype).name + ", but its rows of " + std::to_string(shape.back()) + " are no multiple of " +
+           std::to_string(kernels::storage(t.dtype).block));
   }
   used_.insert(name);
   return &t;

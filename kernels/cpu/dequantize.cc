@@ -6,16 +6,7 @@
 namespace ibid::kernels {
 
 size_t stored_row_bytes(DType dtype, int64_t cols) {
-  size_t n = static_cast<size_t>(cols);
-  switch (dtype) {
-    case DType::f32: return 4 * n;
-    case DType::f16:
-    case DType::bf16: return 2 * n;
-    case DType::q8_0: return n / 32 * 34;
-    case DType::q4_0: return n / 32 * 18;
-    case DType::q4_1: return n / 32 * 20;
-  }
-  return 0;
+  return static_cast<size_t>(cols / storage(dtype).block * storage(dtype).bytes);
 }
 
 void dequantize_rows(const StoredMatrix& m, int64_t row, int64_t count, float* out) {

@@ -2,6 +2,7 @@
 #include <immintrin.h>
 
 #include "kernels/cpu/row_ops.h"
+#include "kernels/k_quants.h"
 #include "kernels/math.h"
 
 namespace ibid::kernels::avx2 {

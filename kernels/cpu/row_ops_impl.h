@@ -69,7 +69,7 @@ static void rotate(const float* __restrict x, const float* __restrict table, int
   }
 }
 
-// --- storage formats (NUMERICS 4.4) ----------------------------------------------------------------------------------------
+// --- storage formats (NUMERICS 4.4, 4.6) ----------------------------------------------------------------------------------------
 
 static inline float half(const uint8_t* p) {
   uint16_t h;
@@ -113,6 +113,37 @@ static void dequantize_q4_1(const uint8_t* __restrict at, int64_t n, float* __re
   }
 }
 
+// Adds the fifth bits of 32 values to their other four.
+static void add_fifth_bits(const uint8_t* bits, int32_t* v) {
+  uint32_t all;
+  __builtin_memcpy(&all, bits, 4);
+  for (int i = 0; i < 32; ++i) v[i] |= static_cast<int32_t>(all >> i & 1) << 4;
+}
+static void nibbles(const uint8_t* at, int32_t* v) {
+  for (int i = 0; i < 16; ++i) v[i] = at[i] & 15;
+  for (int i = 0; i < 16; ++i) v[16 + i] = at[i] >> 4;
+}
+
+static void dequantize_q5_0(const uint8_t* __restrict at, int64_t n, float* __restrict out) {
+  for (; n > 0; n -= 32, at += 22, out += 32) {
+    float d = half(at);
+    int32_t v[32];
+    nibbles(at + 6, v);
+    add_fifth_bits(at + 2, v);
+    for (int i = 0; i < 32; ++i) out[i] = static_cast<float>(v[i] - 16) * d;
+  }
+}
+
+static void dequantize_q5_1(const uint8_t* __restrict at, int64_t n, float* __restrict out) {
+  for (; n > 0; n -= 32, at += 24, out += 32) {
+    float d = half(at), m = half(at + 2);
+    int32_t v[32];
+    nibbles(at + 8, v);
+    add_fifth_bits(at + 4, v);
+    for (int i = 0; i < 32; ++i) out[i] = static_cast<float>(v[i]) * d + m;
+  }
+}
+
 static void dequantize(DType dtype, const void* row, int64_t cols, float* out) {
   const uint8_t* at = static_cast<const uint8_t*>(row);
   switch (dtype) {
@@ -122,6 +153,13 @@ static void dequantize(DType dtype, const void* row, int64_t cols, float* out) {
     case DType::q8_0: dequantize_q8_0(at, cols, out); return;
     case DType::q4_0: dequantize_q4_0(at, cols, out); return;
     case DType::q4_1: dequantize_q4_1(at, cols, out); return;
+    case DType::q5_0: dequantize_q5_0(at, cols, out); return;
+    case DType::q5_1: dequantize_q5_1(at, cols, out); return;
+    case DType::q2_k:
+    case DType::q3_k:
+    case DType::q4_k:
+    case DType::q5_k:
+    case DType::q6_k: dequantize_runs(dtype, at, cols, out); return;
   }
 }
 

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "kernels/cpu/row_ops_scalar.h"
+#include "kernels/k_quants.h"
 #include "kernels/math.h"
 
 namespace ibid::kernels::scalar {
@@ -60,7 +61,7 @@ static void rotate(const float* x, const float* table, int head_dim, float* y) {
   }
 }
 
-// --- storage formats (NUMERICS 4.4) --------------------------------------------------------------------------------------
+// --- storage formats (NUMERICS 4.4, 4.6) --------------------------------------------------------------------------------------
 
 static float half_to_float(const uint8_t* at) {
   uint16_t h;
@@ -89,6 +90,25 @@ static void dequantize_q4_1(const uint8_t* block, float* out) {
   }
 }
 
+// Bit i of the four bytes at `bits`, as the fifth of value i.
+static int fifth_bit(const uint8_t* bits, int i) { return (bits[i / 8] >> i % 8 & 1) << 4; }
+
+static void dequantize_q5_0(const uint8_t* block, float* out) {
+  float d = half_to_float(block);
+  for (int i = 0; i < 16; ++i) {
+    out[i] = static_cast<float>(((block[6 + i] & 15) | fifth_bit(block + 2, i)) - 16) * d;
+    out[16 + i] = static_cast<float>((block[6 + i] >> 4 | fifth_bit(block + 2, 16 + i)) - 16) * d;
+  }
+}
+
+static void dequantize_q5_1(const uint8_t* block, float* out) {
+  float d = half_to_float(block), m = half_to_float(block + 2);
+  for (int i = 0; i < 16; ++i) {
+    out[i] = static_cast<float>((block[8 + i] & 15) | fifth_bit(block + 4, i)) * d + m;
+    out[16 + i] = static_cast<float>(block[8 + i] >> 4 | fifth_bit(block + 4, 16 + i)) * d + m;
+  }
+}
+
 static void dequantize(DType dtype, const void* row, int64_t cols, float* out) {
   const uint8_t* at = static_cast<const uint8_t*>(row);
   switch (dtype) {
@@ -108,6 +128,17 @@ static void dequantize(DType dtype, const void* row, int64_t cols, float* out) {
     case DType::q4_1:
       for (int64_t i = 0; i < cols; i += 32) dequantize_q4_1(at + i / 32 * 20, out + i);
       return;
+    case DType::q5_0:
+      for (int64_t i = 0; i < cols; i += 32) dequantize_q5_0(at + i / 32 * 22, out + i);
+      return;
+    case DType::q5_1:
+      for (int64_t i = 0; i < cols; i += 32) dequantize_q5_1(at + i / 32 * 24, out + i);
+      return;
+    case DType::q2_k:
+    case DType::q3_k:
+    case DType::q4_k:
+    case DType::q5_k:
+    case DType::q6_k: dequantize_runs(dtype, at, cols, out); return;
   }
 }
 

@@ -1,4 +1,4 @@
-// Stored weights into the digits that products read: one block per row (NUMERICS 3, 4.1, 4.4).
+// Stored weights into the digits that products read: one block per row (NUMERICS 3, 4.1, 4.4, 4.6).
 //
 // Owns: the conversion of rows that lie on the device. Must not know: files, how rows get there (device.cu).
 //

@@ -10,7 +10,7 @@ import struct
 
 import numpy as np
 
-from second import F, stored
+from second import K_BLOCKS, F, k_block_bytes, k_parts, stored
 
 BYTES = np.uint8
 
@@ -53,8 +53,12 @@ def write_folder(folder, like, config, tensors):
 
 # --- GGUF
 
-TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 8, "BF16": 30}
-BLOCKS = {"F32": (1, 4), "F16": (1, 2), "BF16": (1, 2), "Q8_0": (32, 34), "Q4_0": (32, 18), "Q4_1": (32, 20)}      # elements, bytes
+TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q5_0": 6, "Q5_1": 7, "Q8_0": 8, "Q2_K": 10, "Q3_K": 11, "Q4_K": 12, "Q5_K": 13, "Q6_K": 14, "BF16": 30}
+BLOCKS = {"F32": (1, 4), "F16": (1, 2), "BF16": (1, 2), "Q8_0": (32, 34), "Q4_0": (32, 18), "Q4_1": (32, 20), "Q5_0": (32, 22), "Q5_1": (32, 24)}
+BLOCKS |= {dtype: (256, k_block_bytes(dtype)) for dtype in K_BLOCKS}                                                # elements, bytes
+# What divides the size of values to give that of scales, and what minimum goes with such a scale.
+SPREAD = {"Q8_0": (70, 0), "Q4_0": (4, 0), "Q4_1": (4, -7.3), "Q5_0": (9, 0), "Q5_1": (9, -15.1), "Q2_K": (12, 1.7), "Q3_K": (36, 0), "Q4_K": (190, 7.7),
+          "Q5_K": (380, 15.9), "Q6_K": (1400, 0)}
 PARTS = {"attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
          "attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm",
          "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj"}
@@ -184,10 +188,12 @@ def encode(dtype, x, rng):
         return (x.view(np.uint32) >> 16).astype("<u2").tobytes()
     elements, size = BLOCKS[dtype]
     blocks = rng.integers(0, 256, (x.size // elements, size), BYTES)
-    scales = {"Q8_0": 1 / 70, "Q4_0": 1 / 4, "Q4_1": 1 / 4}[dtype] * x.std() * rng.uniform(0.5, 1.5, len(blocks))
-    blocks[:, :2] = scales.astype("<f2")[:, None].view(BYTES)
-    if dtype == "Q4_1":
-        blocks[:, 2:4] = (scales * -7.3).astype("<f2")[:, None].view(BYTES)
+    divisor, minimum = SPREAD[dtype]
+    scales = x.std() / divisor * rng.uniform(0.5, 1.5, len(blocks))
+    at = next(at for name, at, _ in k_parts(dtype) if name == "d") if dtype in K_BLOCKS else 0
+    blocks[:, at:at + 2] = scales.astype("<f2")[:, None].view(BYTES)
+    if minimum:
+        blocks[:, at + 2:at + 4] = (scales * minimum).astype("<f2")[:, None].view(BYTES)
     return blocks.tobytes()
 
 
@@ -240,16 +246,27 @@ def write_qwen2(folder, like):
 
 
 def write_mixed_gguf(path):
-    """GGUF: every storage format, interleaved rotary pairs with biases, stored divisors, a theta that float32 rounds."""
-    rng = np.random.default_rng(4)
-    config = {"num_hidden_layers": 2, "hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 4, "num_key_value_heads": 2,
-              "head_dim": 16, "max_position_embeddings": 320, "rms_norm_eps": 1e-6, "rope_theta": 10000.1, "vocab_size": 500,
-              "tie_word_embeddings": False}
-    kinds = {"token_embd": "Q8_0", "output": "Q4_1", "attn_q": "Q4_0", "attn_k": "Q8_0", "attn_v": "Q4_1", "attn_output": "F16",
-             "ffn_gate": "BF16", "ffn_up": "F32", "ffn_down": "Q4_0"}
+    """GGUF: storage formats up to blocks of 32, interleaved rotary pairs with biases, stored divisors, a theta that float32 rounds."""
+    return write_random_gguf(path, 4, {"hidden_size": 64, "intermediate_size": 96, "head_dim": 16},
+                             {"token_embd": "Q8_0", "output": "Q4_1", "attn_q": "Q4_0", "attn_k": "Q8_0", "attn_v": "Q4_1", "attn_output": "F16",
+                              "ffn_gate": "BF16", "ffn_up": "F32", "ffn_down": "Q4_0"})
+
+
+def write_k_gguf(path):
+    """The same in the other formats."""
+    return write_random_gguf(path, 5, {"hidden_size": 256, "intermediate_size": 256, "head_dim": 64},
+                             {"token_embd": "Q6_K", "output": "Q5_K", "attn_q": "Q4_K", "attn_k": "Q3_K", "attn_v": "Q2_K", "attn_output": "Q5_0",
+                              "ffn_gate": "Q5_1", "ffn_up": "Q4_K", "ffn_down": "Q6_K"})
+
+
+def write_random_gguf(path, seed, sizes, kinds):
+    rng = np.random.default_rng(seed)
+    config = sizes | {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 320,
+                      "rms_norm_eps": 1e-6, "rope_theta": 10000.1, "vocab_size": 500, "tie_word_embeddings": False}
     drawn = draw(rng, config, ALL[:3])
     names = [f"{n}.weight" for n in NAMES] + [f"blk.{i}.{n}.{kind}" for i in range(2) for n in PARTS for kind in ("weight", "bias")]
-    tensors = {"rope_freqs.weight": ("F32", [8], np.linspace(1, 32, 8).astype("<f4").tobytes())}
+    half = config["head_dim"] // 2
+    tensors = {"rope_freqs.weight": ("F32", [half], np.linspace(1, 32, half).astype("<f4").tobytes())}
     for name in names:
         x = drawn.get(hugging_face_name(name))
         if x is not None:

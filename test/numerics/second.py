@@ -145,7 +145,9 @@ def stored(dtype, data):                                                        
         return data.view("<f2").astype(F)
     if dtype == "BF16":
         return (data.view("<u2").astype(U) << 16).view(F)
-    block = data.reshape(-1, {"Q8_0": 34, "Q4_0": 18, "Q4_1": 20}[dtype])
+    if dtype in K_BLOCKS:
+        return stored_in_runs(dtype, data)
+    block = data.reshape(-1, {"Q8_0": 34, "Q4_0": 18, "Q4_1": 20, "Q5_0": 22, "Q5_1": 24}[dtype])
     d = block[:, :2].copy().view("<f2").astype(F)
     if dtype == "Q8_0":
         return (block[:, 2:].copy().view(np.int8).astype(F) * d).ravel()
@@ -153,7 +155,58 @@ def stored(dtype, data):                                                        
     u = np.concatenate([b & 15, b >> 4], axis=1)
     if dtype == "Q4_0":
         return ((u - 8).astype(F) * d).ravel()
+    if dtype != "Q4_1":
+        u = u + 16 * np.unpackbits(block[:, -20:-16], axis=1, bitorder="little")
+    if dtype == "Q5_0":
+        return ((u - 16).astype(F) * d).ravel()
     return (u.astype(F) * d + block[:, 2:4].copy().view("<f2").astype(F)).ravel()
+
+
+K_BLOCKS = {"Q2_K": "16s 64b d m", "Q3_K": "32h 64b 12s d", "Q4_K": "d m 12s 128b", "Q5_K": "d m 12s 32h 128b", "Q6_K": "128b 64h 16s d"}
+
+
+def k_parts(dtype):
+    """The letters of a block: name, first byte, bytes."""
+    at = 0
+    for part in K_BLOCKS[dtype].split():
+        size = int(part[:-1] or 2)
+        yield part[-1], at, size
+        at += size
+
+
+def k_block_bytes(dtype):
+    return sum(size for _, _, size in k_parts(dtype))
+
+
+def stored_in_runs(dtype, data):                                                   # 4.6
+    block = data.reshape(-1, k_block_bytes(dtype))
+    part = {name: block[:, at:at + size] for name, at, size in k_parts(dtype)}
+    d, m = (part[name].copy().view("<f2").astype(F) if name in part else None for name in "dm")
+    s, b, h = (part[name].astype(np.int32) if name in part else None for name in "sbh")
+    i = np.arange(256)
+    R = 32 if dtype in ("Q4_K", "Q5_K") else 16
+    j, r = i % R, i // R
+    A, B, C = r // 8, r % 2, r % 8 // 2
+    z, n = 0, None
+    if dtype == "Q2_K":
+        c, n, v = s[:, r] % 16, s[:, r] >> 4, (b[:, 32 * A + 16 * B + j] >> 2 * C) % 4
+    elif dtype == "Q3_K":
+        c = (s[:, r % 8] >> 4 * A) % 16 + 16 * ((s[:, 8 + r % 4] >> 2 * (r // 4)) % 4) - 32
+        v = (b[:, 32 * A + 16 * B + j] >> 2 * C) % 4 + 4 * ((h[:, 16 * B + j] >> r // 2) % 2)
+        z = 4
+    elif dtype == "Q6_K":
+        c = part["s"].copy().view(np.int8).astype(np.int32)[:, r]
+        v = (b[:, 64 * A + 32 * (C % 2) + 16 * B + j] >> 4 * (C // 2)) % 16 + 16 * ((h[:, 32 * A + 16 * B + j] >> 2 * C) % 4)
+        z = 32
+    else:
+        first, k = r < 4, np.where(r < 4, r, r - 4)
+        c = np.where(first, s[:, k] % 64, s[:, k + 8] % 16 + 16 * (s[:, k] >> 6))
+        n = np.where(first, s[:, k + 4] % 64, (s[:, k + 8] >> 4) + 16 * (s[:, k + 4] >> 6))
+        v = (b[:, 32 * (r // 2) + j] >> 4 * B) % 16
+        if dtype == "Q5_K":
+            v = v + 16 * ((h[:, j] >> r) % 2)
+    x = (d * c.astype(F)) * (v - z).astype(F)
+    return (x if n is None else x - m * n.astype(F)).ravel()
 
 
 # 5. RMSNorm

@@ -125,10 +125,9 @@ void time_embed(Device& d) {
   b.rows = rows;
   b.token = token.data();
   std::printf("-- embed, bytes of float32 per second, all threads\n");
-  const char* names[] = {"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1"};
-  for (int i = 0; i < 6; ++i) {
+  for (size_t i = 0; i < std::size(kStorage); ++i) {
     StoredMatrix m{table.data(), static_cast<DType>(i), rows, cols};
-    report(names[i], seconds([&] { d.embed(m, b, x.data()); }), 4.0 * rows * cols, "GB/s");
+    report(kStorage[i].name, seconds([&] { d.embed(m, b, x.data()); }), 4.0 * rows * cols, "GB/s");
   }
 }
 

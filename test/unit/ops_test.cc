@@ -181,13 +181,13 @@ TEST_CASE("the RoPE table agrees with long double to the last bit but one, divis
 }
 
 TEST_CASE("storage formats: every instruction set equals the reference values by bits") {
-  struct Format { const char* name; DType dtype; };
-  const Format formats[] = {{"F32", DType::f32}, {"F16", DType::f16}, {"BF16", DType::bf16}, {"Q8_0", DType::q8_0}, {"Q4_0", DType::q4_0}, {"Q4_1", DType::q4_1}};
   const std::string folder = "model-golden/gguf-quant-blocks/";
   std::string all = ibid::test::data_file(folder + "all_block_types.gguf");
   if (all.empty()) return;
   std::vector<uint8_t> gguf = read_file(all);
-  for (const Format& f : formats) {
+  for (size_t i = 0; i < std::size(kStorage); ++i) {
+    const Storage& f = kStorage[i];
+    const DType dtype = static_cast<DType>(i);
     std::vector<uint8_t> want = read_file(ibid::test::data_file(folder + f.name + std::string(".dequant.f32")));
     REQUIRE(want.size() == 64 * 256 * 4);
     // The tensor's place: its name, then its number of dimensions, two sizes, its type and its offset into the data section.
@@ -199,7 +199,7 @@ TEST_CASE("storage formats: every instruction set equals the reference values by
     REQUIRE(at != gguf.end());
     uint64_t offset = 0;
     std::memcpy(&offset, &*at + key.size() + 4 + 16 + 4, 8);
-    size_t bytes = 64 * stored_row_bytes(f.dtype, 256);
+    size_t bytes = 64 * stored_row_bytes(dtype, 256);
     std::vector<uint8_t> first = read_file(ibid::test::data_file(folder + "F32.dequant.f32"));
     // The data section starts where the F32 tensor's bytes are found.
     auto data = std::search(gguf.begin(), gguf.end(), first.begin(), first.end());
@@ -211,10 +211,10 @@ TEST_CASE("storage formats: every instruction set equals the reference values by
     for (Isa isa : isas) {
       INFO(f.name << " " << isa_name(isa));
       std::vector<float> got(64 * 256);
-      for (int r = 0; r < 64; ++r) row_ops(isa).dequantize(f.dtype, stored + static_cast<size_t>(r) * stored_row_bytes(f.dtype, 256), 256, &got[static_cast<size_t>(r * 256)]);
+      for (int r = 0; r < 64; ++r) row_ops(isa).dequantize(dtype, stored + static_cast<size_t>(r) * stored_row_bytes(dtype, 256), 256, &got[static_cast<size_t>(r * 256)]);
       CHECK(std::memcmp(got.data(), want.data(), want.size()) == 0);
     }
-    StoredMatrix m{stored, f.dtype, 64, 256};
+    StoredMatrix m{stored, dtype, 64, 256};
     std::vector<float> rows(3 * 256);
     dequantize_rows(m, 5, 3, rows.data());
     CHECK(std::memcmp(rows.data(), want.data() + 5 * 256 * 4, rows.size() * 4) == 0);

@@ -88,12 +88,12 @@ TEST_CASE("missing, misshapen, unknown and damaged tensors are refused by name, 
   {
     Edited e;
     e.tensor("model.layers.2.self_attn.k_proj.weight").shape = {96, 32};
-    CHECK(e.refused("tensor 'model.layers.2.self_attn.k_proj.weight' is bf16 of shape (96, 32), but the model's config asks for shape (32, 96)"));
+    CHECK(e.refused("tensor 'model.layers.2.self_attn.k_proj.weight' is BF16 of shape (96, 32), but the model's config asks for shape (32, 96)"));
   }
   {
     Edited e;
     e.tensor("model.norm.weight").shape = {95};
-    CHECK(e.refused("'model.norm.weight' is bf16 of shape (95)"));
+    CHECK(e.refused("'model.norm.weight' is BF16 of shape (95)"));
   }
   {
     Edited e;
@@ -122,7 +122,7 @@ TEST_CASE("nothing is taken for a matrix that the config announces and the file 
     Watched device(*cpu);
     Edited e;
     e.files.config.intermediate = intermediate;
-    const bool refused = says([&] { load_weights(device, e.files, Profile::w16a16, 64); }, "'model.layers.0.mlp.gate_proj.weight' is bf16 of shape (160, 96)");
+    const bool refused = says([&] { load_weights(device, e.files, Profile::w16a16, 64); }, "'model.layers.0.mlp.gate_proj.weight' is BF16 of shape (160, 96)");
     CHECK(refused == (intermediate != 160));
     CHECK((device.most >= size_t{2 * 160} * 96 * 2) == (intermediate == 160));
   }
