@@ -118,6 +118,14 @@ struct Sampled {
   uint8_t bad = 0;                      // a logit was NaN or infinite
 };
 
+// What becomes of the heads of q and k before they are stored.
+struct Rope {
+  const float* table = nullptr;         // (max position, head_dim): cos in [0, head_dim/2), sin after it
+  const float* q_norm = nullptr;        // (head_dim) weights of an RMSNorm before the rotation; null: there is none
+  const float* k_norm = nullptr;        // (head_dim) with q_norm or not at all
+  float eps = 0;
+};
+
 enum class Isa : uint8_t { scalar, avx2, avx512, amx };            // avx512 means AVX-512 F, BW, DQ, VL and VNNI; amx adds AMX-INT8
 const char* isa_name(Isa isa);
 bool isa_available(Isa isa);
@@ -176,9 +184,9 @@ class Device {
   // y, residual (rows, w.n); residual may be null or y itself.
   virtual void matmul(const Weight& w, const QuantRows& a, int rows, float* y, const float* residual) = 0;
 
-  // Rotates the heads of q and k in halves by rope (max position, head_dim): cos in [0, head_dim/2), sin after it; quantises
-  // q to q_out, k and v into the pages of their positions.      qkv (rows, (heads + 2 kv_heads) * head_dim), q then k then v
-  virtual void rope_store(const float* qkv, int heads, const Batch& batch, const float* rope, int layer, const KvCache& kv,
+  // Normalises the heads of q and k where there are weights for it, rotates them in halves; quantises q to q_out, k and v into
+  // the pages of their positions.                               qkv (rows, (heads + 2 kv_heads) * head_dim), q then k then v
+  virtual void rope_store(const float* qkv, int heads, const Batch& batch, const Rope& rope, int layer, const KvCache& kv,
                           const QuantHeads& q_out, uint8_t* bad) = 0;
 
   // Causal attention over absolute blocks of kBlock positions. Query i is row query_rows[i] of the batch (null: row i).

@@ -17,7 +17,7 @@ namespace {
 
 constexpr int64_t kMaxLayers = 4096, kMaxWidth = 1 << 20, kMaxHeads = 1 << 14, kMaxVocab = 1 << 24, kMaxPositions = 1 << 28;
 constexpr int64_t kMaxHeadDim = 1024, kMaxHeadRows = 1 << 24;
-constexpr const char* kHint = "ibid runs Llama, Mistral without a sliding window, and Qwen2 models";
+constexpr const char* kHint = "ibid runs Llama, Mistral without a sliding window, Qwen2 and Qwen3 models";
 
 // One JSON object and how its file calls its fields; null counts as absent, as the reference implementation has it.
 class Fields {
@@ -158,7 +158,8 @@ void check_heads(const Fields& fields, const ModelConfig& c, const std::string& 
 // --- Hugging Face -------------------------------------------------------------------------------------------------
 
 struct Architecture { const char* huggingface; const char* normalised; };
-constexpr Architecture kArchitectures[] = {{"LlamaForCausalLM", "llama"}, {"MistralForCausalLM", "llama"}, {"Qwen2ForCausalLM", "qwen2"}};
+constexpr Architecture kArchitectures[] = {{"LlamaForCausalLM", "llama"}, {"MistralForCausalLM", "llama"}, {"Qwen2ForCausalLM", "qwen2"},
+                                            {"Qwen3ForCausalLM", "qwen3"}};
 
 const Architecture& read_architecture(const Fields& fields) {
   const Json& list = fields.need("architectures");
@@ -216,7 +217,7 @@ void check_window(const Fields& fields, const ModelConfig& c, const std::string&
       if (!type.is_string() || type.as_string() != "full_attention")
         fields.fail("layer_types", "holds " + type.dump().substr(0, 40) + "; ibid runs full_attention");
   }
-  if (architecture == "Qwen2ForCausalLM") return;   // its window is ignored unless use_sliding_window, which is refused
+  if (c.architecture != "llama") return;            // their window is ignored unless use_sliding_window, which is refused
   int64_t none = int64_t{1} << 40;
   bool mistral_default = architecture == "MistralForCausalLM" && !fields.object().find("sliding_window");
   int64_t window = mistral_default ? 4096 : fields.integer_or("sliding_window", none, 1, none);
@@ -233,6 +234,7 @@ void read_sizes(const Fields& f, const std::string& architecture, ModelConfig& c
   // Only Llama's class defaults to one key/value head for each head; the others' defaults fit no other model than their own.
   c.kv_heads = static_cast<int>(architecture == "LlamaForCausalLM" ? f.integer_or("num_key_value_heads", c.heads, 1, kMaxHeads)
                                                                     : f.integer("num_key_value_heads", 1, kMaxHeads));
+  if (c.head_norms) f.need("head_dim");               // Qwen3's class has 128 by default, whatever the sizes
   if (!f.find("head_dim") && c.hidden % c.heads != 0)
     f.fail("hidden_size", "is not a multiple of num_attention_heads, and there is no head_dim");
   c.head_dim = static_cast<int>(f.integer_or("head_dim", c.hidden / c.heads, 2, kMaxHeadDim));
@@ -285,18 +287,17 @@ ParsedConfig config_from_huggingface(const Json& config, const Json& generation_
   ModelConfig& c = out.config;
   const Architecture& architecture = read_architecture(fields);
   c.architecture = architecture.normalised;
+  c.head_norms = c.architecture == "qwen3";
   for (const Neutral& n : kHuggingFaceNeutral) check_neutral(fields, n);
   read_sizes(fields, architecture.huggingface, c);
   read_rope(fields, c);
   check_window(fields, c, architecture.huggingface);
-  if (architecture.huggingface == std::string("LlamaForCausalLM")) {
-    out.biases.qkv = out.biases.o = fields.flag_or("attention_bias", false);
-    out.biases.mlp = fields.flag_or("mlp_bias", false);
-  } else {
-    check_neutral(fields, {"mlp_bias", "false"});
-    out.biases.qkv = c.architecture == "qwen2";
-    if (!out.biases.qkv) check_neutral(fields, {"attention_bias", "false"});
-  }
+  const bool llama = architecture.huggingface == std::string("LlamaForCausalLM");
+  if (llama) out.biases.mlp = fields.flag_or("mlp_bias", false);
+  else check_neutral(fields, {"mlp_bias", "false"});
+  if (llama || c.architecture == "qwen3") out.biases.qkv = out.biases.o = fields.flag_or("attention_bias", false);
+  else if (c.architecture == "qwen2") out.biases.qkv = true;
+  else check_neutral(fields, {"attention_bias", "false"});
   c.bos_id = static_cast<int32_t>(fields.integer_or("bos_token_id", -1, 0, c.vocab - 1));
   add_ids(fields, "eos_token_id", c.vocab, c.eos_ids);
   add_ids(Fields(generation_config, where + " (generation_config.json)"), "eos_token_id", c.vocab, c.eos_ids);
@@ -309,7 +310,7 @@ ParsedConfig config_from_gguf(const Json& metadata, int64_t embedding_rows, bool
   if (general.integer_or("split.count", 1, 0, 1 << 20) > 1)
     general.fail("split.count", "is above 1: ibid does not read split files; merge them with gguf-split");
   const std::string architecture = general.text("general.architecture");
-  if (architecture != "llama" && architecture != "qwen2")
+  if (architecture != "llama" && architecture != "qwen2" && architecture != "qwen3")
     general.fail("general.architecture", "is " + architecture + ", which ibid does not run");
   const std::string prefix = architecture + ".";
   Fields fields(metadata, where, prefix);
@@ -317,6 +318,7 @@ ParsedConfig config_from_gguf(const Json& metadata, int64_t embedding_rows, bool
   ParsedConfig out;
   ModelConfig& c = out.config;
   c.architecture = architecture;
+  c.head_norms = architecture == "qwen3";
   read_gguf_sizes(fields, c);
   if (embedding_rows < 1 || embedding_rows > kMaxVocab)
     general.fail("token_embd.weight", "has " + std::to_string(embedding_rows) + " rows");
@@ -341,6 +343,8 @@ std::vector<std::string> tensor_names(const ModelConfig& config, const Biases& b
   for (int layer = 0; layer < config.layers; ++layer) {
     const std::string prefix = "model.layers." + std::to_string(layer) + ".";
     for (const char* norm : {"input_layernorm.weight", "post_attention_layernorm.weight"}) names.push_back(prefix + norm);
+    if (config.head_norms)
+      for (const char* norm : {"self_attn.q_norm.weight", "self_attn.k_norm.weight"}) names.push_back(prefix + norm);
     for (const Part& part : parts) {
       names.push_back(prefix + part.name + ".weight");
       if (part.bias) names.push_back(prefix + part.name + ".bias");

@@ -40,7 +40,7 @@ class DeviceProxy : public kernels::Device {
   void matmul(const kernels::Weight& w, const kernels::QuantRows& a, int rows, float* y, const float* residual) override {
     to_.matmul(w, a, rows, y, residual);
   }
-  void rope_store(const float* qkv, int heads, const kernels::Batch& batch, const float* rope, int layer, const kernels::KvCache& kv,
+  void rope_store(const float* qkv, int heads, const kernels::Batch& batch, const kernels::Rope& rope, int layer, const kernels::KvCache& kv,
                   const kernels::QuantHeads& q_out, uint8_t* bad) override {
     to_.rope_store(qkv, heads, batch, rope, layer, kv, q_out, bad);
   }

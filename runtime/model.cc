@@ -33,7 +33,7 @@ void forward(kernels::Device& device, const ModelConfig& c, const Weights& weigh
     const LayerWeights& layer = weights.layers[i];
     device.norm_quantize(x, layer.attention_norm, c.norm_eps, rows, c.hidden, w.normed, bad);
     device.matmul(layer.qkv, w.normed, rows, w.qkv, nullptr);
-    device.rope_store(w.qkv, c.heads, batch, weights.rope, i, kv, w.q, bad);
+    device.rope_store(w.qkv, c.heads, batch, {weights.rope, layer.q_norm, layer.k_norm, c.norm_eps}, i, kv, w.q, bad);
     if (i == c.layers - 1) {                                           // from here only the wanted rows matter (model.h, 1)
       if (wanted_rows == 0) return;
       device.gather_rows(x, wanted, wanted_rows, c.hidden, w.wanted_x);

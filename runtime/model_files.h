@@ -49,7 +49,7 @@ struct RopeScaling {
 };
 
 struct ModelConfig {
-  std::string architecture;            // "llama" or "qwen2", normalised
+  std::string architecture;            // "llama", "qwen2" or "qwen3", normalised
   int layers = 0, hidden = 0, intermediate = 0;
   int heads = 0, kv_heads = 0, head_dim = 0;
   int vocab = 0;                       // rows of the embedding
@@ -57,6 +57,7 @@ struct ModelConfig {
   double rope_theta = 10000;
   RopeScaling rope_scaling;
   float norm_eps = 1e-5f;
+  bool head_norms = false;             // each head of q and k has an RMSNorm before the rotation
   bool tied = false;                   // the embedding is the output matrix too
   std::vector<int32_t> eos_ids;        // every id that ends an answer, ascending
   int32_t bos_id = -1;                 // -1: none

@@ -17,18 +17,20 @@ namespace {
 struct Shape {
   const char* name;
   int hidden, layers, heads, kv_heads, head_dim, intermediate, vocab;
-  bool tied, qkv_bias;
+  const char* architecture;
+  bool tied;
   double theta;
   bool llama3;
   int max_positions;
 };
 
 constexpr Shape kShapes[] = {
-    {"tiny", 96, 3, 6, 2, 16, 160, 517, true, true, 1e4, false, 1024},
-    {"tiny-llama", 64, 2, 4, 4, 32, 176, 389, false, false, 5e5, true, 1024},
-    {"qwen2-0.5b", 896, 24, 14, 2, 64, 4864, 151936, true, true, 1e6, false, 32768},
-    {"llama-1b", 2048, 16, 32, 8, 64, 8192, 128256, true, false, 5e5, true, 131072},
-    {"llama-8b", 4096, 32, 32, 8, 128, 14336, 128256, false, false, 5e5, true, 131072},
+    {"tiny", 96, 3, 6, 2, 16, 160, 517, "qwen2", true, 1e4, false, 1024},
+    {"tiny-llama", 64, 2, 4, 4, 32, 176, 389, "llama", false, 5e5, true, 1024},
+    {"tiny-qwen3", 64, 2, 4, 2, 24, 160, 401, "qwen3", true, 1e6, false, 1024},
+    {"qwen2-0.5b", 896, 24, 14, 2, 64, 4864, 151936, "qwen2", true, 1e6, false, 32768},
+    {"llama-1b", 2048, 16, 32, 8, 64, 8192, 128256, "llama", true, 5e5, true, 131072},
+    {"llama-8b", 4096, 32, 32, 8, 128, 14336, 128256, "llama", false, 5e5, true, 131072},
 };
 
 // bf16 of value * 2^-exponent: exact, because an int8 has no more bits than bf16's significand.
@@ -83,10 +85,14 @@ void add_tensors(Builder& b, const Shape& s) {
     b.add(at + "self_attn.q_proj.weight", {q, s.hidden});
     b.add(at + "self_attn.k_proj.weight", {kv, s.hidden});
     b.add(at + "self_attn.v_proj.weight", {kv, s.hidden});
-    if (s.qkv_bias) {
+    if (s.architecture == std::string("qwen2")) {
       b.add(at + "self_attn.q_proj.bias", {q});
       b.add(at + "self_attn.k_proj.bias", {kv});
       b.add(at + "self_attn.v_proj.bias", {kv});
+    }
+    if (s.architecture == std::string("qwen3")) {
+      b.add_norm(at + "self_attn.q_norm.weight", s.head_dim);
+      b.add_norm(at + "self_attn.k_norm.weight", s.head_dim);
     }
     b.add(at + "self_attn.o_proj.weight", {s.hidden, q});
     b.add_norm(at + "post_attention_layernorm.weight", s.hidden);
@@ -100,7 +106,8 @@ void add_tensors(Builder& b, const Shape& s) {
 
 ModelConfig config_of(const Shape& s) {
   ModelConfig c;
-  c.architecture = s.qkv_bias ? "qwen2" : "llama";
+  c.architecture = s.architecture;
+  c.head_norms = c.architecture == "qwen3";
   c.layers = s.layers, c.hidden = s.hidden, c.intermediate = s.intermediate;
   c.heads = s.heads, c.kv_heads = s.kv_heads, c.head_dim = s.head_dim;
   c.vocab = s.vocab, c.max_positions = s.max_positions, c.rope_theta = s.theta, c.tied = s.tied;

@@ -85,7 +85,7 @@ class Selftest {
   Bytes norm_quantize();
   Bytes silu_quantize();
   Bytes rope_table();
-  Bytes rope_store();
+  Bytes rope_store(bool normed);
   Bytes attention();
   Bytes copy_page();
   Bytes sample();
@@ -288,7 +288,7 @@ struct Selftest::Sequences {
     qkv = plain_rows(random, rows, (kHeads + 2 * kKvHeads) * kHeadDim);
     std::vector<float> angles(size_t{kMaxPages} * kBlock * kHeadDim);
     kernels::rope_table(1e4, kHeadDim, nullptr, kMaxPages * kBlock, angles.data());
-    rope = s.put(angles);
+    rope.table = s.put(angles);
   }
   void store() { s.device_.rope_store(s.put(qkv), kHeads, batch, rope, kLayer, kv, q, bad); }
   // What the given rows (null: all) read.
@@ -307,13 +307,19 @@ struct Selftest::Sequences {
   Batch batch;
   KvCache kv;
   QuantHeads q;
-  const float* rope = nullptr;
+  Rope rope;
   uint8_t* bad = nullptr;
 };
 
 // Short sequences: one position shows v, a few show the rotated q and k. One row is not finite.
-Bytes Selftest::rope_store() {
+Bytes Selftest::rope_store(bool normed) {
   Sequences a(*this, {1, 1, 3, 5, 2}, 18);
+  if (normed) {
+    Random random(24);
+    const std::vector<float> weights = plain_rows(random, 1, 2 * Sequences::kHeadDim);
+    const float* norms = put(weights);
+    a.rope = {a.rope.table, norms, norms + Sequences::kHeadDim, 1e-6f};
+  }
   a.qkv[a.qkv.size() - 5] = kInfinity;
   a.store();
   Bytes out = a.read(nullptr);
@@ -436,12 +442,13 @@ const std::vector<Entry>& entries() {
                    [=](Selftest& s) { return s.convert_weight(dtype, kProfiles[i % 2]); }});
     }
     e.push_back({{"rope_table", {"rope_table"}}, &Selftest::rope_table});
-    e.push_back({{"rope_store", heads}, &Selftest::rope_store});
+    e.push_back({{"rope_store", heads}, [](Selftest& s) { return s.rope_store(false); }});
+    e.push_back({{"rope_store of normed heads", heads}, [](Selftest& s) { return s.rope_store(true); }});
     e.push_back({{"attention", heads}, &Selftest::attention});
     e.push_back({{"copy_page", with(heads, "copy_page")}, &Selftest::copy_page});
     const std::vector<std::string> whole = {"embed", "gather_rows", "sample", "quantize", "norm_quantize", "silu_quantize", "matmul",
                                             "convert_weight", "rope_table", "rope_store", "attention", "copy_page"};
-    for (const char* shape : {"tiny", "tiny-llama"}) {
+    for (const char* shape : {"tiny", "tiny-llama", "tiny-qwen3"}) {
       for (int p = 0; p < 2; p++) {
         e.push_back({{std::string("generation ") + shape + " " + kProfileNames[p], whole}, [=](Selftest& s) { return s.generation(shape, kProfiles[p]); }});
       }

@@ -36,7 +36,7 @@ class Loader {
       : device_(device), files_(files), c_(files.config), profile_(profile), memory_(memory) {}
 
   LayerWeights layer(int index);
-  const float* vector(const std::string& name);
+  const float* vector(const std::string& name, int n);
   StoredMatrix embedding();                                            // in the file
   StoredMatrix place(const StoredMatrix& table);                       // as the device reads it
   Weight output(const StoredMatrix& embedding);
@@ -108,10 +108,10 @@ bool Loader::read_bias(const std::string& name, int n, const int32_t* row_map, f
   return true;
 }
 
-const float* Loader::vector(const std::string& name) {
-  find(name, {c_.hidden}, true);
-  std::vector<float> values(c_.hidden);
-  read_bias(name, c_.hidden, nullptr, values.data());
+const float* Loader::vector(const std::string& name, int n) {
+  find(name, {n}, true);
+  std::vector<float> values(n);
+  read_bias(name, n, nullptr, values.data());
   return upload(values, "norm weights");
 }
 
@@ -172,10 +172,14 @@ LayerWeights Loader::layer(int index) {
   const std::string at = "model.layers." + std::to_string(index) + ".";
   const int q = c_.heads * c_.head_dim, kv = c_.kv_heads * c_.head_dim;
   LayerWeights l;
-  l.attention_norm = vector(at + "input_layernorm.weight");
+  l.attention_norm = vector(at + "input_layernorm.weight", c_.hidden);
   l.qkv = fuse(at + "self_attn.", {{"q_proj", q, c_.heads}, {"k_proj", kv, c_.kv_heads}, {"v_proj", kv, 0}}, c_.hidden, "query, key and value weights");
+  if (c_.head_norms) {
+    l.q_norm = vector(at + "self_attn.q_norm.weight", c_.head_dim);
+    l.k_norm = vector(at + "self_attn.k_norm.weight", c_.head_dim);
+  }
   l.o = fuse(at + "self_attn.", {{"o_proj", c_.hidden, 0}}, q, "attention output weights");
-  l.mlp_norm = vector(at + "post_attention_layernorm.weight");
+  l.mlp_norm = vector(at + "post_attention_layernorm.weight", c_.hidden);
   l.gate_up = fuse(at + "mlp.", {{"gate_proj", c_.intermediate, 0}, {"up_proj", c_.intermediate, 0}}, c_.hidden, "gate and up weights");
   l.down = fuse(at + "mlp.", {{"down_proj", c_.hidden, 0}}, c_.intermediate, "down weights");
   return l;
@@ -279,7 +283,7 @@ Weights load_weights(kernels::Device& device, const ModelFiles& files, kernels::
   const StoredMatrix embedding = loader.embedding();
   w.embedding = loader.place(embedding);
   for (int i = 0; i < c.layers; i++) w.layers.push_back(loader.layer(i));
-  w.final_norm = loader.vector("model.norm.weight");
+  w.final_norm = loader.vector("model.norm.weight", c.hidden);
   w.output = loader.output(embedding);
   loader.refuse_unknown();
 

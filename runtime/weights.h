@@ -23,6 +23,8 @@ namespace ibid::runtime {
 struct LayerWeights {
   const float* attention_norm = nullptr;   // (hidden)
   kernels::Weight qkv;                     // ((heads + 2 kv_heads) * head_dim, hidden)
+  const float* q_norm = nullptr;           // (head_dim), or null: see kernels::Rope
+  const float* k_norm = nullptr;           // (head_dim), or null
   kernels::Weight o;                       // (hidden, heads * head_dim)
   const float* mlp_norm = nullptr;         // (hidden)
   kernels::Weight gate_up;                 // (2 intermediate, hidden)

@@ -54,12 +54,15 @@ inline constexpr SelftestGolden kSelftestGolden[] = {
     {"convert_weight q6_k w8a16", "sha256:f7a537f4021ef6fe2abf153454a107dc323a30a50944463b316e91469b95ee53"},
     {"rope_table", "sha256:a2d119a6ef56c09bec64a093b0ef93e2177318bba77b32a0cf15bb890318b071"},
     {"rope_store", "sha256:16c7868a678f4c5edce134bb399ce7608b14289f3c1fb16f6b2dd29a2ad68c1f"},
+    {"rope_store of normed heads", "sha256:b2f010801d7309d9a9abe2df0d79bde6a55be80a2c8cbbebe9efbbc93e1a85fc"},
     {"attention", "sha256:1bd8448fed40d8a643d04fbdd29c6fe35555b1e691c4ef37e1f6b387e6ab7473"},
     {"copy_page", "sha256:2d3b0285f1b1b9b46f85a13ced576b747c2c0646d55f3ae93792760052589272"},
     {"generation tiny w16a16", "sha256:520cb59950e8b0b5048c3155bc7942bb6718acfa66452bbe859d15d663d476c8"},
     {"generation tiny w8a16", "sha256:69ac1c0462b88f9d07c9d1aa8b6f9817b7e149f5c8b9d861a5e83305358022f8"},
     {"generation tiny-llama w16a16", "sha256:3eaab0941c9c57ad2e6555060f5d3356e4f0002a1e138c8db0f889c94e4bbb30"},
     {"generation tiny-llama w8a16", "sha256:77880d73572bfd40b0d02e475935e9d505ac6c7b7dde8a46b53d363e188cb8b8"},
+    {"generation tiny-qwen3 w16a16", "sha256:0a37628d89905ed4f1260a5499228c639a5676fe423d7ef5ccceb7104b3a8af7"},
+    {"generation tiny-qwen3 w8a16", "sha256:c09e015352abd35684701ad399e4ac7b8e646a4762ae5549bf95f6ffc020e164"},
 };
 
 }  // namespace ibid::step

@@ -125,7 +125,7 @@ class CpuDevice final : public Device {
   void matmul(const Weight& w, const QuantRows& a, int rows, float* y, const float* residual) override {
     kernels::matmul(c_.products, pool_, w, a, rows, y, residual);
   }
-  void rope_store(const float* qkv, int heads, const Batch& batch, const float* rope, int layer, const KvCache& kv, const QuantHeads& q_out,
+  void rope_store(const float* qkv, int heads, const Batch& batch, const Rope& rope, int layer, const KvCache& kv, const QuantHeads& q_out,
                   uint8_t* bad) override {
     kernels::rope_store(c_, qkv, heads, batch, rope, layer, kv, q_out, bad);
   }

@@ -94,24 +94,35 @@ void store_v(const KvBlock& block, int at, int head_dim, const int16_t* q, float
   block.v_scale[at] = scale;
 }
 
+// A head of q or k, normalised if there are weights, then rotated; in s.temp. A head that cannot be normalised counts as zeros.
+const float* turned_head(const CpuContext& c, const float* x, const float* weight, float eps, const float* angles, int dim, WorkerScratch& s, uint8_t* bad) {
+  float *rotated = s.temp, *normed = s.temp + dim, scale = 0;
+  if (weight && !c.rows.norm(x, weight, eps, dim, normed, s.q, &scale)) {
+    *bad = 1;
+    std::memset(normed, 0, static_cast<size_t>(dim) * sizeof(float));
+  }
+  c.rows.rotate(weight ? normed : x, angles, dim, rotated);
+  return rotated;
+}
+
 }  // namespace
 
-void rope_store(CpuContext& c, const float* qkv, int heads, const Batch& batch, const float* rope, int layer, const KvCache& kv,
+void rope_store(CpuContext& c, const float* qkv, int heads, const Batch& batch, const Rope& rope, int layer, const KvCache& kv,
                 const QuantHeads& q_out, uint8_t* bad) {
   int dim = kv.shape.head_dim, kv_heads = kv.shape.kv_heads, width = (heads + 2 * kv_heads) * dim;
   each_row(c, batch.rows, 2 * int64_t{width}, [&](int row, WorkerScratch& s) {
     const float* x = qkv + offset(row, width);
-    const float* angles = rope + offset(batch.position[row], dim);
+    const float* angles = rope.table + offset(batch.position[row], dim);
     KvSlot to = slot(batch, row);
     for (int h = 0; h < heads; ++h) {
-      c.rows.rotate(x + h * dim, angles, dim, s.temp);
-      if (!c.rows.quantize(s.temp, dim, quant_head(q_out, heads, dim, row, h), quant_head_scale(q_out, heads, dim, row, h))) bad[row] = 1;
+      const float* q = turned_head(c, x + h * dim, rope.q_norm, rope.eps, angles, dim, s, &bad[row]);
+      if (!c.rows.quantize(q, dim, quant_head(q_out, heads, dim, row, h), quant_head_scale(q_out, heads, dim, row, h))) bad[row] = 1;
     }
     for (int h = 0; h < kv_heads; ++h) {
       KvBlock block = kv_block(kv, to.page, layer, h);
       float scale = 0;
-      c.rows.rotate(x + (heads + h) * dim, angles, dim, s.temp);
-      if (!c.rows.quantize(s.temp, dim, s.q, &scale)) bad[row] = 1;
+      const float* k = turned_head(c, x + (heads + h) * dim, rope.k_norm, rope.eps, angles, dim, s, &bad[row]);
+      if (!c.rows.quantize(k, dim, s.q, &scale)) bad[row] = 1;
       store_k(block, to.at, dim, s.q, scale);
       if (!c.rows.quantize(x + (heads + kv_heads + h) * dim, dim, s.q, &scale)) bad[row] = 1;
       store_v(block, to.at, dim, s.q, scale);

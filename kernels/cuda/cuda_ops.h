@@ -124,7 +124,7 @@ void norm_quantize(Context& c, const float* x, const float* weight, float eps, i
 void quantize(Context& c, const float* x, int rows, int k, const QuantRows& out, uint8_t* bad);
 void silu_quantize(Context& c, const float* gate_up, int rows, int f, const QuantRows& out, uint8_t* bad);
 void gather_rows(Context& c, const float* x, const int32_t* index, int rows, int k, float* out);
-void rope_store(Context& c, const float* qkv, int heads, const Batch& batch, const float* rope, int layer, const KvCache& kv,
+void rope_store(Context& c, const float* qkv, int heads, const Batch& batch, const Rope& rope, int layer, const KvCache& kv,
                 const QuantHeads& q_out, uint8_t* bad);
 void attention(Context& c, const QuantHeads& q, int heads, const Batch& batch, const int32_t* query_rows, int queries, int layer,
                const KvCache& kv, float* out);

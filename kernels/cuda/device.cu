@@ -166,7 +166,7 @@ class CudaDevice final : public Device {
     cuda::matmul(c_, w, a, rows, y, residual);
     launched("matmul");
   }
-  void rope_store(const float* qkv, int heads, const Batch& batch, const float* rope, int layer, const KvCache& kv, const QuantHeads& q_out,
+  void rope_store(const float* qkv, int heads, const Batch& batch, const Rope& rope, int layer, const KvCache& kv, const QuantHeads& q_out,
                   uint8_t* bad) override {
     cuda::rope_store(c_, qkv, heads, batch, rope, layer, kv, q_out, bad);
     launched("rope_store");

@@ -1,12 +1,12 @@
-// Rotation of queries and keys, and where keys and values go: one warp per head vector (NUMERICS 6).
+// Norm and rotation of queries and keys, and where keys and values go: one warp per head vector (NUMERICS 5, 6).
 //
 // Owns: the split of a row of qkv into head vectors. Must not know: the layout of a page beyond cuda_ops.h.
 //
 // Per head vector of d values: reads 4 d bytes (and 4 d of angles, from cache), writes 2 d digits and a scale; six operations
-// a value for q and k, three for v. Bound by memory. The digits of v go to d different rows of a block, one byte each: rows of
+// a value for q and k (sixteen where they are normalised), three for v. Bound by memory. The digits of v go to d different rows of a block, one byte each: rows of
 // one sequence are neighbours there, so that prefill fills its sectors in L2; in decode the whole is a few hundred bytes.
 //
-// 1. A warp's lanes meet in one maximum of integers; no shared memory, no barrier.
+// 1. A warp's lanes meet in maxima and sums of integers; no shared memory, no barrier.
 // 2. Lane i holds the pairs (i + 32 n, i + 32 n + d/2), n < kPairs, of its vector.
 #include "kernels/cuda/block.h"
 #include "kernels/cuda/cuda_ops.h"
@@ -49,6 +49,23 @@ __device__ RowScale scale_of(const Vector& v) {
   return row_scale(warp_max(largest), kQuantMax);
 }
 
+__device__ long long square(int q) { return static_cast<long long>(q) * q; }
+
+// A vector that is not finite stays so, and is found when it is quantised. The lanes of a warp agree.
+__device__ void normalise(Vector& v, const float* weight, float eps, int dim) {
+  RowScale s = scale_of(v);
+  if (s.bad) return;
+  long long squares = 0;
+  for (int n = 0; n < kPairs; ++n) squares += square(quantized(v.first[n], s)) + square(quantized(v.second[n], s));
+  float mean = (static_cast<float>(warp_sum(squares)) * (s.scale * s.scale)) / static_cast<float>(dim);
+  float r = 1.0f / sqrtf(mean + eps);
+  Vector w = load(weight, dim / 2);
+  for (int n = 0; n < kPairs; ++n) {
+    v.first[n] = (v.first[n] * r) * w.first[n];
+    v.second[n] = (v.second[n] * r) * w.second[n];
+  }
+}
+
 // Puts the digits of dimension i to high[i * step] and low[i * step].
 __device__ void store(const Vector& v, const RowScale& s, int half, int8_t* high, int8_t* low, size_t step) {
   for (int n = 0; n < kPairs; ++n) {
@@ -79,13 +96,14 @@ __device__ Slot slot(const KvView& kv, const Rows& rows, int row, int layer, int
 }
 
 __global__ void __launch_bounds__(32 * kWarps)
-rope_kernel(const float* qkv, int vectors, int dim, Rows rows, const float* rope, int layer, KvView kv, HeadsView q, uint8_t* bad) {
+rope_kernel(const float* qkv, int vectors, int dim, Rows rows, Rope rope, int layer, KvView kv, HeadsView q, uint8_t* bad) {
   wait_for_previous();
   int row = static_cast<int>(blockIdx.y), index = static_cast<int>(blockIdx.x) * kWarps + warp_id(), half = dim / 2;
   if (index >= vectors) return;                  // whole warps
   Vector v = load(qkv + (static_cast<size_t>(row) * static_cast<size_t>(vectors) + static_cast<size_t>(index)) * static_cast<size_t>(dim), half);
   bool value = index >= q.heads + kv.kv_heads;
-  if (!value) rotate(v, rope + static_cast<size_t>(rows.position[row]) * static_cast<size_t>(dim), half);
+  if (!value && rope.q_norm) normalise(v, index < q.heads ? rope.q_norm : rope.k_norm, rope.eps, dim);
+  if (!value) rotate(v, rope.table + static_cast<size_t>(rows.position[row]) * static_cast<size_t>(dim), half);
   RowScale s = scale_of(v);
   Slot to;
   if (index < q.heads) to = {q.head(row, index), q.head(row, index) + q.depth, q.scale(row, index), 1};
@@ -100,7 +118,7 @@ constexpr int kGridRows = 65535;
 
 }  // namespace
 
-void rope_store(Context& c, const float* qkv, int heads, const Batch& batch, const float* rope, int layer, const KvCache& kv,
+void rope_store(Context& c, const float* qkv, int heads, const Batch& batch, const Rope& rope, int layer, const KvCache& kv,
                 const QuantHeads& q_out, uint8_t* bad) {
   int dim = kv.shape.head_dim, vectors = heads + 2 * kv.shape.kv_heads;
   for (int row = 0; row < batch.rows; row += kGridRows) {

@@ -80,7 +80,7 @@ class SimDevice : public kernels::Device {
   void quantize(const float*, int rows, int k, const kernels::QuantRows&, uint8_t*) override { small_kernel(rows, 6.0 * k); }
   void silu_quantize(const float*, int rows, int f, const kernels::QuantRows&, uint8_t*) override { small_kernel(rows, 10.0 * f); }
   void gather_rows(const float*, const int32_t*, int rows, int k, float*) override { small_kernel(rows, 8.0 * k); }
-  void rope_store(const float*, int heads, const kernels::Batch& batch, const float*, int, const kernels::KvCache& kv, const kernels::QuantHeads&, uint8_t*) override {
+  void rope_store(const float*, int heads, const kernels::Batch& batch, const kernels::Rope&, int, const kernels::KvCache& kv, const kernels::QuantHeads&, uint8_t*) override {
     small_kernel(batch.rows, 6.0 * (heads + 2 * kv.shape.kv_heads) * kv.shape.head_dim);
   }
   // The library's product, then the kernel that finishes its raw sums.

@@ -162,6 +162,9 @@ def shapes(config, biased):
         at = f"model.layers.{layer}."
         yield at + "input_layernorm.weight", [hidden]
         yield at + "post_attention_layernorm.weight", [hidden]
+        if config.get("architectures") == ["Qwen3ForCausalLM"]:
+            yield at + "self_attn.q_norm.weight", [d]
+            yield at + "self_attn.k_norm.weight", [d]
         for name, rows, columns in (("self_attn.q_proj", q, hidden), ("self_attn.k_proj", kv, hidden), ("self_attn.v_proj", kv, hidden),
                                     ("self_attn.o_proj", hidden, q), ("mlp.gate_proj", inner, hidden), ("mlp.up_proj", inner, hidden),
                                     ("mlp.down_proj", hidden, inner)):
@@ -237,12 +240,27 @@ def write_extreme(folder, like):
 
 def write_qwen2(folder, like):
     """Qwen2: biases of q, k and v, grouped queries, F16, one matrix for both ends, no head_dim."""
-    rng = np.random.default_rng(3)
-    config = COMMON | {"architectures": ["Qwen2ForCausalLM"], "hidden_size": 60, "intermediate_size": 96, "num_hidden_layers": 2,
-                       "num_attention_heads": 6, "num_key_value_heads": 3, "vocab_size": 1543, "rms_norm_eps": 1e-6, "rope_theta": 1000000.0,
-                       "tie_word_embeddings": True}
-    t = draw(rng, config | {"head_dim": 10}, ALL[:3])
-    return write_folder(folder, like, config, {name: ("F16", list(x.shape), encode("F16", x, rng)) for name, x in t.items()})
+    return write_qwen(folder, like, 3, {"architectures": ["Qwen2ForCausalLM"], "hidden_size": 60}, {"head_dim": 10}, ALL[:3])
+
+
+def write_qwen3(folder, like):
+    """Qwen3: norms of heads, which are wider than the model divided by their number; one of them overflows, one is nothing but its epsilon."""
+    config = {"architectures": ["Qwen3ForCausalLM"], "hidden_size": 48, "head_dim": 20}
+
+    def alter(t):
+        t["model.layers.1.self_attn.q_norm.weight"][3] = F(2.0**127)
+        t["model.layers.0.self_attn.k_proj.weight"][20:40] *= F(2.0**-70)
+    return write_qwen(folder, like, 6, config, {}, (), alter)
+
+
+def write_qwen(folder, like, seed, config, not_said, biased, alter=lambda t: None):
+    rng = np.random.default_rng(seed)
+    config = COMMON | {"intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 6, "num_key_value_heads": 3, "vocab_size": 1543,
+                       "rms_norm_eps": 1e-6, "rope_theta": 1000000.0, "tie_word_embeddings": True} | config
+    t = draw(rng, config | not_said, biased)
+    alter(t)
+    kinds = {name: "BF16" if "q_norm" in name else "F16" for name in t}                      # F16 has no 2^127
+    return write_folder(folder, like, config, {name: (kinds[name], list(x.shape), encode(kinds[name], x, rng)) for name, x in t.items()})
 
 
 def write_mixed_gguf(path):

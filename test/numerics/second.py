@@ -308,6 +308,14 @@ class Model:
         self.quantised(x)
         return self.quantised(rmsnorm(x, self.tensors[name + ".weight"], F(D(self.config["rms_norm_eps"]))))
 
+    def normed_heads(self, name, x):                                               # 6.6
+        if name not in self.tensors:
+            return x
+        self.quantised(x)
+        y = rmsnorm(x.reshape(-1, x.shape[-1]), self.tensors[name], F(D(self.config["rms_norm_eps"]))).reshape(x.shape)
+        self.quantised(y)
+        return y
+
     def logits(self, ids):
         """A row of floats for each position; which positions spoil their record, and which spoil what is chosen there (12)."""
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
@@ -322,6 +330,7 @@ class Model:
             at = f"model.layers.{layer}."
             h = self.norm(at + "input_layernorm", x)
             q, k, v = (self.linear(f"{at}self_attn.{n}_proj", h).reshape(T, -1, d) for n in "qkv")
+            q, k = (self.normed_heads(f"{at}self_attn.{n}_norm.weight", heads) for n, heads in (("q", q), ("k", k)))
             q, k, v = (self.quantised(r) for r in (rotate(q, table), rotate(k, table), v))        # 6.5
             spoilt, self.bad = self.bad, self.bad.copy()                           # what comes behind counts if there is a next layer
             mixed = self.quantised(attention(q, k, v).reshape(T, -1))

@@ -126,7 +126,7 @@ class Both {
       }
     }
     std::vector<uint8_t> q(cpu_->quant_heads_bytes(b.rows, shape_.heads, shape_.head_dim) + 64), bad(static_cast<size_t>(b.rows));
-    cpu_->rope_store(qkv.data(), shape_.heads, b, rope_.data(), kLayer, kv_, {q.data()}, bad.data());
+    cpu_->rope_store(qkv.data(), shape_.heads, b, {rope_.data()}, kLayer, kv_, {q.data()}, bad.data());
     query_.resize(static_cast<size_t>(sequences_)), query_scale_.resize(static_cast<size_t>(sequences_));
     for (int row = 0; row < b.rows; row++) {
       const int16_t* head = quant_head({q.data()}, shape_.heads, shape_.head_dim, row, 0);

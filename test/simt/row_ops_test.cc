@@ -99,24 +99,26 @@ TEST_CASE("quantise, norm and silu give the scalar bits, bad rows among them") {
   simt::machine() = before;
 }
 
-TEST_CASE("rotation: q, k and v land where cuda_ops.h says, with the scalar bits") {
+TEST_CASE("norm and rotation: q, k and v land where cuda_ops.h says, with the scalar bits") {
   auto device = shim_device();
   const int heads = 6, rows = 5, layers = 2, pages = 3, max_pages = 2, positions = 200;
   for (simt::Schedule s : kSchedules) {
     simt::set_schedule(s);
-    for (int dim : {2, 16, 64, 80, 128, 256}) {
+    for (int dim : {2, 16, 64, 80, 128, 256}) for (bool normed : {false, true}) {
       KvShape shape{layers, 2, dim};
+      const std::vector<float> norms = make_row(2 * dim, 0, 3);
       const int vectors = heads + 2 * shape.kv_heads;
-      std::vector<float> qkv = make_rows(dim, rows * vectors), angles(static_cast<size_t>(dim * positions)), temp(static_cast<size_t>(dim));
+      std::vector<float> qkv = make_rows(dim, rows * vectors), angles(static_cast<size_t>(dim * positions)), temp(static_cast<size_t>(dim)), turned(static_cast<size_t>(dim));
       qkv[7] = dim == 64 ? kNan : qkv[7];
       rope_table(10000.0, dim, nullptr, positions, angles.data());
       std::vector<int32_t> position = {127, 128, 129, 0, 1}, sequence = {0, 0, 0, 1, 1}, table = {2, 0, 1, -1};
-      OnDevice<float> dqkv(*device, qkv), dangles(*device, angles);
+      OnDevice<float> dqkv(*device, qkv), dangles(*device, angles), dnorms(*device, norms);
       OnDevice<int32_t> dposition(*device, position), dsequence(*device, sequence), dtable(*device, table);
       OnDevice<uint8_t> cache(*device, device->kv_page_bytes(shape) * pages), q(*device, device->quant_heads_bytes(rows, heads, dim)), bad(*device, rows);
       Batch batch{rows, nullptr, dposition, dsequence, dtable, max_pages, 3, 199};
       KvCache kv{shape, static_cast<uint8_t*>(cache)};
-      device->rope_store(dqkv, heads, batch, dangles, 1, kv, {static_cast<uint8_t*>(q)}, bad);
+      const float* on_device = dnorms;
+      device->rope_store(dqkv, heads, batch, {dangles, normed ? on_device : nullptr, normed ? on_device + dim : nullptr, 1e-6f}, 1, kv, {static_cast<uint8_t*>(q)}, bad);
       cuda::HeadsView heads_view = cuda::view(QuantHeads{static_cast<uint8_t*>(q)}, heads, dim);
       cuda::KvView kv_view = cuda::view(kv);
       std::vector<uint8_t> want_bad(rows, 0);
@@ -126,6 +128,13 @@ TEST_CASE("rotation: q, k and v land where cuda_ops.h says, with the scalar bits
           const float* x = at(qkv, row * vectors + i, dim);
           Quantised want{std::vector<int16_t>(static_cast<size_t>(dim)), 0};
           bool value = i >= heads + shape.kv_heads;
+          bool bad_head = false;
+          if (!value && normed) {
+            bad_head = !kRowOpsScalar.norm(x, &norms[i < heads ? 0 : static_cast<size_t>(dim)], 1e-6f, dim, turned.data(), want.q.data(), &want.scale);
+            if (bad_head) std::fill(turned.begin(), turned.end(), 0.0f);
+            x = turned.data();
+          }
+          if (bad_head) want_bad[row] = 1;
           if (!value) kRowOpsScalar.rotate(x, &angles[static_cast<size_t>(position[row] * dim)], dim, temp.data());
           if (!kRowOpsScalar.quantize(value ? x : temp.data(), dim, want.q.data(), &want.scale)) want_bad[row] = 1;
           if (i < heads) {

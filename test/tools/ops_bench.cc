@@ -87,10 +87,10 @@ void time_attention(Device& d, int rows, int length) {
     return b;
   };
   Batch all = batch(0, length);
-  d.rope_store(qkv.data(), kHeads, all, rope.data(), 0, kv, q, bad.data());
+  d.rope_store(qkv.data(), kHeads, all, {rope.data()}, 0, kv, q, bad.data());
   Batch last = batch(length - rows, rows);
   std::printf("-- attention, %d rows, %d positions\n", rows, length);
-  report("rope_store", seconds([&] { d.rope_store(qkv.data(), kHeads, last, rope.data(), 0, kv, q, bad.data()); }), 1.0 * rows * width, "G/s");
+  report("rope_store", seconds([&] { d.rope_store(qkv.data(), kHeads, last, {rope.data()}, 0, kv, q, bad.data()); }), 1.0 * rows * width, "G/s");
   double macs = 0;
   for (int p = length - rows; p < length; ++p) macs += 2.0 * kHeads * kDim * (p + 1);
   report("attention", seconds([&] { d.attention(q, kHeads, last, nullptr, rows, 0, kv, out.data()); }), macs, "GMAC/s (16 bits)");

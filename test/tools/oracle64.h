@@ -88,10 +88,10 @@ class Oracle {
     std::vector<Real> x = embed(tokens);
     for (int layer = 0; layer < c_.layers; ++layer) {
       const std::string name = "model.layers." + std::to_string(layer) + ".";
-      add(x, attention(name, norm(x, name + "input_layernorm.weight"), position, first));
-      add(x, mlp(name, norm(x, name + "post_attention_layernorm.weight")));
+      add(x, attention(name, norm(x, name + "input_layernorm.weight", c_.hidden), position, first));
+      add(x, mlp(name, norm(x, name + "post_attention_layernorm.weight", c_.hidden)));
     }
-    return norm(x, "model.norm.weight");
+    return norm(x, "model.norm.weight", c_.hidden);
   }
 
   // (rows, vocab) from (rows, hidden). Not rounded to bf16: that would only flatter what is compared with it.
@@ -136,14 +136,14 @@ class Oracle {
     return x;
   }
 
-  std::vector<Real> norm(const std::vector<Real>& x, const std::string& name) const {
-    const std::vector<Real> weight = vector_of(name, c_.hidden);
+  std::vector<Real> norm(const std::vector<Real>& x, const std::string& name, int k) const {
+    const std::vector<Real> weight = vector_of(name, k);
     std::vector<Real> y(x.size());
-    for (size_t row = 0; row < x.size(); row += c_.hidden) {
+    for (size_t row = 0; row < x.size(); row += k) {
       Real squares = 0;
-      for (int i = 0; i < c_.hidden; ++i) squares += x[row + i] * x[row + i];
-      Real r = 1 / std::sqrt(squares / c_.hidden + static_cast<Real>(c_.norm_eps));
-      for (int i = 0; i < c_.hidden; ++i) y[row + i] = round(round(x[row + i] * r) * weight[i]);
+      for (int i = 0; i < k; ++i) squares += x[row + i] * x[row + i];
+      Real r = 1 / std::sqrt(squares / k + static_cast<Real>(c_.norm_eps));
+      for (int i = 0; i < k; ++i) y[row + i] = round(round(x[row + i] * r) * weight[i]);
     }
     return y;
   }
@@ -227,6 +227,10 @@ class Oracle {
     std::vector<Real> q = linear(name + "self_attn.q_proj", x, q_size, c_.hidden, true);
     std::vector<Real> k = linear(name + "self_attn.k_proj", x, kv_size, c_.hidden, true);
     const std::vector<Real> v = linear(name + "self_attn.v_proj", x, kv_size, c_.hidden, true);
+    if (c_.head_norms) {
+      q = norm(q, name + "self_attn.q_norm.weight", d);
+      k = norm(k, name + "self_attn.k_norm.weight", d);
+    }
     rotate(q, c_.heads, position);
     rotate(k, c_.kv_heads, position);
     std::vector<Real> out(q.size());

@@ -69,7 +69,7 @@ class Attender {
     std::vector<uint8_t> q_memory(device_->quant_heads_bytes(rows, in_.shape.heads, in_.shape.head_dim) + 64);
     QuantHeads q{q_memory.data()};
     bad.assign(static_cast<size_t>(rows), 0);
-    device_->rope_store(qkv.data(), in_.shape.heads, batch, rope_.data(), kLayer, kv_, q, bad.data());
+    device_->rope_store(qkv.data(), in_.shape.heads, batch, {rope_.data()}, kLayer, kv_, q, bad.data());
     int queries = wanted.empty() ? rows : static_cast<int>(wanted.size());
     std::vector<float> out(static_cast<size_t>(queries * in_.shape.heads * in_.shape.head_dim));
     device_->attention(q, in_.shape.heads, batch, wanted.empty() ? nullptr : wanted.data(), queries, kLayer, kv_, out.data());

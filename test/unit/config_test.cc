@@ -42,10 +42,10 @@ std::string gguf_refusal(const GgufWriter& w) { return error_of([&] { parse_meta
 
 }  // namespace
 
-TEST_CASE("public configurations: one runs, the others are refused by their architecture") {
+TEST_CASE("public configurations: two run, the others are refused by their architecture") {
   struct Case { const char* file; const char* refused_for; };
   const Case cases[] = {{"tinystories-656k", ""}, {"gemma-3-1b-it", "Gemma3ForCausalLM"}, {"gpt-oss-20b", "GptOssForCausalLM"},
-                        {"olmo2-7b-instruct", "Olmo2ForCausalLM"}, {"qwen3-14b", "Qwen3ForCausalLM"}, {"qwen3-30b-a3b", "Qwen3MoeForCausalLM"}};
+                        {"olmo2-7b-instruct", "Olmo2ForCausalLM"}, {"qwen3-14b", ""}, {"qwen3-30b-a3b", "Qwen3MoeForCausalLM"}};
   for (const Case& c : cases) {
     std::string path = data_file(std::string("configs/") + c.file + ".config.json");
     if (path.empty()) return;
@@ -68,6 +68,21 @@ TEST_CASE("the fields of a plain Llama configuration") {
   CHECK(!parse(without("tie_word_embeddings")).config.tied);
   CHECK(parse(with("torch_dtype", "\"bfloat16\"")).config.hidden == 8);
   CHECK(parse(with("dtype", "\"float32\"")).config.hidden == 8);
+}
+
+TEST_CASE("Qwen3: norms of heads, a head size of its own, biases where it says so, a window only where it is used") {
+  Json qwen = with("architectures", R"(["Qwen3ForCausalLM"])");
+  CHECK(mentions(refusal(qwen), "head_dim is missing"));
+  qwen.set("head_dim", 6);
+  qwen.set("sliding_window", 32);
+  ParsedConfig p = parse(qwen);
+  CHECK((p.config.architecture == "qwen3" && p.config.head_norms && p.config.head_dim == 6 && !p.biases.qkv && !p.biases.o));
+  const std::vector<std::string> names = tensor_names(p.config, p.biases);
+  for (const char* norm : {"q_norm", "k_norm"}) CHECK(std::count(names.begin(), names.end(), std::string("model.layers.0.self_attn.") + norm + ".weight") == 1);
+  qwen.set("attention_bias", true);
+  CHECK((parse(qwen).biases.qkv && parse(qwen).biases.o && !parse(qwen).biases.mlp));
+  qwen.set("use_sliding_window", true);
+  CHECK(mentions(refusal(qwen), "use_sliding_window is true"));
 }
 
 TEST_CASE("end ids are united, sorted and bounded") {
@@ -155,7 +170,7 @@ TEST_CASE("sliding windows: harmless when never active, else refused; Mistral's 
   Json qwen = with("architectures", R"(["Qwen2ForCausalLM"])");
   qwen.set("sliding_window", 32);
   qwen.set("layer_types", Json::parse(R"(["full_attention"])", "test"));
-  CHECK(parse(qwen).config.architecture == "qwen2");
+  CHECK((parse(qwen).config.architecture == "qwen2" && !parse(qwen).config.head_norms));
   qwen.set("layer_types", Json::parse(R"(["sliding_attention"])", "test"));
   CHECK(mentions(refusal(qwen), "layer_types"));
 }
@@ -184,6 +199,8 @@ TEST_CASE("GGUF metadata gives the same configuration") {
   CHECK((c.head_dim == 4 && c.vocab == 10 && c.max_positions == 64 && c.rope_theta == 10000 && c.norm_eps == 1e-5f && c.tied));
   CHECK((c.bos_id == 1 && c.eos_ids == std::vector<int32_t>{2, 7} && !p.biases.qkv));
   CHECK(parse_metadata(tiny_gguf_metadata("qwen2")).biases.qkv);
+  const ParsedConfig qwen3 = parse_metadata(tiny_gguf_metadata("qwen3"));
+  CHECK((qwen3.config.architecture == "qwen3" && qwen3.config.head_norms && !qwen3.biases.qkv));
   CHECK(parse_metadata(tiny_gguf_metadata().f32("llama.rope.freq_base", 100000.f)).config.rope_theta == 100000);
   CHECK(parse_metadata(tiny_gguf_metadata().u32("llama.attention.key_length", 6).u32("llama.attention.value_length", 6)).config.head_dim == 6);
 }

@@ -228,7 +228,7 @@ namespace {
 class PoisonedToken : public DeviceProxy {
  public:
   PoisonedToken(std::unique_ptr<kernels::Device> device, int32_t token) : DeviceProxy(*device), owned_(std::move(device)), token_(token) {}
-  void rope_store(const float* qkv, int heads, const kernels::Batch& batch, const float* rope, int layer, const kernels::KvCache& kv,
+  void rope_store(const float* qkv, int heads, const kernels::Batch& batch, const kernels::Rope& rope, int layer, const kernels::KvCache& kv,
                   const kernels::QuantHeads& q_out, uint8_t* bad) override {
     to_.rope_store(qkv, heads, batch, rope, layer, kv, q_out, bad);
     for (int i = 0; i < batch.rows; i++) bad[i] |= layer == 1 && batch.token[i] == token_;

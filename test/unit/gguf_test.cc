@@ -118,7 +118,7 @@ TEST_CASE("names of tensors are translated, unknown ones are not") {
   CHECK(huggingface_name("output.weight") == "lm_head.weight");
   CHECK(huggingface_name("blk.12.attn_q.bias") == "model.layers.12.self_attn.q_proj.bias");
   CHECK(huggingface_name("blk.0.ffn_norm.weight") == "model.layers.0.post_attention_layernorm.weight");
-  for (const char* unknown : {"", "b", "blk", "blk.", "blk.0", "blk.0.", "blk..attn_qq.weight", "blk.0.attn_q_norm.weight", "rope_freqs.weight"})
+  for (const char* unknown : {"", "b", "blk", "blk.", "blk.0", "blk.0.", "blk..attn_qq.weight", "blk.0.attn_sub_norm.weight", "rope_freqs.weight"})
     CHECK(huggingface_name(unknown) == "");
 }
 

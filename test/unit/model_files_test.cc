@@ -251,11 +251,22 @@ TEST_CASE("GGUF files: biases by presence, rotary divisors, the template, refusa
     qwen.tensor(std::string("blk.0.attn_") + part + ".bias", {*part == 'q' ? 8 : 4}, 0, float_bytes(*part == 'q' ? 8 : 4, 0));
   write(qwen);
   CHECK((open_model(path).tensors.size() == 14 && !open_model(path).interleaved_rope));
+  GgufWriter normed = tiny_gguf_metadata("qwen3");
+  write(normed);
+  CHECK(mentions(refusal(path), "self_attn.q_norm.weight is missing"));
+  normed = tiny_gguf_metadata("qwen3");
+  for (const char* norm : {"q", "k"}) normed.tensor(std::string("blk.0.attn_") + norm + "_norm.weight", {4}, 0, float_bytes(4, 1));
+  write(normed);
+  CHECK((open_model(path).tensors.size() == 13 && !open_model(path).interleaved_rope));
 
   GgufWriter unknown = tiny_gguf_metadata();
-  unknown.tensor("blk.0.attn_q_norm.weight", {4}, 0, float_bytes(4, 0));
+  unknown.tensor("blk.0.attn_sub_norm.weight", {4}, 0, float_bytes(4, 0));
   write(unknown);
-  CHECK(mentions(refusal(path), "tensor blk.0.attn_q_norm.weight is not part"));
+  CHECK(mentions(refusal(path), "tensor blk.0.attn_sub_norm.weight is not part"));
+  GgufWriter normed_llama = tiny_gguf_metadata();
+  normed_llama.tensor("blk.0.attn_q_norm.weight", {4}, 0, float_bytes(4, 0));
+  write(normed_llama);
+  CHECK(mentions(refusal(path), "self_attn.q_norm.weight is not part"));
   GgufWriter second_layer = tiny_gguf_metadata();
   second_layer.tensor("blk.1.attn_norm.weight", {8}, 0, float_bytes(8, 0));
   write(second_layer);

@@ -49,7 +49,7 @@ class OneBit : public DeviceProxy {
     to_.matmul(w, a, rows, y, residual);
     flip("matmul", y);
   }
-  void rope_store(const float* qkv, int heads, const kernels::Batch& batch, const float* rope, int layer, const kernels::KvCache& kv,
+  void rope_store(const float* qkv, int heads, const kernels::Batch& batch, const kernels::Rope& rope, int layer, const kernels::KvCache& kv,
                   const kernels::QuantHeads& q_out, uint8_t* bad) override {
     to_.rope_store(qkv, heads, batch, rope, layer, kv, q_out, bad);
     flip("rope_store", q_out.data);
