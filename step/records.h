@@ -40,6 +40,8 @@ namespace ibid::step {
 
 inline constexpr size_t kMaxRecordBytes = size_t{64} << 20;
 inline constexpr size_t kMaxIdBytes = 1024;
+inline constexpr const char* kNotUtf8 = "not valid UTF-8";         // a record's problem, so bytes of a result
+inline constexpr const char* kEncodingHint = "iconv -f UTF-16 (or -f WINDOWS-1252) -t UTF-8 converts what spreadsheets write";
 
 struct Input {
   std::string name;                                    // path as given; its base name is what `files` shows

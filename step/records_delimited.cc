@@ -111,9 +111,9 @@ class Delimited : public RecordFormat {
     const std::string where = in.where();
     Row row;
     if (!read_row(in, row) || row.raw.empty()) throw Error(ErrorKind::bad_data, where, "no header row", "the first row names the columns");
-    if (row.problem.empty() && !is_utf8(row.raw)) row.problem = "not valid UTF-8";
+    if (row.problem.empty() && !is_utf8(row.raw)) row.problem = kNotUtf8;
     if (!row.problem.empty())
-      throw Error(ErrorKind::bad_data, where, "bad header row: " + row.problem, is_utf8(row.raw) ? "" : "iconv -f UTF-16 (or -f WINDOWS-1252) -t UTF-8 converts what spreadsheets write");
+      throw Error(ErrorKind::bad_data, where, "bad header row: " + row.problem, is_utf8(row.raw) ? "" : kEncodingHint);
     if (!header_.empty()) {
       if (row.fields == header_) return;
       throw Error(ErrorKind::bad_data, where, "the header differs from that of " + first_name_,
@@ -139,7 +139,7 @@ class Delimited : public RecordFormat {
   }
 
   void to_record(Row& row, Record& record) const {
-    if (row.problem.empty() && !is_utf8(row.raw)) row.problem = "not valid UTF-8";
+    if (row.problem.empty() && !is_utf8(row.raw)) row.problem = kNotUtf8;
     if (row.problem.empty() && row.fields.size() != header_.size())
       // Not how many the header has: that is in no id where no row is sound, and this text is part of a result.
       row.problem = std::to_string(row.fields.size()) + (row.fields.size() == 1 ? " field" : " fields") + " where the header has another number";

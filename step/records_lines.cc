@@ -6,8 +6,6 @@
 namespace ibid::step {
 namespace {
 
-constexpr const char* kNotUtf8 = "not valid UTF-8";
-
 class JsonLines : public RecordFormat {
  public:
   explicit JsonLines(std::vector<Input> inputs) : inputs_(std::move(inputs)) {}

@@ -1,6 +1,8 @@
 // See tally.h.
 #include "step/tally.h"
 
+#include <algorithm>
+
 #include "step/cli.h"
 #include "step/rows.h"
 
@@ -41,6 +43,7 @@ int Tally::report(const Manifest& m) const {
   for (const std::string& f : failures) warn(f);
   if (failed > failures.size()) warn("and " + std::to_string(failed - failures.size()) + " more");
   if (failed == 0) return kDone;
+  if (std::any_of(failures.begin(), failures.end(), [](const std::string& f) { return f.ends_with(kNotUtf8); })) note(kEncodingHint);
   std::string counts = std::to_string(failed) + " of " + std::to_string(records) + " records are not ok";
   if (m.on_error == OnError::record && failed <= m.max_errors) {
     note(counts + ", within max_errors");

@@ -50,6 +50,15 @@ quick=$root/examples/quickstart
 exits 65 "$ibid" run "$quick/step.yaml" long.tsv --model "$model" --quiet -o long.out --bundle long.tar
 exits 74 bash -c "'$ibid' show long.tar long --json >/dev/full"
 
+# An input in another encoding is told what to do, whatever its format.
+sed 's/format: tsv/format: text/; /id: sample/d; /keep:/d; s/{{ annotation }}/{{ text }}/' "$quick/step.yaml" >text.yaml
+printf 'liver, 54yo F\n' | iconv -t UTF-16 >utf16.txt
+exits 65 "$ibid" run text.yaml utf16.txt --model "$model" -o utf16.tsv
+holds "another encoding" "$err" "iconv -f UTF-16 (or -f WINDOWS-1252) -t UTF-8"
+printf 'liver, 54yo F\n' >utf8.txt
+exits 0 "$ibid" run text.yaml utf8.txt --model "$model" -o utf8.tsv
+[[ "$err" != *iconv* ]] || fail "a hint for nothing: $err"
+
 # A standard stream that is closed, as daemons have it: no message gets into an output, and nothing is read or written in silence.
 head -n 3 "$quick/samples.tsv" >few.tsv
 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" -o a.tsv --bundle a.tar --quiet
