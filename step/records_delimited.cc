@@ -25,8 +25,11 @@ bool unescape(std::string& field) {
   return true;
 }
 
+constexpr size_t kMaxFields = size_t{1} << 20;           // of a row that are kept apart: a record's bytes may all be separators
+
 struct Row {
-  std::vector<std::string> fields;
+  std::vector<std::string> fields;                     // the last holds whatever is beyond kMaxFields, separators too
+  size_t count = 1;                                    // of all fields
   std::string raw;                                     // the row's bytes without its line end
   std::string problem;                                 // "" when the grammar holds
 };
@@ -80,6 +83,11 @@ class Delimited : public RecordFormat {
     return true;
   }
 
+  void add_field(Row& row) const {
+    if (++row.count <= kMaxFields) row.fields.emplace_back();
+    else row.fields.back() += separator_;
+  }
+
   // One byte of the row; returns where it leaves us. following: the next byte, -1 at the end.
   At step(At at, char c, int following, Row& row) const {
     const bool line_end = c == '\r' && (following == '\n' || following < 0);
@@ -90,7 +98,7 @@ class Delimited : public RecordFormat {
         return At::quoted;
       case At::quote_in_quoted:
         if (c == '"') { row.fields.back() += '"'; return At::quoted; }
-        if (c == separator_) { row.fields.emplace_back(); return At::field_start; }
+        if (c == separator_) { add_field(row); return At::field_start; }
         if (line_end) return At::quote_in_quoted;
         row.problem = "text follows a closing quote";
         return At::lost;
@@ -100,7 +108,7 @@ class Delimited : public RecordFormat {
         if (c == '"') return At::quoted;
         [[fallthrough]];
       case At::plain:
-        if (c == separator_) { row.fields.emplace_back(); return At::field_start; }
+        if (c == separator_) { add_field(row); return At::field_start; }
         row.fields.back() += c;
         return At::plain;
     }
@@ -114,6 +122,7 @@ class Delimited : public RecordFormat {
     if (row.problem.empty() && !is_utf8(row.raw)) row.problem = kNotUtf8;
     if (!row.problem.empty())
       throw Error(ErrorKind::bad_data, where, "bad header row: " + row.problem, is_utf8(row.raw) ? "" : kEncodingHint);
+    if (row.count > kMaxFields) throw Error(ErrorKind::bad_data, where, std::to_string(row.count) + " columns; at most " + std::to_string(kMaxFields), "is this the right file?");
     if (!header_.empty()) {
       if (row.fields == header_) return;
       throw Error(ErrorKind::bad_data, where, "the header differs from that of " + first_name_,
@@ -140,9 +149,9 @@ class Delimited : public RecordFormat {
 
   void to_record(Row& row, Record& record) const {
     if (row.problem.empty() && !is_utf8(row.raw)) row.problem = kNotUtf8;
-    if (row.problem.empty() && row.fields.size() != header_.size())
+    if (row.problem.empty() && row.count != header_.size())
       // Not how many the header has: that is in no id where no row is sound, and this text is part of a result.
-      row.problem = std::to_string(row.fields.size()) + (row.fields.size() == 1 ? " field" : " fields") + " where the header has another number";
+      row.problem = std::to_string(row.count) + (row.count == 1 ? " field" : " fields") + " where the header has another number";
     if (!row.problem.empty()) return spoil(record, row.problem, row.raw);
     for (size_t i = 0; i < header_.size(); ++i) record.fields.push_back({header_[i], std::move(row.fields[i])});
   }

@@ -281,6 +281,18 @@ TEST_CASE("a record that never ends is an error") {
   endless(InputFormat::files, "", 'x');
 }
 
+TEST_CASE("fields without number are counted, not kept apart") {
+  const size_t beyond = (size_t{1} << 20) + 3;
+  const std::string separators(beyond, '\t'), counted = std::to_string(beyond + 1);
+  CHECK(*read(InputFormat::tsv, {"a\tb\n" + separators + "x\n"})[0].problem == counted + " fields where the header has another number");
+  const InputSpec spec{InputFormat::tsv, "", Escapes::backslash};
+  RecordReader reader(spec, {{"in", [&] { return text_source("a\tb\n" + separators + "\\\tt\n"); }}});   // a backslash at a field's end, far behind
+  Record record;
+  REQUIRE(reader.next(record));
+  CHECK(*record.problem == "a backslash before something else than t, n, r or a backslash");
+  CHECK(error_of(InputFormat::tsv, {separators + "\n"}) == "dir/in0:1: " + counted + " columns; at most 1048576 / is this the right file?");
+}
+
 TEST_CASE("mutated inputs raise nothing but errors, and every record has a name") {
   const std::string seeds[] = {"{\"s\":\"a\",\"n\":1.50}\n{\"s\":\"b\",\"x\":[1,{\"y\":null}]}\n", "s,t\n1,\"a \"\"q\"\"\nb\"\n2,c\n", ">s1 d\nACGT\n>s2\nAC\n"};
   const std::string spice = "\"\n\r,\t>{}[]:\\ \x80\xC3\xff\x01" "0";
