@@ -5,12 +5,15 @@
 // 1. A run of values shares a scale and a minimum, and their bits lie in the same places of consecutive bytes: a loop over a run
 //    vectorises, and a thread reads one value alone.
 // 2. Everything has internal linkage, as in math.h, 4.
+// 3. All instruction sets and devices run this source, so that their agreeing proves nothing about it: that is for the published values
+//    (test/unit/ops_test.cc) and the second implementation.
 #pragma once
 #include "kernels/math.h"
 #include "kernels/ops.h"
 
 namespace ibid::kernels {
 
+// value(i) = scale * float(v - zero) - minimum, v = low bits | high bits << high_place
 struct Run {
   const uint8_t *low, *high;                     // the byte of value 0; the next value's is the next
   int low_shift, low_mask;
@@ -24,7 +27,14 @@ constexpr int kRunBlock = 256;
 IBID_HD int run_length(DType dtype) { return dtype == DType::q4_k || dtype == DType::q5_k ? 32 : 16; }
 // storage().bytes, which a device cannot look up.
 IBID_HD constexpr int run_block_bytes(DType dtype) {
-  return dtype == DType::q2_k ? 84 : dtype == DType::q3_k ? 110 : dtype == DType::q4_k ? 144 : dtype == DType::q5_k ? 176 : 210;
+  switch (dtype) {
+    case DType::q2_k: return 84;
+    case DType::q3_k: return 110;
+    case DType::q4_k: return 144;
+    case DType::q5_k: return 176;
+    case DType::q6_k: return 210;
+    default: return 0;
+  }
 }
 static_assert(run_block_bytes(DType::q2_k) == storage(DType::q2_k).bytes && run_block_bytes(DType::q3_k) == storage(DType::q3_k).bytes &&
               run_block_bytes(DType::q4_k) == storage(DType::q4_k).bytes && run_block_bytes(DType::q5_k) == storage(DType::q5_k).bytes &&
@@ -63,10 +73,11 @@ IBID_HD Run run_of(DType dtype, const uint8_t* block, int run) {
       return {b + 32 * (run / 2), h, run % 2 * 4, 15, run, five ? 1 : 0, 4, 0,
               half_from(d) * static_cast<float>(packed_scale(s, run)), half_from(d + 2) * static_cast<float>(packed_minimum(s, run))};
     }
-    default: {                                   // q6_k
+    case DType::q6_k: {
       const uint8_t *b = block + 32 * (run / 8 + pair % 2), *h = block + 128, *s = block + 192, *d = block + 208;
       return {b + two, h + two, pair / 2 * 4, 15, 2 * pair, 3, 4, 32, half_from(d) * static_cast<float>(static_cast<int8_t>(s[run])), 0};
     }
+    default: return {};
   }
 }
 

@@ -157,9 +157,17 @@ void check_heads(const Fields& fields, const ModelConfig& c, const std::string& 
 
 // --- Hugging Face -------------------------------------------------------------------------------------------------
 
-struct Architecture { const char* huggingface; const char* normalised; };
-constexpr Architecture kArchitectures[] = {{"LlamaForCausalLM", "llama"}, {"MistralForCausalLM", "llama"}, {"Qwen2ForCausalLM", "qwen2"},
-                                            {"Qwen3ForCausalLM", "qwen3"}};
+enum class Says { no, in_config, yes };           // whether a class has biases of attention
+struct Architecture {
+  const char* huggingface;
+  const char* normalised;                         // as GGUF calls it
+  Says attention_bias;
+  bool mlp_bias, head_norms;                      // mlp_bias: the config says
+};
+constexpr Architecture kArchitectures[] = {{"LlamaForCausalLM", "llama", Says::in_config, true, false},
+                                            {"MistralForCausalLM", "llama", Says::no, false, false},
+                                            {"Qwen2ForCausalLM", "qwen2", Says::yes, false, false},
+                                            {"Qwen3ForCausalLM", "qwen3", Says::in_config, false, true}};
 
 const Architecture& read_architecture(const Fields& fields) {
   const Json& list = fields.need("architectures");
@@ -287,17 +295,18 @@ ParsedConfig config_from_huggingface(const Json& config, const Json& generation_
   ModelConfig& c = out.config;
   const Architecture& architecture = read_architecture(fields);
   c.architecture = architecture.normalised;
-  c.head_norms = c.architecture == "qwen3";
+  c.head_norms = architecture.head_norms;
   for (const Neutral& n : kHuggingFaceNeutral) check_neutral(fields, n);
   read_sizes(fields, architecture.huggingface, c);
   read_rope(fields, c);
   check_window(fields, c, architecture.huggingface);
-  const bool llama = architecture.huggingface == std::string("LlamaForCausalLM");
-  if (llama) out.biases.mlp = fields.flag_or("mlp_bias", false);
+  if (architecture.mlp_bias) out.biases.mlp = fields.flag_or("mlp_bias", false);
   else check_neutral(fields, {"mlp_bias", "false"});
-  if (llama || c.architecture == "qwen3") out.biases.qkv = out.biases.o = fields.flag_or("attention_bias", false);
-  else if (c.architecture == "qwen2") out.biases.qkv = true;
-  else check_neutral(fields, {"attention_bias", "false"});
+  switch (architecture.attention_bias) {
+    case Says::no: check_neutral(fields, {"attention_bias", "false"}); break;
+    case Says::in_config: out.biases.qkv = out.biases.o = fields.flag_or("attention_bias", false); break;
+    case Says::yes: out.biases.qkv = true; break;
+  }
   c.bos_id = static_cast<int32_t>(fields.integer_or("bos_token_id", -1, 0, c.vocab - 1));
   add_ids(fields, "eos_token_id", c.vocab, c.eos_ids);
   add_ids(Fields(generation_config, where + " (generation_config.json)"), "eos_token_id", c.vocab, c.eos_ids);
@@ -310,7 +319,8 @@ ParsedConfig config_from_gguf(const Json& metadata, int64_t embedding_rows, bool
   if (general.integer_or("split.count", 1, 0, 1 << 20) > 1)
     general.fail("split.count", "is above 1: ibid does not read split files; merge them with gguf-split");
   const std::string architecture = general.text("general.architecture");
-  if (architecture != "llama" && architecture != "qwen2" && architecture != "qwen3")
+  const Architecture* known = std::find_if(std::begin(kArchitectures), std::end(kArchitectures), [&](const Architecture& a) { return architecture == a.normalised; });
+  if (known == std::end(kArchitectures))
     general.fail("general.architecture", "is " + architecture + ", which ibid does not run");
   const std::string prefix = architecture + ".";
   Fields fields(metadata, where, prefix);
@@ -318,7 +328,7 @@ ParsedConfig config_from_gguf(const Json& metadata, int64_t embedding_rows, bool
   ParsedConfig out;
   ModelConfig& c = out.config;
   c.architecture = architecture;
-  c.head_norms = architecture == "qwen3";
+  c.head_norms = known->head_norms;
   read_gguf_sizes(fields, c);
   if (embedding_rows < 1 || embedding_rows > kMaxVocab)
     general.fail("token_embd.weight", "has " + std::to_string(embedding_rows) + " rows");
@@ -326,7 +336,7 @@ ParsedConfig config_from_gguf(const Json& metadata, int64_t embedding_rows, bool
   if (fields.integer_or("vocab_size", c.vocab, 1, kMaxVocab) != c.vocab)
     fields.fail("vocab_size", "differs from the " + std::to_string(c.vocab) + " rows of the embedding");
   c.tied = !has_output;
-  out.biases.qkv = architecture == "qwen2";
+  out.biases.qkv = known->attention_bias == Says::yes;
   c.bos_id = static_cast<int32_t>(general.integer_or("tokenizer.ggml.bos_token_id", -1, 0, c.vocab - 1));
   for (const char* key : {"eos", "eot", "eom"})
     add_ids(general, std::string("tokenizer.ggml.") + key + "_token_id", c.vocab, c.eos_ids);

@@ -38,6 +38,17 @@ constexpr BlockInfo kBlocks[] = {
     {40, "NVFP4", 64, 36}, {41, "Q1_0", 128, 18}, {42, "Q2_0", 64, 18},
 };
 
+// What is checked here is what kernels read.
+constexpr bool agrees(const BlockInfo& b, const kernels::Storage& s) {
+  return std::string_view(b.name) != s.name || (b.elements == static_cast<uint32_t>(s.block) && b.bytes == static_cast<uint32_t>(s.bytes));
+}
+static_assert([] {
+  for (const BlockInfo& b : kBlocks)
+    for (const kernels::Storage& s : kernels::kStorage)
+      if (!agrees(b, s)) return false;
+  return true;
+}());
+
 const BlockInfo* find_block(uint32_t id) {
   for (const BlockInfo& b : kBlocks)
     if (b.id == id) return &b;
@@ -218,7 +229,8 @@ constexpr NamePair kWholeNames[] = {
     {"token_embd.weight", "model.embed_tokens.weight"}, {"output_norm.weight", "model.norm.weight"}, {"output.weight", "lm_head.weight"}};
 constexpr NamePair kLayerNames[] = {
     {"attn_norm", "input_layernorm"}, {"ffn_norm", "post_attention_layernorm"}, {"attn_q", "self_attn.q_proj"},
-    {"attn_k", "self_attn.k_proj"}, {"attn_v", "self_attn.v_proj"}, {"attn_q_norm", "self_attn.q_norm"}, {"attn_k_norm", "self_attn.k_norm"}, {"attn_output", "self_attn.o_proj"},
+    {"attn_k", "self_attn.k_proj"}, {"attn_v", "self_attn.v_proj"}, {"attn_output", "self_attn.o_proj"},
+    {"attn_q_norm", "self_attn.q_norm"}, {"attn_k_norm", "self_attn.k_norm"},
     {"ffn_gate", "mlp.gate_proj"}, {"ffn_up", "mlp.up_proj"}, {"ffn_down", "mlp.down_proj"}};
 
 }  // namespace

@@ -319,6 +319,7 @@ Bytes Selftest::rope_store(bool normed) {
     const std::vector<float> weights = plain_rows(random, 1, 2 * Sequences::kHeadDim);
     const float* norms = put(weights);
     a.rope = {a.rope.table, norms, norms + Sequences::kHeadDim, 1e-6f};
+    a.qkv[2 * (Sequences::kHeads + 2 * Sequences::kKvHeads) * Sequences::kHeadDim + Sequences::kHeads * Sequences::kHeadDim + 3] = kInfinity;   // a head of k, too
   }
   a.qkv[a.qkv.size() - 5] = kInfinity;
   a.store();

@@ -1,4 +1,4 @@
-// See tensor_entry.h. Owns: which stored types kernels can read, and how their data must be aligned.
+// See tensor_entry.h. Owns: the refusal of tensors that kernels cannot read.
 #include "runtime/tensor_entry.h"
 
 #include <iterator>

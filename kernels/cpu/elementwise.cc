@@ -95,6 +95,7 @@ void store_v(const KvBlock& block, int at, int head_dim, const int16_t* q, float
 }
 
 // A head of q or k, normalised if there are weights, then rotated; in s.temp. A head that cannot be normalised counts as zeros.
+// norm() quantises what it normalised: wasted here, and cheap beside a product.
 const float* turned_head(const CpuContext& c, const float* x, const float* weight, float eps, const float* angles, int dim, WorkerScratch& s, uint8_t* bad) {
   float *rotated = s.temp, *normed = s.temp + dim, scale = 0;
   if (weight && !c.rows.norm(x, weight, eps, dim, normed, s.q, &scale)) {

@@ -1,4 +1,4 @@
-// The row quantiser (NUMERICS 3) as a thread uses it: what a row's largest magnitude says, and a value's digits.
+// The row quantiser (NUMERICS 3) as a thread uses it: what a row's largest magnitude says, a value's digits, and the norm made of them.
 //
 // Owns: the arithmetic of a scale and of digits, host and device. Must not know: who finds the largest magnitude.
 #pragma once
@@ -28,6 +28,13 @@ __device__ inline int quantized(float x, const RowScale& s) { return s.scale == 
 // q = 256 H + L, both int8 (NUMERICS 2.2).
 __device__ inline int high_digit(int q) { return (q + 128) >> 8; }
 __device__ inline int low_digit(int q) { return q - (high_digit(q) << 8); }
+
+// RMSNorm's factor (NUMERICS 5), from the sum of the k squares of a row's integers and their scale.
+__device__ inline long long square(int q) { return static_cast<long long>(q) * q; }
+__device__ inline float inverse_rms(long long squares, float scale, int k, float eps) {
+  float mean = (static_cast<float>(squares) * (scale * scale)) / static_cast<float>(k);
+  return 1.0f / sqrtf(mean + eps);
+}
 
 // Four digits as the bytes of a word, the first lowest.
 __device__ inline unsigned pack4(int a, int b, int c, int d) {

@@ -2,7 +2,7 @@
 //
 // Owns: the split of a row of qkv into head vectors. Must not know: the layout of a page beyond cuda_ops.h.
 //
-// Per head vector of d values: reads 4 d bytes (and 4 d of angles, from cache), writes 2 d digits and a scale; six operations
+// Per head vector of d values: reads 4 d bytes (and 4 d of angles and of norm weights each, from cache), writes 2 d digits and a scale; six operations
 // a value for q and k (sixteen where they are normalised), three for v. Bound by memory. The digits of v go to d different rows of a block, one byte each: rows of
 // one sequence are neighbours there, so that prefill fills its sectors in L2; in decode the whole is a few hundred bytes.
 //
@@ -49,16 +49,13 @@ __device__ RowScale scale_of(const Vector& v) {
   return row_scale(warp_max(largest), kQuantMax);
 }
 
-__device__ long long square(int q) { return static_cast<long long>(q) * q; }
-
 // A vector that is not finite stays so, and is found when it is quantised. The lanes of a warp agree.
 __device__ void normalise(Vector& v, const float* weight, float eps, int dim) {
   RowScale s = scale_of(v);
   if (s.bad) return;
   long long squares = 0;
   for (int n = 0; n < kPairs; ++n) squares += square(quantized(v.first[n], s)) + square(quantized(v.second[n], s));
-  float mean = (static_cast<float>(warp_sum(squares)) * (s.scale * s.scale)) / static_cast<float>(dim);
-  float r = 1.0f / sqrtf(mean + eps);
+  float r = inverse_rms(warp_sum(squares), s.scale, dim, eps);
   Vector w = load(weight, dim / 2);
   for (int n = 0; n < kPairs; ++n) {
     v.first[n] = (v.first[n] * r) * w.first[n];

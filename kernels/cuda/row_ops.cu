@@ -104,8 +104,6 @@ __global__ void __launch_bounds__(kThreads) quantize_kernel(Source source, RowsV
   store_row(share, scale_of(share, shared), out, row, bad);
 }
 
-__device__ long long square(int q) { return static_cast<long long>(q) * q; }
-
 // A row of x times one number times its weights: what is quantised after the norm.
 struct Normed {
   Plain x;
@@ -131,9 +129,7 @@ __global__ void __launch_bounds__(kThreads) norm_kernel(Plain x, const float* we
   share.each([&](int, float4 v) {
     squares += square(quantized(v.x, s)) + square(quantized(v.y, s)) + square(quantized(v.z, s)) + square(quantized(v.w, s));
   });
-  squares = block_sum(squares, sums);
-  float mean = (static_cast<float>(squares) * (s.scale * s.scale)) / static_cast<float>(x.k);
-  float r = 1.0f / sqrtf(mean + eps);
+  float r = inverse_rms(block_sum(squares, sums), s.scale, x.k, eps);
   Normed normed{x, weight, r, x.k};
   Share<Normed> y(normed, share);
   RowScale t = s.bad ? s : scale_of(y, shared);  // s is the same in every thread, so all take part or none

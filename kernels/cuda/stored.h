@@ -44,12 +44,17 @@ __device__ inline float stored_value(DType dtype, const uint8_t* row, int i) {
       const uint8_t* block = row + static_cast<size_t>(i / 32) * 24;
       return static_cast<float>(nibble(block + 8, i % 32) | fifth_bit(block + 4, i % 32)) * half_at(block) + half_at(block + 2);
     }
-    default: {
+    case DType::q2_k:
+    case DType::q3_k:
+    case DType::q4_k:
+    case DType::q5_k:
+    case DType::q6_k: {
       const int place = i % kRunBlock, length = run_length(dtype);
       const uint8_t* block = row + static_cast<size_t>(i / kRunBlock) * run_block_bytes(dtype);
       return run_value(run_of(dtype, block, place / length), place % length);
     }
   }
+  return 0;
 }
 
 }  // namespace ibid::kernels::cuda

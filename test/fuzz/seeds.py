@@ -71,15 +71,17 @@ for case in tokenizers:
 
 
 # --- models of one layer: hidden 8, two heads of 4, one for keys and values, 16 within, a vocabulary of 10 or of its tokenizer
-def shapes(vocab, qwen):
+def shapes(vocab, arch):
     yield "token_embd.weight", "model.embed_tokens.weight", [vocab, 8]
     yield "output_norm.weight", "model.norm.weight", [8]
     for gguf, name, shape in [("attn_norm", "input_layernorm", [8]), ("ffn_norm", "post_attention_layernorm", [8]), ("attn_q", "self_attn.q_proj", [8, 8]),
                               ("attn_k", "self_attn.k_proj", [4, 8]), ("attn_v", "self_attn.v_proj", [4, 8]), ("attn_output", "self_attn.o_proj", [8, 8]),
                               ("ffn_gate", "mlp.gate_proj", [16, 8]), ("ffn_up", "mlp.up_proj", [16, 8]), ("ffn_down", "mlp.down_proj", [8, 16])]:
         yield f"blk.0.{gguf}.weight", f"model.layers.0.{name}.weight", shape
-        if qwen and gguf in ("attn_q", "attn_k", "attn_v"):
+        if arch == "qwen2" and gguf in ("attn_q", "attn_k", "attn_v"):
             yield f"blk.0.{gguf}.bias", f"model.layers.0.{name}.bias", shape[:1]
+        if arch == "qwen3" and gguf in ("attn_q", "attn_k"):
+            yield f"blk.0.{gguf}_norm.weight", f"model.layers.0.{name.replace('proj', 'norm')}.weight", [4]
 
 
 def floats(shape):
@@ -101,7 +103,7 @@ def gguf(arch, tokens, extra):
     pairs += [(f"{arch}.attention.layer_norm_rms_epsilon", 6, struct.pack("<f", 1e-5)), ("tokenizer.ggml.tokens", 9, array(8, [string(t) for t in tokens]))]
     pairs += extra
     infos, data = b"", b""
-    for name, _, shape in shapes(len(tokens), arch == "qwen2"):
+    for name, _, shape in shapes(len(tokens), arch):
         infos += string(name) + struct.pack("<I", len(shape)) + b"".join(struct.pack("<Q", n) for n in shape[::-1]) + struct.pack("<IQ", 0, len(data))
         data += floats(shape)
         data += bytes(-len(data) % 32)
@@ -113,8 +115,9 @@ def gguf(arch, tokens, extra):
 word = lambda s: (8, string(s))
 control = lambda ids, n: array(5, [struct.pack("<i", 3 if i in ids else 1) for i in range(n)])
 letters = alphabet[:256] + ["iv", "er", "iver", "<s>"]
-seed("gguf", gguf("qwen2", letters, [("tokenizer.ggml.model", *word("gpt2")), ("tokenizer.ggml.pre", *word("qwen2")), ("tokenizer.ggml.eos_token_id", 4, struct.pack("<I", 259)),
-     ("tokenizer.ggml.token_type", 9, control({259}, 260)), ("tokenizer.ggml.merges", 9, array(8, [string("i v"), string("e r"), string("iv er")]))]))
+for arch in ("qwen2", "qwen3"):
+    seed("gguf", gguf(arch, letters, [("tokenizer.ggml.model", *word("gpt2")), ("tokenizer.ggml.pre", *word("qwen2")), ("tokenizer.ggml.eos_token_id", 4, struct.pack("<I", 259)),
+         ("tokenizer.ggml.token_type", 9, control({259}, 260)), ("tokenizer.ggml.merges", 9, array(8, [string("i v"), string("e r"), string("iv er")]))]))
 pieces = ["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(256)] + ["▁", "l", "i", "v", "▁li"]
 seed("gguf", gguf("llama", pieces, [("tokenizer.ggml.model", *word("llama")), ("tokenizer.ggml.token_type", 9, control({0, 1, 2}, len(pieces))),
      ("tokenizer.ggml.scores", 9, array(6, [struct.pack("<f", -i) for i in range(len(pieces))]))]))
@@ -122,9 +125,10 @@ seed("gguf", gguf("llama", pieces, [("tokenizer.ggml.model", *word("llama")), ("
 config = {"architectures": ["LlamaForCausalLM"], "hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1,
           "vocab_size": 10, "max_position_embeddings": 64, "rms_norm_eps": 1e-5, "tie_word_embeddings": True, "hidden_act": "silu", "eos_token_id": 2, "bos_token_id": 1}
 scaling = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 32}
-for extra, qwen in [({}, False), ({"rope_scaling": scaling, "rope_theta": 5e5}, False), ({"architectures": ["Qwen2ForCausalLM"], "use_sliding_window": False}, True)]:
+for extra, arch in [({}, "llama"), ({"rope_scaling": scaling, "rope_theta": 5e5}, "llama"), ({"architectures": ["Qwen2ForCausalLM"], "use_sliding_window": False}, "qwen2"),
+                    ({"architectures": ["Qwen3ForCausalLM"], "head_dim": 4}, "qwen3")]:
     header, data = {}, b""
-    for _, name, shape in shapes(10, qwen):
+    for _, name, shape in shapes(10, arch):
         header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + len(floats(shape))]}
         data += floats(shape)
     text = dumps(header).encode()

@@ -60,7 +60,7 @@ BLOCKS |= {dtype: (256, k_block_bytes(dtype)) for dtype in K_BLOCKS}            
 SPREAD = {"Q8_0": (70, 0), "Q4_0": (4, 0), "Q4_1": (4, -7.3), "Q5_0": (9, 0), "Q5_1": (9, -15.1), "Q2_K": (12, 1.7), "Q3_K": (36, 0), "Q4_K": (190, 7.7),
           "Q5_K": (380, 15.9), "Q6_K": (1400, 0)}
 PARTS = {"attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
-         "attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm",
+         "attn_q_norm": "self_attn.q_norm", "attn_k_norm": "self_attn.k_norm", "attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm",
          "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj"}
 NAMES = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
 FIELDS = {"block_count": "num_hidden_layers", "embedding_length": "hidden_size", "feed_forward_length": "intermediate_size",
@@ -111,7 +111,8 @@ def read_gguf(path):
     infos = [(r.text(), [r.take("Q") for _ in range(r.take("I"))][::-1], r.take("I"), r.take("Q")) for _ in range(count)]
     first = -(-r.at // 32) * 32
     # A float of the metadata counts as its shortest decimal (6.1).
-    config = {ours: float(str(v)) if isinstance(v, F) else v for theirs, ours in FIELDS.items() if (v := fields.get("llama." + theirs)) is not None}
+    architecture = fields["general.architecture"]
+    config = {ours: float(str(v)) if isinstance(v, F) else v for theirs, ours in FIELDS.items() if (v := fields.get(f"{architecture}.{theirs}")) is not None}
     tensors = {}
     for name, shape, kind, at in infos:
         dtype = next(d for d, number in TYPES.items() if number == kind)
@@ -121,7 +122,7 @@ def read_gguf(path):
         if name == "rope_freqs.weight":
             config["rope_divisors"] = values.astype(np.float64)
             continue
-        if ".attn_q." in name or ".attn_k." in name:
+        if architecture == "llama" and (".attn_q." in name or ".attn_k." in name):
             values = halves(values, config["num_attention_heads" if ".attn_q." in name else "num_key_value_heads"])
         tensors[hugging_face_name(name)] = values
     config["tie_word_embeddings"] = "lm_head.weight" not in tensors
@@ -129,13 +130,13 @@ def read_gguf(path):
     return config, tensors
 
 
-def write_gguf(path, config, tensors):
+def write_gguf(path, architecture, config, tensors):
     text = lambda s: struct.pack("<Q", len(s.encode())) + s.encode()
     listed = lambda kind, form, values: struct.pack("<IIQ", 9, kind, len(values)) + b"".join(form(v) for v in values)
     u32, f32, string = (lambda v: struct.pack("<II", 4, v)), (lambda v: struct.pack("<If", 6, v)), (lambda v: struct.pack("<I", 8) + text(v))
     tokens = ["a", "b", "end", "ab"] + [f"t{i}" for i in range(4, config["vocab_size"] - 20)]
-    pairs = {"general.architecture": string("llama")}
-    pairs |= {"llama." + theirs: (f32 if isinstance(config[ours], float) else u32)(config[ours]) for theirs, ours in FIELDS.items()}
+    pairs = {"general.architecture": string(architecture)}
+    pairs |= {f"{architecture}.{theirs}": (f32 if isinstance(config[ours], float) else u32)(config[ours]) for theirs, ours in FIELDS.items()}
     pairs |= {"tokenizer.ggml.model": string("gpt2"), "tokenizer.ggml.pre": string("qwen2"), "tokenizer.ggml.eos_token_id": u32(2),
               "tokenizer.ggml.tokens": listed(8, text, tokens),
               "tokenizer.ggml.token_type": listed(5, lambda v: struct.pack("<i", v), [1] * len(tokens)),
@@ -259,35 +260,36 @@ def write_qwen(folder, like, seed, config, not_said, biased, alter=lambda t: Non
                        "rms_norm_eps": 1e-6, "rope_theta": 1000000.0, "tie_word_embeddings": True} | config
     t = draw(rng, config | not_said, biased)
     alter(t)
-    kinds = {name: "BF16" if "q_norm" in name else "F16" for name in t}                      # F16 has no 2^127
+    kinds = {name: "BF16" if "q_norm" in name or "k_proj" in name else "F16" for name in t}   # F16 has neither 2^127 nor 2^-70
     return write_folder(folder, like, config, {name: (kinds[name], list(x.shape), encode(kinds[name], x, rng)) for name, x in t.items()})
 
 
 def write_mixed_gguf(path):
     """GGUF: storage formats up to blocks of 32, interleaved rotary pairs with biases, stored divisors, a theta that float32 rounds."""
-    return write_random_gguf(path, 4, {"hidden_size": 64, "intermediate_size": 96, "head_dim": 16},
+    return write_random_gguf(path, "llama", 4, {"hidden_size": 64, "intermediate_size": 96, "head_dim": 16},
                              {"token_embd": "Q8_0", "output": "Q4_1", "attn_q": "Q4_0", "attn_k": "Q8_0", "attn_v": "Q4_1", "attn_output": "F16",
                               "ffn_gate": "BF16", "ffn_up": "F32", "ffn_down": "Q4_0"})
 
 
-def write_k_gguf(path):
-    """The same in the other formats."""
-    return write_random_gguf(path, 5, {"hidden_size": 256, "intermediate_size": 256, "head_dim": 64},
+def write_qwen3_gguf(path):
+    """The other storage formats, norms of heads."""
+    return write_random_gguf(path, "qwen3", 5, {"hidden_size": 256, "intermediate_size": 256, "head_dim": 64},
                              {"token_embd": "Q6_K", "output": "Q5_K", "attn_q": "Q4_K", "attn_k": "Q3_K", "attn_v": "Q2_K", "attn_output": "Q5_0",
                               "ffn_gate": "Q5_1", "ffn_up": "Q4_K", "ffn_down": "Q6_K"})
 
 
-def write_random_gguf(path, seed, sizes, kinds):
+def write_random_gguf(path, architecture, seed, sizes, kinds):
     rng = np.random.default_rng(seed)
     config = sizes | {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 320,
                       "rms_norm_eps": 1e-6, "rope_theta": 10000.1, "vocab_size": 500, "tie_word_embeddings": False}
-    drawn = draw(rng, config, ALL[:3])
+    llama = architecture == "llama"
+    drawn = draw(rng, config if llama else config | {"architectures": ["Qwen3ForCausalLM"]}, ALL[:3] if llama else ())
     names = [f"{n}.weight" for n in NAMES] + [f"blk.{i}.{n}.{kind}" for i in range(2) for n in PARTS for kind in ("weight", "bias")]
     half = config["head_dim"] // 2
-    tensors = {"rope_freqs.weight": ("F32", [half], np.linspace(1, 32, half).astype("<f4").tobytes())}
+    tensors = {"rope_freqs.weight": ("F32", [half], np.linspace(1, 32, half).astype("<f4").tobytes())} if llama else {}
     for name in names:
         x = drawn.get(hugging_face_name(name))
         if x is not None:
             dtype = "F32" if x.ndim == 1 else kinds[name.split(".")[-2]]
             tensors[name] = (dtype, list(x.shape), encode(dtype, x, rng))
-    return write_gguf(path, config, tensors)
+    return write_gguf(path, architecture, config, tensors)

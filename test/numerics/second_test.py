@@ -177,7 +177,7 @@ def main(ibid, logits):
         extreme, qwen2 = models.write_extreme(scratch / "extreme", SHIPPED), models.write_qwen2(scratch / "qwen2", SHIPPED)
         qwen3 = models.write_qwen3(scratch / "qwen3", SHIPPED)
         asked = [(SHIPPED, requests(1536)), (extreme, extreme_requests(1601)), (qwen2, requests(1543)), (qwen3, requests(1543)),
-                 (models.write_mixed_gguf(scratch / "mixed.gguf"), requests(500)), (models.write_k_gguf(scratch / "k.gguf"), requests(500))]
+                 (models.write_mixed_gguf(scratch / "mixed.gguf"), requests(500)), (models.write_qwen3_gguf(scratch / "qwen3.gguf"), requests(500))]
         for path, these in asked:
             for profile in second.PROFILES:
                 answers = Answers(logits, path, profile, these)

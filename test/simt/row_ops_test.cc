@@ -106,7 +106,8 @@ TEST_CASE("norm and rotation: q, k and v land where cuda_ops.h says, with the sc
     simt::set_schedule(s);
     for (int dim : {2, 16, 64, 80, 128, 256}) for (bool normed : {false, true}) {
       KvShape shape{layers, 2, dim};
-      const std::vector<float> norms = make_row(2 * dim, 0, 3);
+      std::vector<float> norms = make_row(2 * dim, 0, 3);
+      norms[static_cast<size_t>(dim) + 1] = 0x1p127f;              // heads of k that are finite until they are normalised
       const int vectors = heads + 2 * shape.kv_heads;
       std::vector<float> qkv = make_rows(dim, rows * vectors), angles(static_cast<size_t>(dim * positions)), temp(static_cast<size_t>(dim)), turned(static_cast<size_t>(dim));
       qkv[7] = dim == 64 ? kNan : qkv[7];

@@ -1,4 +1,4 @@
-// A second forward pass of Llama and Qwen2 models in plain loops: float64 as the truth, and bf16 as what others compute.
+// A second forward pass of Llama, Qwen2 and Qwen3 models in plain loops: float64 as the truth, and bf16 as what others compute.
 //
 // Owns: its own arithmetic, from the model's stored weights to logits. Shares with the product only the reading of files and
 // dequantize_rows. Must not know: devices, profiles, engines.
