@@ -56,15 +56,15 @@ IBID_HD int packed_scale16(const uint8_t* s, int run) { return (s[run % 8] >> ru
 
 // Run `run` of a block.
 IBID_HD Run run_of(DType dtype, const uint8_t* block, int run) {
-  const int two = 32 * (run / 8) + 16 * (run % 2), pair = run % 8 / 2;   // of Q2_K, Q3_K, Q6_K: half a block's bytes hold four pairs of runs
+  const int first = 32 * (run / 8) + 16 * (run % 2), pair = run % 8 / 2;   // of Q2_K, Q3_K, Q6_K: 32 bytes hold four pairs of runs
   switch (dtype) {
     case DType::q2_k: {
       const uint8_t *s = block, *b = block + 16, *d = block + 80;
-      return {b + two, b, 2 * pair, 3, 0, 0, 0, 0, half_from(d) * static_cast<float>(s[run] & 15), half_from(d + 2) * static_cast<float>(s[run] >> 4)};
+      return {b + first, b, 2 * pair, 3, 0, 0, 0, 0, half_from(d) * static_cast<float>(s[run] & 15), half_from(d + 2) * static_cast<float>(s[run] >> 4)};
     }
     case DType::q3_k: {
       const uint8_t *h = block, *b = block + 32, *s = block + 96, *d = block + 108;
-      return {b + two, h + 16 * (run % 2), 2 * pair, 3, run / 2, 1, 2, 4, half_from(d) * static_cast<float>(packed_scale16(s, run) - 32), 0};
+      return {b + first, h + 16 * (run % 2), 2 * pair, 3, run / 2, 1, 2, 4, half_from(d) * static_cast<float>(packed_scale16(s, run) - 32), 0};
     }
     case DType::q4_k:
     case DType::q5_k: {
@@ -75,7 +75,7 @@ IBID_HD Run run_of(DType dtype, const uint8_t* block, int run) {
     }
     case DType::q6_k: {
       const uint8_t *b = block + 32 * (run / 8 + pair % 2), *h = block + 128, *s = block + 192, *d = block + 208;
-      return {b + two, h + two, pair / 2 * 4, 15, 2 * pair, 3, 4, 32, half_from(d) * static_cast<float>(static_cast<int8_t>(s[run])), 0};
+      return {b + first, h + first, pair / 2 * 4, 15, 2 * pair, 3, 4, 32, half_from(d) * static_cast<float>(static_cast<int8_t>(s[run])), 0};
     }
     default: return {};
   }

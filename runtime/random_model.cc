@@ -17,7 +17,7 @@ namespace {
 struct Shape {
   const char* name;
   int hidden, layers, heads, kv_heads, head_dim, intermediate, vocab;
-  const char* architecture;
+  std::string_view architecture;
   bool tied;
   double theta;
   bool llama3;
@@ -85,12 +85,12 @@ void add_tensors(Builder& b, const Shape& s) {
     b.add(at + "self_attn.q_proj.weight", {q, s.hidden});
     b.add(at + "self_attn.k_proj.weight", {kv, s.hidden});
     b.add(at + "self_attn.v_proj.weight", {kv, s.hidden});
-    if (s.architecture == std::string("qwen2")) {
+    if (s.architecture == "qwen2") {
       b.add(at + "self_attn.q_proj.bias", {q});
       b.add(at + "self_attn.k_proj.bias", {kv});
       b.add(at + "self_attn.v_proj.bias", {kv});
     }
-    if (s.architecture == std::string("qwen3")) {
+    if (s.architecture == "qwen3") {
       b.add_norm(at + "self_attn.q_norm.weight", s.head_dim);
       b.add_norm(at + "self_attn.k_norm.weight", s.head_dim);
     }
@@ -107,7 +107,7 @@ void add_tensors(Builder& b, const Shape& s) {
 ModelConfig config_of(const Shape& s) {
   ModelConfig c;
   c.architecture = s.architecture;
-  c.head_norms = c.architecture == "qwen3";
+  c.head_norms = s.architecture == "qwen3";
   c.layers = s.layers, c.hidden = s.hidden, c.intermediate = s.intermediate;
   c.heads = s.heads, c.kv_heads = s.kv_heads, c.head_dim = s.head_dim;
   c.vocab = s.vocab, c.max_positions = s.max_positions, c.rope_theta = s.theta, c.tied = s.tied;

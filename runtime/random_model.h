@@ -20,8 +20,8 @@ struct RandomModel {
   std::vector<uint16_t> block;         // bf16
 };
 
-// shape: "tiny" (a few thousand weights, biases, tied), "tiny-llama" (untied, Llama 3 rotary scaling), "tiny-qwen3" (norms of heads), "qwen2-0.5b", "llama-1b",
-// "llama-8b".
+// shape: "tiny" (a few thousand weights, biases, tied), "tiny-llama" (untied, Llama 3 rotary scaling), "tiny-qwen3" (norms of heads),
+// "qwen2-0.5b", "llama-1b", "llama-8b".
 // Errors: usage (no such shape, naming those there are).
 RandomModel make_random_model(std::string_view shape, uint64_t seed);
 

@@ -268,6 +268,7 @@ Bytes Selftest::rope_table() {
 // Sequences of given lengths, each in pages of its own, all rows stored in one step; the last row of each asks. Page 0 is free.
 struct Selftest::Sequences {
   static constexpr int kHeads = 6, kKvHeads = 2, kHeadDim = 32, kLayers = 2, kMaxPages = 3, kLayer = 1;
+  static constexpr int kWidth = (kHeads + 2 * kKvHeads) * kHeadDim;
   Sequences(Selftest& self, const std::vector<int>& lengths, uint64_t seed) : s(self) {
     std::vector<int32_t> position, sequence, table;
     int next_page = 1;
@@ -285,7 +286,7 @@ struct Selftest::Sequences {
     const int longest = *std::max_element(lengths.begin(), lengths.end());
     batch = {rows, nullptr, s.put(position), s.put(sequence), s.put(table), kMaxPages, longest, longest - 1};
     Random random(seed);
-    qkv = plain_rows(random, rows, (kHeads + 2 * kKvHeads) * kHeadDim);
+    qkv = plain_rows(random, rows, kWidth);
     std::vector<float> angles(size_t{kMaxPages} * kBlock * kHeadDim);
     kernels::rope_table(1e4, kHeadDim, nullptr, kMaxPages * kBlock, angles.data());
     rope.table = s.put(angles);
@@ -311,7 +312,7 @@ struct Selftest::Sequences {
   uint8_t* bad = nullptr;
 };
 
-// Short sequences: one position shows v, a few show the rotated q and k. One row is not finite.
+// Short sequences: one position shows v, a few show the rotated q and k. Not every row is finite.
 Bytes Selftest::rope_store(bool normed) {
   Sequences a(*this, {1, 1, 3, 5, 2}, 18);
   if (normed) {
@@ -319,9 +320,9 @@ Bytes Selftest::rope_store(bool normed) {
     const std::vector<float> weights = plain_rows(random, 1, 2 * Sequences::kHeadDim);
     const float* norms = put(weights);
     a.rope = {a.rope.table, norms, norms + Sequences::kHeadDim, 1e-6f};
-    a.qkv[2 * (Sequences::kHeads + 2 * Sequences::kKvHeads) * Sequences::kHeadDim + Sequences::kHeads * Sequences::kHeadDim + 3] = kInfinity;   // a head of k, too
+    a.qkv[2 * Sequences::kWidth + Sequences::kHeads * Sequences::kHeadDim + 3] = kInfinity;   // a head of k
   }
-  a.qkv[a.qkv.size() - 5] = kInfinity;
+  a.qkv[a.qkv.size() - 5] = kInfinity;                                // a head of v
   a.store();
   Bytes out = a.read(nullptr);
   get(out, a.bad, a.rows);

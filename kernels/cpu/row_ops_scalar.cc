@@ -109,6 +109,11 @@ static void dequantize_q5_1(const uint8_t* block, float* out) {
   }
 }
 
+static void each_block(void (*convert)(const uint8_t* block, float* out), DType dtype, const uint8_t* at, int64_t cols, float* out) {
+  const Storage s = storage(dtype);
+  for (int64_t i = 0; i < cols; i += s.block) convert(at + i / s.block * s.bytes, out + i);
+}
+
 static void dequantize(DType dtype, const void* row, int64_t cols, float* out) {
   const uint8_t* at = static_cast<const uint8_t*>(row);
   switch (dtype) {
@@ -119,21 +124,11 @@ static void dequantize(DType dtype, const void* row, int64_t cols, float* out) {
     case DType::bf16:
       for (int64_t i = 0; i < cols; ++i) out[i] = math::from_bits(uint32_t{at[2 * i]} << 16 | uint32_t{at[2 * i + 1]} << 24);
       return;
-    case DType::q8_0:
-      for (int64_t i = 0; i < cols; i += 32) dequantize_q8_0(at + i / 32 * 34, out + i);
-      return;
-    case DType::q4_0:
-      for (int64_t i = 0; i < cols; i += 32) dequantize_q4_0(at + i / 32 * 18, out + i);
-      return;
-    case DType::q4_1:
-      for (int64_t i = 0; i < cols; i += 32) dequantize_q4_1(at + i / 32 * 20, out + i);
-      return;
-    case DType::q5_0:
-      for (int64_t i = 0; i < cols; i += 32) dequantize_q5_0(at + i / 32 * 22, out + i);
-      return;
-    case DType::q5_1:
-      for (int64_t i = 0; i < cols; i += 32) dequantize_q5_1(at + i / 32 * 24, out + i);
-      return;
+    case DType::q8_0: each_block(dequantize_q8_0, dtype, at, cols, out); return;
+    case DType::q4_0: each_block(dequantize_q4_0, dtype, at, cols, out); return;
+    case DType::q4_1: each_block(dequantize_q4_1, dtype, at, cols, out); return;
+    case DType::q5_0: each_block(dequantize_q5_0, dtype, at, cols, out); return;
+    case DType::q5_1: each_block(dequantize_q5_1, dtype, at, cols, out); return;
     case DType::q2_k:
     case DType::q3_k:
     case DType::q4_k:

@@ -3,7 +3,8 @@
 // Owns: the conversion of rows that lie on the device. Must not know: files, how rows get there (device.cu).
 //
 // Per row of k values: reads the stored bytes twice (the second time from cache), writes 1 or 2 bytes a value and a scale. Some ten
-// operations a value, some fifty in blocks of 256 (a run's scale is made anew for each of its values); bound by the bus that brings the stored bytes.
+// operations a value, some fifty in blocks of 256 (a run's scale is made anew for each of its values); bound by the bus that brings
+// the stored bytes.
 //
 // 1. Threads meet in one maximum of integers; the barriers are those of block_reduce.
 #include "kernels/cuda/block.h"

@@ -2,9 +2,10 @@
 //
 // Owns: the split of a row of qkv into head vectors. Must not know: the layout of a page beyond cuda_ops.h.
 //
-// Per head vector of d values: reads 4 d bytes (and 4 d of angles and of norm weights each, from cache), writes 2 d digits and a scale; six operations
-// a value for q and k (sixteen where they are normalised), three for v. Bound by memory. The digits of v go to d different rows of a block, one byte each: rows of
-// one sequence are neighbours there, so that prefill fills its sectors in L2; in decode the whole is a few hundred bytes.
+// Per head vector of d values: reads 4 d bytes (and 4 d of angles and of norm weights each, from cache), writes 2 d digits and a
+// scale; six operations a value for q and k, sixteen where they are normalised, three for v. Bound by memory. The digits of v go to d
+// different rows of a block, one byte each: rows of one sequence are neighbours there, so that prefill fills its sectors in L2; in
+// decode the whole is a few hundred bytes.
 //
 // 1. A warp's lanes meet in maxima and sums of integers; no shared memory, no barrier.
 // 2. Lane i holds the pairs (i + 32 n, i + 32 n + d/2), n < kPairs, of its vector.
