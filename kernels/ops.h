@@ -84,6 +84,7 @@ struct Batch {
   int max_pages = 0;
   int longest_run = 0;                  // at least the rows of any one sequence
   int last_position = 0;                // at least any row's position
+  int alone = 0;                        // so many first rows, or more, are each the only one of their sequence
 };
 
 // The most that the steps of an engine will ask of a device at once.

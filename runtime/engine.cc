@@ -103,7 +103,6 @@ struct Engine::Impl {
   int affordable_pages();
   void run_step();
   void evaluate();
-  int longest_run() const;
   void choose();
   void show_rows();
   void settle(const StepPart& part);
@@ -231,17 +230,15 @@ void Engine::Impl::evaluate() {
   device->upload(ints, staged.data(), staged.size() * sizeof(int32_t));
   std::fill(bad.begin(), bad.begin() + rows + wanted, 0);
   device->upload(work.bad, bad.data(), rows + wanted);
-  const kernels::Batch batch{static_cast<int>(rows), ints, ints + rows, ints + 2 * rows, page_table, pages_for(options.context), longest_run(),
-                             *std::max_element(step.position.begin(), step.position.end())};
+  kernels::Batch batch{static_cast<int>(rows), ints, ints + rows, ints + 2 * rows, page_table, pages_for(options.context), 0,
+                       *std::max_element(step.position.begin(), step.position.end())};
+  for (const StepPart& part : step.parts) {
+    if (part.rows == 1 && batch.alone == part.first_row) batch.alone++;
+    batch.longest_run = std::max(batch.longest_run, part.rows);
+  }
   device->step(batch, static_cast<int>(wanted), [&] {
     forward(*device, config, weights, batch, ints + 3 * rows, static_cast<int>(wanted), kv, work, work.bad, work.bad + rows);
   });
-}
-
-int Engine::Impl::longest_run() const {
-  int longest = 0;
-  for (const StepPart& part : step.parts) longest = std::max(longest, part.rows);
-  return longest;
 }
 
 void Engine::Impl::show_rows() {

@@ -69,11 +69,12 @@ struct Kernel {
   double at_once;
 };
 
-void run(Context& c, const Kernel& kernel, Call call, int longest, int queries, const Batch& batch) {
+// No sequence has more than `longest` of the queries.
+void run(Context& c, const Kernel& kernel, Call call, int queries, int longest) {
   const int wide = call.group < kernel.columns ? kernel.columns / call.group : 1, of_tile = wide < longest ? wide : longest;
   call.span = call.group < kernel.columns ? of_tile * call.group : kernel.columns;
-  const int tiles = (call.columns + call.span - 1) / call.span, others = batch.rows - batch.longest_run + 1;
-  call.runs = others < 1 || of_tile == 1 ? 1 : others < of_tile ? others : of_tile;
+  const int tiles = (call.columns + call.span - 1) / call.span, others = queries - longest + 1;
+  call.runs = of_tile == 1 ? 1 : others < of_tile ? others : of_tile;
   if (call.runs > kMostShares) call.runs = kMostShares;
   const bool idle = tiles * call.kv.kv_heads < kernel.at_once * c.multiprocessors;
   const bool fits = partial_bytes(queries, call.heads, call.blocks, call.head_dim) <= c.scratch.bytes && call.runs * call.blocks <= kMostGrid;
@@ -83,6 +84,16 @@ void run(Context& c, const Kernel& kernel, Call call, int longest, int queries, 
   if (kernel.shared_bytes > 0) cudaFuncSetAttribute(kernel.entry, cudaFuncAttributeMaxDynamicSharedMemorySize, kernel.shared_bytes);
   launch(kernel.entry, grid, dim3(static_cast<unsigned>(kernel.threads)), static_cast<size_t>(kernel.shared_bytes), c.stream, call);
   if (split) launch(merge, dim3(static_cast<unsigned>(queries * call.heads)), dim3(static_cast<unsigned>(call.kv.dims)), 0, c.stream, call);
+}
+
+void run_few(Context& c, const Call& call, int queries, int longest) {
+  run(c, {call.head_dim <= 128 ? few::attend<1> : few::attend<2>, few::kColumns, few::kThreads, 0, 4}, call, queries, longest);
+}
+
+void run_many(Context& c, const Call& call, int queries, int longest) {
+  const bool small = call.head_dim <= kSliceBytes;
+  const int bytes = small ? many::shared_bytes<1>(call.kv) : many::shared_bytes<2>(call.kv);
+  run(c, {small ? many::attend<1> : many::attend<2>, many::kColumns, many::kThreads, bytes, 0.5}, call, queries, longest);
 }
 
 }  // namespace
@@ -97,19 +108,16 @@ void attention(Context& c, const QuantHeads& q, int heads, const Batch& batch, c
                float* out) {
   if (queries <= 0) return;
   const int dim = kv.shape.head_dim, group = heads / kv.shape.kv_heads;
-  Call call{view(q, heads, dim), view(kv), batch.position, batch.sequence, batch.page_table, query_rows, out, nullptr, batch.max_pages, layer, dim,
-            heads, group, queries * group, 0, 1, grid_blocks(batch), attention_scale(dim)};
-  // Chosen rows are mostly the last of their sequences: they share no keys.
-  const int longest = query_rows ? 1 : batch.longest_run < queries ? batch.longest_run : queries;
-  const bool small = dim <= kSliceBytes;
+  const Call call{view(q, heads, dim), view(kv), batch.position, batch.sequence, batch.page_table, query_rows, out, nullptr, batch.max_pages, layer, dim,
+                  heads, group, queries * group, 0, 1, grid_blocks(batch), attention_scale(dim)};
   // Decoding stays with `few` whatever the group: K and V come from memory once, for further tiles of columns from L2. So do heads of more than
-  // 128 dimensions, for whose state `many` has no registers.
-  if (longest > 1 && longest * group > kFewColumns && dim <= many::kMostDims) {
-    run(c, {small ? many::attend<1> : many::attend<2>, many::kColumns, many::kThreads, small ? many::shared_bytes<1>(call.kv) : many::shared_bytes<2>(call.kv), 0.5},
-        call, longest, queries, batch);
-  } else {
-    run(c, {dim <= 128 ? few::attend<1> : few::attend<2>, few::kColumns, few::kThreads, 0, 4}, call, longest, queries, batch);
-  }
+  // 128 dimensions, for whose state `many` has no registers, and chosen rows, which are mostly the last of their sequences and share no keys.
+  const int longest = query_rows ? 1 : batch.longest_run < queries ? batch.longest_run : queries;
+  if (longest <= 1 || longest * group <= kFewColumns || dim > many::kMostDims) return run_few(c, call, queries, longest);
+  // Sequences that decode beside a prompt: `many` would give each, in turn, a CTA of which one warp has work.
+  const int alone = batch.alone < queries - longest ? batch.alone : queries - longest;
+  if (alone > 0) run_few(c, call.rows(0, alone), alone, 1);
+  run_many(c, call.rows(alone, queries - alone), queries - alone, longest);
 }
 
 }  // namespace ibid::kernels::cuda

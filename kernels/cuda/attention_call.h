@@ -21,6 +21,14 @@ struct Call {
   int runs, blocks;                              // CTAs that share the runs of a tile, and blocks, in the grid
   float scale;                                   // float(log2 e / sqrt(head_dim))
 
+  // The same of `count` rows from `from`; every row is a query.
+  Call rows(int from, int count) const {
+    Call part = *this;
+    part.q.digit += static_cast<size_t>(from) * q.stride;
+    part.position += from, part.sequence += from, part.columns = count * group;
+    part.out += static_cast<size_t>(from) * static_cast<size_t>(heads) * static_cast<size_t>(head_dim);
+    return part;
+  }
   __host__ __device__ int record() const { return static_cast<int>(kv.dims) + 2; }      // max, sum, out[dims]
   __device__ int row(int column) const {
     const int query = column / group;

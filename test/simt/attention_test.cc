@@ -61,15 +61,16 @@ class Both {
   // The last rows of runs, as a batch. Results of the CPU's attention, and of ours.
   void batch(const std::vector<Run>& runs) {
     position_.clear(), sequence_.clear();
-    longest = 0;
+    longest = alone = 0;
     for (const Run& r : runs) {
+      if (r.count == 1 && alone == static_cast<int>(position_.size())) alone++;
       for (int i = 0; i < r.count; i++) position_.push_back(r.first + i), sequence_.push_back(r.sequence);
       longest = std::max(longest, r.count);
     }
     last = *std::max_element(position_.begin(), position_.end());
   }
   Batch describe() const {
-    return {static_cast<int>(position_.size()), nullptr, position_.data(), sequence_.data(), table_.data(), kMaxPages, longest, last};
+    return {static_cast<int>(position_.size()), nullptr, position_.data(), sequence_.data(), table_.data(), kMaxPages, longest, last, alone};
   }
   Floats on_cpu(const std::vector<int32_t>& wanted) {
     const Batch b = describe();
@@ -97,7 +98,8 @@ class Both {
   cuda::KvView gpu() const { return cuda::view(gpu_kv_); }
   uint8_t* gpu_block(int sequence, int block, int kv_head) const { return gpu().block(table_[static_cast<size_t>(sequence * kMaxPages + block)], kLayer, kv_head); }
 
-  int longest = 0, last = 0;                     // what the batch is said to hold: may be more than the truth
+  int longest = 0, last = 0;                     // what the batch is said to hold: may be more than the truth,
+  int alone = 0;                                 // and less
 
  private:
   size_t width() const { return static_cast<size_t>(shape_.heads * shape_.head_dim); }
@@ -288,9 +290,21 @@ TEST_CASE("decoding and prefill in one batch; what the host only bounds may be t
       both.longest = longest;
       for (int last : {299, 511, 639}) {
         both.last = last;
-        CHECK(same_bits(both.on_gpu(machine.c, {}), want));
+        for (int alone : {0, 1, 4}) {
+          both.alone = alone;
+          CHECK(same_bits(both.on_gpu(machine.c, {}), want));
+        }
       }
     }
+  }
+  // Who decodes has the kernel for few columns, whoever else is there.
+  Machine machine(false);
+  both.batch(runs);
+  for (int alone : {4, 0}) {
+    both.alone = alone;
+    simt::counters() = {};
+    both.on_gpu(machine.c, {});
+    CHECK(simt::counters().launches == (alone > 0 ? 2 : 1));
   }
   // Partials that find no place: the blocks are walked.
   Machine small(true);
