@@ -1,17 +1,16 @@
 # audit_damage.py BUNDLE FOLDER [REGEX]: copies of a bundle in FOLDER, each damaged in one way, and what audit.py says of it: "NAME EXIT-CODE" lines.
 # A raw_* copy has one byte changed; in the others every digest around the change is right again, so that only what the change breaks can give it
 # away. "same" has no change: the control. A sound_* copy lies about what only the model can tell. REGEX chooses among the names.
-import contextlib, io, os, re, struct, sys, tarfile
+import contextlib, io, os, re, sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from audit import MEDIA, Bundle, canonical, leaf_digest, merkle, named, parse, sha, single, text, verdict
+from audit import MEDIA, Bundle, parse, verdict
+from forge import copy, forge
 
 bundle, raw, folder = Bundle(sys.argv[1]), open(sys.argv[1], "rb").read(), sys.argv[2]
 config, layers = bundle.config, [l for _, l in bundle.layers]
 contents = [bundle.blob(l) for l in layers]
 wanted = re.compile(sys.argv[3] if len(sys.argv) > 3 else "")
-copy = lambda value: parse(canonical(value), "copy")
-line = lambda value: text(value, single, list).encode()
 
 
 def judge(name):
@@ -28,65 +27,10 @@ def flip(name, at):
     judge("raw_" + name)
 
 
-def segment(lines, first, ids, trouble):
-    body, table, digests = b"", [], []
-    for record_id, line in zip(ids, lines):
-        digests.append(leaf_digest(record_id, line))
-        table.append([len(body), len(line), digests[-1]])
-        body += line + b"\n"
-    index = sorted([sha(i.encode())[:16], row] for row, i in enumerate(ids))
-    trailer = [b"ibidseg1", first, len(ids), len(body), len(body) + 48 * len(table)]
-    trouble(table, index, trailer)
-    tail = b"".join(struct.pack("<QQ32s", *r) for r in table) + b"".join(struct.pack("<16sI", *r) for r in index)
-    return body + tail + struct.pack("<8s4Q24x", *trailer), named(merkle([sha(b"\0" + d) for d in digests]))
-
-
 def make(name, leaves=lambda records, outcomes: None, trouble=lambda table, index, trailer: None, late=lambda config: None, manifest=lambda layers, contents: None):
-    if not wanted.search(name):
-        return
-    c, new, rows = copy(config), list(contents), [[], []]
-    for i, s in enumerate(c["segments"]):
-        for j in (0, 1):
-            rows[j] += [parse(l, "leaf") for l in new[2 * i + j].split(b"\n")[:s["count"]]]
-    leaves(*rows)
-    for i, s in enumerate(c["segments"]):
-        at = s["first"] - c["segments"][0]["first"]
-        for j, kind in enumerate(("records", "outcomes")):
-            part = rows[j][at:at + s["count"]]
-            new[2 * i + j], s[kind] = segment([line(r) for r in part], s["first"], [r["id"] for r in part], trouble if j else lambda *a: None)
-    says = [next((a["status"] for a in o["answers"] if a["status"] != "ok"), "ok") for o in rows[1]]
-    c["statuses"] = {s: says.count(s) for s in says}
-    c["records_digest"], c["result_digest"] = (named(merkle([bytes.fromhex(s[k][7:]) for s in c["segments"]])) for k in ("records", "outcomes"))
-    own = named(sha(b"".join(sha(line(r["fields"])) for r in rows[0])))
-    if "shard" in c:
-        c["shard"]["own_input_digest"] = own
-    else:
-        c["input_digest"] = own
-    late(c)
-    for k, parts in ("config_id", None), ("step_id", None):
-        if c[k] == config[k]:                                 # not forged itself
-            c[k] = named(sha(canonical(c["config"] if k == "config_id" else {"config": c["config_id"], "input": c["input_digest"]})))
-    m = copy(bundle.manifest)
-    manifest(m["layers"], new)
-    out, seen = tarfile.open("%s/%s.tar" % (folder, name), "w", format=tarfile.USTAR_FORMAT), set()
-
-    def put(path, data):
-        if path not in seen:
-            info = tarfile.TarInfo(path)
-            info.size = len(data)
-            out.addfile(info, io.BytesIO(data))
-            seen.add(path)
-
-    def blob(data):
-        put("blobs/sha256/" + sha(data).hex(), data)
-        return {"digest": named(sha(data)), "size": len(data)}
-    for layer, data in zip(m["layers"], new):
-        layer.update(blob(data))
-    m["config"].update(blob(canonical(c)))
-    put("index.json", canonical({"schemaVersion": 2, "manifests": [blob(canonical(m))]}))
-    put("oci-layout", bundle.read("oci-layout"))
-    out.close()
-    judge(name)
+    if wanted.search(name):
+        forge(bundle, "%s/%s.tar" % (folder, name), lambda f: leaves(f.records, f.outcomes), trouble, lambda f: (late(f.config), manifest(f.layers, f.contents)))
+        judge(name)
 
 
 for (media, l), data in zip(bundle.layers, contents):

@@ -1,60 +1,84 @@
-# forge.py IN OUT CODE: a bundle of one segment after Python CODE has changed its leaves, configuration or layers, with every digest right again.
-import hashlib, hmac, io, json, struct, sys, tarfile
-sha = lambda b: hashlib.sha256(b).digest()
-name = lambda b: "sha256:" + hashlib.sha256(b).hexdigest()
-dumps = lambda v: json.dumps(v, separators=(",", ":"), ensure_ascii=False).encode()
-canon = lambda v: json.dumps(v, separators=(",", ":"), ensure_ascii=False, sort_keys=True).encode()
-def root(level):
-    if not level: return sha(b"")
-    level = [sha(b"\0" + l) for l in level]
-    return up(level)
-def up(level):
-    while len(level) > 1: level = [sha(b"\1" + level[i] + level[i + 1]) if i + 1 < len(level) else level[i] for i in range(0, len(level), 2)]
-    return level[0]
-def segment(ids, leaves):
-    body, table, digests = b"", b"", []
-    for i, l in zip(ids, leaves):
-        d = sha(hmac.new(b"ibid public leaf key v1", i.encode(), hashlib.sha256).digest() + l)
-        table += struct.pack("<QQ", len(body), len(l)) + d
-        digests.append(d)
-        body += l + b"\n"
-    index = b"".join(h + struct.pack("<I", r) for h, r in sorted((sha(i.encode())[:16], r) for r, i in enumerate(ids)))
-    return body + table + index + b"ibidseg1" + struct.pack("<QQQQ", 0, len(ids), len(body), len(body) + len(table)) + bytes(24), root(digests)
-tar = tarfile.open(sys.argv[1])
-blobs = {m.name: tar.extractfile(m).read() for m in tar.getmembers()}
-get = lambda d: blobs["blobs/sha256/" + d[7:]]
-index = json.loads(blobs["index.json"])
-manifest = json.loads(get(index["manifests"][0]["digest"]))
-config = json.loads(get(manifest["config"]["digest"]))
-layers = manifest["layers"]
-lines = lambda d: [json.loads(l) for l in get(d).split(b"\n")[:config["records"]]]
-records, outcomes = lines(layers[0]["digest"]), lines(layers[1]["digest"])
-contents = [get(l["digest"]) for l in layers]
-exec(sys.argv[3])
-ids = [r["id"] for r in records]
-status = lambda o: next((a["status"] for a in o["answers"] if a["status"] != "ok"), "ok")
-config["statuses"] = {}
-for o in outcomes: config["statuses"][status(o)] = config["statuses"].get(status(o), 0) + 1
-for k, (key, leaves) in enumerate((("records", records), ("outcomes", outcomes))):
-    contents[k], r = segment(ids, [dumps(l) for l in leaves])
-    config["segments"][0][key] = "sha256:" + r.hex()
-    config[key.replace("outcomes", "result").replace("records", "records") + "_digest"] = "sha256:" + r.hex()
-config["input_digest"] = name(b"".join(sha(canon(r["fields"])) for r in records))
-config["config_id"] = name(canon(config["config"]))
-config["step_id"] = name(canon({"config": config["config_id"], "input": config["input_digest"]}))
-out, seen = tarfile.open(sys.argv[2], "w", format=tarfile.USTAR_FORMAT), set()
-def put(path, data):
-    if path in seen: return
-    seen.add(path)
-    info = tarfile.TarInfo(path)
-    info.size = len(data)
-    out.addfile(info, io.BytesIO(data))
-def blob(data):
-    put("blobs/sha256/" + hashlib.sha256(data).hexdigest(), data)
-    return {"digest": name(data), "size": len(data)}
-for layer, data in zip(layers, contents): layer.update(blob(data))
-manifest["config"].update(blob(canon(config)))
-index["manifests"][0].update(blob(canon(manifest)))
-put("index.json", canon(index))
-put("oci-layout", blobs["oci-layout"])
-out.close()
+# forge.py IN OUT CODE: a bundle after Python CODE has changed its records, outcomes, config, layers or contents, with every digest right again.
+import io, os, struct, sys, tarfile
+from types import SimpleNamespace
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from audit import Bundle, canonical, leaf_digest, merkle, named, parse, sha, single, text
+
+copy = lambda value: parse(canonical(value), "copy")
+line = lambda value: text(value, single, list).encode()
+
+
+# A segment and the root over its leaves; trouble(table, index, trailer) may spoil what ends it.
+def segment(leaves, first, ids, trouble):
+    body, table, digests = b"", [], []
+    for record_id, leaf in zip(ids, map(line, leaves)):
+        digests.append(leaf_digest(record_id, leaf))
+        table.append([len(body), len(leaf), digests[-1]])
+        body += leaf + b"\n"
+    index = sorted([sha(i.encode())[:16], row] for row, i in enumerate(ids))
+    trailer = [b"ibidseg1", first, len(ids), len(body), len(body) + 48 * len(table)]
+    trouble(table, index, trailer)
+    tail = b"".join(struct.pack("<QQ32s", *r) for r in table) + b"".join(struct.pack("<16sI", *r) for r in index)
+    return body + tail + struct.pack("<8s4Q24x", *trailer), named(merkle([sha(b"\0" + d) for d in digests]))
+
+
+# The leaves of all segments, and everything that commits to them.
+def commit(f, trouble):
+    start = f.config["segments"][0]["first"]
+    for i, s in enumerate(f.config["segments"]):
+        for j, (kind, leaves) in enumerate((("records", f.records), ("outcomes", f.outcomes))):
+            of = slice(s["first"] - start, s["first"] - start + s["count"])
+            f.contents[2 * i + j], s[kind] = segment(leaves[of], s["first"], [r["id"] for r in f.records[of]], trouble if j else lambda *a: None)
+    says = [next((a["status"] for a in o["answers"] if a["status"] != "ok"), "ok") for o in f.outcomes]
+    f.config["statuses"] = {s: says.count(s) for s in says}
+    for key, kind in ("records_digest", "records"), ("result_digest", "outcomes"):
+        f.config[key] = named(merkle([bytes.fromhex(s[kind][7:]) for s in f.config["segments"]]))
+    own = named(sha(b"".join(sha(line(r["fields"])) for r in f.records)))
+    if "shard" in f.config:
+        f.config["shard"]["own_input_digest"] = own
+    else:
+        f.config["input_digest"] = own
+
+
+def write(bundle, path, f):
+    out, seen = tarfile.open(path, "w", format=tarfile.USTAR_FORMAT), set()
+
+    def put(name, data):
+        if name not in seen:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            out.addfile(info, io.BytesIO(data))
+            seen.add(name)
+
+    def blob(data):
+        put("blobs/sha256/" + sha(data).hex(), data)
+        return {"digest": named(sha(data)), "size": len(data)}
+    manifest = copy(bundle.manifest)
+    for layer, data in zip(f.layers, f.contents):
+        layer.update(blob(data))
+    manifest["layers"] = f.layers
+    manifest["config"].update(blob(canonical(f.config)))
+    put("index.json", canonical({"schemaVersion": 2, "manifests": [blob(canonical(manifest))]}))
+    put("oci-layout", bundle.read("oci-layout"))
+    out.close()
+
+
+# Writes the bundle after change(f) before anything is digested, and late(f) before the config blob is.
+def forge(bundle, path, change, trouble=lambda table, index, trailer: None, late=lambda f: None):
+    f = SimpleNamespace(config=copy(bundle.config), layers=copy(bundle.manifest["layers"]), records=[], outcomes=[])
+    f.contents = [bundle.blob(l) for _, l in bundle.layers]
+    for i, s in enumerate(f.config["segments"]):
+        for leaves, data in zip((f.records, f.outcomes), f.contents[2 * i:]):
+            leaves += [parse(l, "leaf") for l in data.split(b"\n")[:s["count"]]]
+    change(f)
+    commit(f, trouble)
+    late(f)
+    for key, of in ("config_id", lambda c: c["config"]), ("step_id", lambda c: {"config": c["config_id"], "input": c["input_digest"]}):
+        if f.config[key] == bundle.config[key]:               # not forged itself
+            f.config[key] = named(sha(canonical(of(f.config))))
+    write(bundle, path, f)
+
+
+if __name__ == "__main__":
+    forge(Bundle(sys.argv[1]), sys.argv[2], lambda f: exec(sys.argv[3], vars(f)))
