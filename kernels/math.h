@@ -222,4 +222,10 @@ IBID_HD float gumbel(uint64_t noise_key, uint32_t token, uint32_t position, uint
   return -log32(-log1p32(-limit_magnitude(v, 0x1.fffffep-1f)));
 }
 
+// By how much the first score leads the second (NUMERICS 11.8). Logits far apart and penalties can take a score or the difference to an infinity.
+IBID_HD float lead(float first, float second) {
+  float difference = first - second;
+  return difference == difference ? limit_magnitude(difference, 0x1.fffffep127f) : 0.0f;
+}
+
 }  // namespace ibid::kernels::math

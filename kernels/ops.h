@@ -74,7 +74,7 @@ struct KvCache {
 };
 
 // The rows of one step, arrays on the device. Rows of one sequence are contiguous, their positions ascending by one.
-// The last two say what the arrays hold, for the choice of a kernel alone: too large a value costs time and changes no bit.
+// The last three say what the arrays hold, for the choice of a kernel alone: a bound too far off costs time and changes no bit.
 struct Batch {
   int rows = 0;
   const int32_t* token = nullptr;       // (rows)
@@ -84,7 +84,7 @@ struct Batch {
   int max_pages = 0;
   int longest_run = 0;                  // at least the rows of any one sequence
   int last_position = 0;                // at least any row's position
-  int alone = 0;                        // so many first rows, or more, are each the only one of their sequence
+  int alone = 0;                        // at most the first rows that are each the only one of their sequence
 };
 
 // The most that the steps of an engine will ask of a device at once.

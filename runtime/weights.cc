@@ -292,10 +292,10 @@ Weights load_weights(kernels::Device& device, const ModelFiles& files, kernels::
     throw Error(ErrorKind::bad_data, files.path, "there are " + std::to_string(divisors.size()) + " rotary divisors for a head size of " + std::to_string(c.head_dim));
   }
   // sincos64 is defined below 2^20 (NUMERICS 9.3); far beyond, processors would differ in what they make of the quadrant.
-  for (size_t i = 0; i < divisors.size(); i++) {
-    const double frequency = kernels::math::pow64(c.rope_theta, -2.0 * static_cast<double>(i) / c.head_dim) / divisors[i];
+  for (size_t i = 0; i < static_cast<size_t>(c.head_dim) / 2; i++) {
+    const double divisor = divisors.empty() ? 1 : divisors[i], frequency = kernels::math::pow64(c.rope_theta, -2.0 * static_cast<double>(i) / c.head_dim) / divisor;
     if (!(frequency * (context - 1) < 0x1p20))
-      throw Error(ErrorKind::bad_data, files.path, "rotary divisor " + std::to_string(i) + " makes angles of 2^20 and more within a context of " + std::to_string(context));
+      throw Error(ErrorKind::bad_data, files.path, "rotary frequency " + std::to_string(i) + " makes angles of 2^20 and more within a context of " + std::to_string(context));
   }
   std::vector<float> table(static_cast<size_t>(context) * c.head_dim);
   kernels::rope_table(c.rope_theta, c.head_dim, divisors.empty() ? nullptr : divisors.data(), context, table.data());

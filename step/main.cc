@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <new>
+#include <system_error>
 
 #include "step/cli.h"
 #include "step/version.h"
@@ -50,6 +51,11 @@ int guarded(const std::vector<std::string>& words) {
     print_error(Error(ErrorKind::temporary, "", "out of memory", "give the job more memory, or lower --memory"));
     return kTemporary;
   } catch (const std::exception& e) {
+    const auto* system = dynamic_cast<const std::system_error*>(&e);
+    if (system && system->code() == std::errc::resource_unavailable_try_again) {
+      print_error(Error(ErrorKind::temporary, "", "no further thread can be started", "give the job more processes, or lower --threads"));
+      return kTemporary;
+    }
     print_error(Error(ErrorKind::internal, "", e.what(), "this is a bug in ibid; please report it with the command line"));
     return kInternal;
   }

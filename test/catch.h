@@ -20,10 +20,13 @@ inline std::string data_dir() {
   return std::filesystem::exists(beside) ? beside : "";
 }
 
+inline bool data_missing = false;       // a test that passes without its material is reported as skipped (main.cc)
+
 // Path of a piece of test material; "" when absent, after saying on stdout which test is skipped for want of it.
 inline std::string data_file(const std::string& name) {
   std::string dir = data_dir();
   if (!dir.empty() && std::filesystem::exists(dir + "/" + name)) return dir + "/" + name;
+  data_missing = true;
   std::printf("SKIPPED for want of test data: %s\n", name.c_str());
   return "";
 }

@@ -61,7 +61,7 @@ int block_count(const AttentionTile& tile) {
   return last / kBlock + 1;
 }
 
-// out = o * (1 / l)                                                                                        (NUMERICS 7.6)
+// out = o * (1 / l)                                                                                        (NUMERICS 7.7)
 void finish(const Call& call, const AttentionTask& task, const AttentionPartial* state) {
   int dim = call.kv.shape.head_dim;
   for (int i = 0; i < task.count; ++i) {
@@ -86,19 +86,23 @@ void run_task(const Call& call, const AttentionTask& task, WorkerScratch& scratc
   finish(call, task, state);
 }
 
-// Runs of queries of one sequence, cut into tiles, for each kv head. Returns the number of tasks.
-int make_tasks(const Call& call, int queries) {
+// Where the tiles of a call go on: query, kv head, flat index.
+struct Cursor { int first = 0, head = 0, flat = 0; };
+
+// Runs of queries of one sequence, cut into tiles, for each kv head: as many from the cursor on as the table holds. Returns their number.
+int make_tasks(const Call& call, int queries, Cursor& at) {
   int count = 0;
-  for (int first = 0; first < queries;) {
-    int end = first + 1;
-    while (end < queries && call.sequence(end) == call.sequence(first)) ++end;
-    int pairs = (end - first) * call.group();
-    for (int h = 0; h < call.kv.shape.kv_heads; ++h) {
-      for (int flat = 0; flat < pairs; flat += kTile) {
-        call.c.tasks[count++] = {first, flat, pairs - flat < kTile ? pairs - flat : kTile, h};
+  while (at.first < queries) {
+    int end = at.first + 1;
+    while (end < queries && call.sequence(end) == call.sequence(at.first)) ++end;
+    int pairs = (end - at.first) * call.group();
+    for (; at.head < call.kv.shape.kv_heads; ++at.head, at.flat = 0) {
+      for (; at.flat < pairs; at.flat += kTile) {
+        if (count == kMaxQueryTiles) return count;
+        call.c.tasks[count++] = {at.first, at.flat, pairs - at.flat < kTile ? pairs - at.flat : kTile, at.head};
       }
     }
-    first = end;
+    at = {end, 0, 0};
   }
   return count;
 }
@@ -133,12 +137,10 @@ int most_blocks(const Call& call, int queries) {
   return last / kBlock + 1;
 }
 
-}  // namespace
-
-void attention(CpuContext& c, const QuantHeads& q, int heads, const Batch& batch, const int32_t* query_rows, int queries, int layer,
-               const KvCache& kv, float* out) {
-  Call call{c, q, heads, batch, query_rows, layer, kv, out};
-  int tasks = make_tasks(call, queries), blocks = most_blocks(call, queries), threads = c.pool.threads();
+// The tasks of the table; `blocks` as most_blocks says.
+void run_tasks(const Call& call, int tasks, int blocks) {
+  CpuContext& c = call.c;
+  int threads = c.pool.threads();
   size_t partials = static_cast<size_t>(tasks) * static_cast<size_t>(blocks) * kTile;
   if (threads > 1 && tasks < 2 * threads && blocks > kSegment && partials <= kMaxSplitPartials) {
     run_split(call, tasks, blocks);
@@ -147,6 +149,18 @@ void attention(CpuContext& c, const QuantHeads& q, int heads, const Batch& batch
   } else {
     set_fp_env();
     for (int i = 0; i < tasks; ++i) run_task(call, c.tasks[i], c.scratch[0]);
+  }
+}
+
+}  // namespace
+
+void attention(CpuContext& c, const QuantHeads& q, int heads, const Batch& batch, const int32_t* query_rows, int queries, int layer,
+               const KvCache& kv, float* out) {
+  Call call{c, q, heads, batch, query_rows, layer, kv, out};
+  int blocks = most_blocks(call, queries);
+  for (Cursor at; at.first < queries;) {
+    int tasks = make_tasks(call, queries, at);
+    run_tasks(call, tasks, blocks);
   }
 }
 

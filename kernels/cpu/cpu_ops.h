@@ -15,7 +15,7 @@
 namespace ibid::kernels {
 
 constexpr int kMaxVocab = 1 << 20;
-constexpr int kMaxQueryTiles = 1 << 18;                 // of one attention call
+constexpr int kMaxQueryTiles = 1 << 14;                 // of attention at once; a call that has more goes on with the rest
 constexpr size_t kMaxSplitPartials = 16384;             // partial results of a split attention
 
 // Working memory of one thread; address space until touched.

@@ -1,5 +1,7 @@
 #include "kernels/cpu/pool.h"
 
+#include <utility>
+
 #include "kernels/cpu/fpenv.h"
 
 namespace ibid::kernels {
@@ -22,10 +24,17 @@ uint32_t unclaimed(uint64_t state) { return static_cast<uint32_t>(state); }
 }  // namespace
 
 Pool::Pool(int threads) {
-  for (int i = 1; i < threads; i++) workers_.emplace_back([this, i] { work(i); });
+  try {
+    for (int i = 1; i < threads; i++) workers_.emplace_back([this, i] { work(i); });
+  } catch (...) {                                   // a process may have only so many
+    end();
+    throw;
+  }
 }
 
-Pool::~Pool() {
+Pool::~Pool() { end(); }
+
+void Pool::end() {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     stop_.store(true);
@@ -48,7 +57,12 @@ bool Pool::claim(int* task) {
 void Pool::drain(int worker) {
   int task = 0, done = 0;
   while (claim(&task)) {
-    (*task_)(task, worker);
+    try {
+      (*task_)(task, worker);
+    } catch (...) {
+      std::lock_guard<std::mutex> lock(mutex_);
+      failure_ = std::current_exception();
+    }
     done++;
   }
   if (done > 0) unfinished_.fetch_sub(done, std::memory_order_acq_rel);
@@ -92,6 +106,7 @@ void Pool::run(int tasks, TaskRef task) {
   for (int i = 0; unfinished_.load(std::memory_order_acquire) != 0; i++) {
     if (i < kSpins) relax(); else std::this_thread::yield();
   }
+  if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
 }  // namespace ibid::kernels

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <exception>
 #include <mutex>
 #include <thread>
 #include <type_traits>
@@ -33,19 +34,21 @@ class TaskRef {
 
 class Pool {
  public:
-  explicit Pool(int threads);        // the caller is worker 0; threads - 1 more are made
+  explicit Pool(int threads);        // the caller is worker 0; threads - 1 more are made. Throws std::system_error when they cannot be
   ~Pool();
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
-  void run(int tasks, TaskRef task); // task(0 .. tasks - 1, worker in 0 .. threads() - 1)
+  // task(0 .. tasks - 1, worker in 0 .. threads() - 1). Throws what a task has thrown, after all have ended.
+  void run(int tasks, TaskRef task);
 
  private:
   bool claim(int* task);
   void drain(int worker);
   void work(int worker);
   bool await_work();
+  void end();
 
   // Round in the upper half, unclaimed tasks in the lower. A successful claim keeps run() waiting, so task_ and tasks_ are
   // stable while a claimed task is running; the round keeps a late worker from taking a task of the next loop by mistake.
@@ -57,6 +60,7 @@ class Pool {
   std::atomic<bool> stop_{false};
   std::mutex mutex_;
   std::condition_variable wake_;
+  std::exception_ptr failure_;
   std::vector<std::thread> workers_;
 };
 

@@ -139,7 +139,7 @@ void choose(const RowOps& ops, Candidates& set, const SampleSpec& spec, Sampled&
   int second = runner_up(ops, set, winner);
   if (second < 0) return;
   out.runner_up = set.id[second];
-  out.margin = set.score[winner] - set.score[second];
+  out.margin = math::lead(set.score[winner], set.score[second]);
 }
 
 // The `count` most likely tokens, lowest id first among equals, by insertion: few of many logits enter a short list.

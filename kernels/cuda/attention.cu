@@ -8,7 +8,7 @@
 //    in ascending order by 7.6, within a CTA that walks them, or in `merge` when each block had a CTA of its own.
 // 3. A tile of columns may hold queries of several sequences. A run is the columns of one; it walks its own pages, and the other
 //    columns see nothing of them.
-// 4. The grid follows from what the host knows of the batch (Batch::longest_run, last_position: upper bounds). What it holds is read
+// 4. The grid follows from what the host knows of the batch (Batch::longest_run, last_position, alone: bounds). What it holds is read
 //    on the device: a CTA without work leaves, so a recorded launch serves every batch that the bounds cover.
 // 5. What invisible positions hold does not matter: their weight is 0, in digits and as a float.
 #include "kernels/cuda/attention_few.h"

@@ -31,12 +31,13 @@ class Graphs {
   bool recording() const { return recording_; }
 
   void run(const StepKey& key, const std::function<void()>& ops) {
-    Step& s = steps_[key];
-    s.last_use = ++uses_;
-    if (!s.ran) {
-      ops();
-      s.ran = true;                              // a step that failed is run plainly again
+    const auto known = steps_.find(key);
+    if (known == steps_.end()) {
+      ops();                                     // may call forget(); a step that fails is run plainly again
+      steps_[key].last_use = ++uses_;
     } else {
+      Step& s = known->second;
+      s.last_use = ++uses_;
       if (!s.graph) s.graph = record(ops);
       check(cudaGraphLaunch(s.graph, stream_), "replaying a step");
     }
@@ -52,7 +53,6 @@ class Graphs {
   static constexpr size_t kMost = 64;
   struct Step {
     cudaGraphExec_t graph = nullptr;
-    bool ran = false;
     unsigned long long last_use = 0;
   };
 

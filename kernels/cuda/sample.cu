@@ -216,7 +216,7 @@ __device__ void choose(const Row& row, Shared& s, In in, Value value, Sampled& o
   out.logprob = row.logprob(out.token);
   if (next == 0) return;
   out.runner_up = id_of(next);
-  out.margin = value(out.token) - value(out.runner_up);
+  out.margin = math::lead(value(out.token), value(out.runner_up));
 }
 
 __device__ void choose_sampling(const Row& row, Shared& s, Sampled& out) {

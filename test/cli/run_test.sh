@@ -169,7 +169,11 @@ holds "a header is missing" "$err" "does the input have a header?"
 
 # Nothing is left behind, and nothing is half written.
 exits 73 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" -o no/such/folder/x
-exits 69 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" --device cuda
+"$ibid" selftest --device cuda --quiet >/dev/null 2>&1 || exits 69 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" --device cuda
+# Threads that cannot be made: here, because there is no room for so large stacks.
+(ulimit -s 1000000000 && exits 75 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" --device cpu --threads 1024 -o threads.out)
+holds "what to do" "$(cat err.txt)" "lower --threads"
+same "and nothing is left" "" "$(ls -A | grep threads || true)"
 mkdir folder
 for path in folder folder/ no/such/folder/ ""; do
   exits 73 "$ibid" run "$quick/step.yaml" nowhere.tsv --model "$model" -o "$path"

@@ -7,12 +7,13 @@ echo before >out.tsv
 for signal in TERM INT; do
   # A shell starts background jobs with SIGINT ignored; python gives the child the default back.
   python3 - "$signal" "$ibid" run "$quick/step.yaml" many.tsv --model "$model" -o out.tsv --bundle out.tar --quiet --threads 1 --chunk 64 <<'PY'
-import os, signal, subprocess, sys, time
+import glob, os, signal, subprocess, sys, time
 name, command = sys.argv[1], sys.argv[2:]
 number = getattr(signal, "SIG" + name)
 run = subprocess.Popen(command, preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))
-time.sleep(1.5)
-assert run.poll() is None, "the run ended before the signal"
+while not any(os.path.getsize(f) for f in glob.glob(".out.tsv.*.ibid-tmp")):
+    assert run.poll() is None, "the run ended before the signal"
+    time.sleep(0.02)
 start = time.time()
 run.send_signal(number)
 code = run.wait(timeout=20)
@@ -54,7 +55,8 @@ done
 rm -f .out.tsv.ibid-journal
 
 "$ibid" run "$quick/step.yaml" many.tsv --model "$model" -o out.tsv --bundle out.tar --quiet --threads 1 --chunk 64 & pid=$!
-sleep 1; kill -9 $pid; wait $pid 2>/dev/null || true
+until [ -n "$(find . -name '.out.tsv.*.ibid-tmp' -size +0)" ]; do kill -0 $pid || fail "the run ended before the kill"; sleep 0.02; done
+kill -9 $pid; wait $pid 2>/dev/null || true
 same "kill -9 leaves the old output" before "$(cat out.tsv)"
 same "kill -9 leaves no bundle" "" "$(ls out.tar 2>/dev/null || true)"
 head -n 4 many.tsv >few.tsv

@@ -388,7 +388,8 @@ def choose(row, occurred=(), temperature=0, top_k=0, top_p=1, min_p=0, penalty=1
     temperature, top_p, min_p, penalty = F(temperature), F(top_p), F(min_p), F(penalty)            # 11.9
     seen = np.unique(np.asarray(occurred, I))
     seen = seen[seen < len(row)]
-    score[seen] = np.where(score[seen] > 0, score[seen] / penalty, score[seen] * penalty)          # 11.2
+    with np.errstate(over="ignore"):
+        score[seen] = np.where(score[seen] > 0, score[seen] / penalty, score[seen] * penalty)      # 11.2
     if temperature > 0:
         with np.errstate(over="ignore"):
             score = np.clip(score / temperature, F(-2.0**100), F(2.0**100))                        # 11.3
@@ -409,4 +410,6 @@ def choose(row, occurred=(), temperature=0, top_k=0, top_p=1, min_p=0, penalty=1
     first = ids[order(score[ids], ids)[:2]]
     if len(first) == 1:                                                                            # 11.8
         return int(first[0]), -1, F(0)
-    return int(first[0]), int(first[1]), score[first[0]] - score[first[1]]
+    with np.errstate(over="ignore", invalid="ignore"):
+        margin = score[first[0]] - score[first[1]]
+    return int(first[0]), int(first[1]), F(0) if np.isnan(margin) else min(margin, np.finfo(F).max)

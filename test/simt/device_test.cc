@@ -158,6 +158,36 @@ TEST_CASE("steps are recorded at their second run, forgotten when memory moves, 
   CHECK(simt::counters().captures == 2);
 }
 
+TEST_CASE("a step whose plain run takes more scratch drops what was recorded, and is itself recorded next") {
+  auto device = shim_device();
+  std::vector<float> x(64, 2.0f);
+  OnDevice<float> in(*device, x), out(*device, 64);
+  OnDevice<int32_t> index(*device, std::vector<int32_t>{0});
+  kernels::Batch batch;
+  batch.rows = batch.longest_run = 1;
+  auto plain = [&] { device->gather_rows(in, index, 1, 64, out); };
+  const int vocab = 4096;
+  OnDevice<float> logits(*device, std::vector<float>(2 * vocab, 1.0f));
+  std::vector<kernels::SampleSpec> specs(2);
+  std::vector<kernels::Sampled> sampled(2);
+  device->step(batch, 1, plain), device->step(batch, 1, plain);
+  simt::counters() = {};
+  batch.rows = 2;
+  int runs = 0;
+  auto grows = [&] {
+    plain();
+    if (runs++ == 0) device->sample(logits, 2, vocab, vocab, specs.data(), sampled.data(), nullptr, 0);   // nothing was reserved for it
+  };
+  for (int i = 0; i < 3; ++i) device->step(batch, 1, grows);
+  CHECK(simt::counters().allocations > 0);
+  CHECK(runs == 2);
+  CHECK(simt::counters().captures == 1);
+  batch.rows = 1;
+  device->step(batch, 1, plain);
+  CHECK(simt::counters().captures == 1);                     // forgotten: plain again
+  CHECK(out.get() == x);
+}
+
 TEST_CASE("an error inside a recorded step ends the recording") {
   auto device = shim_device();
   kernels::Batch batch;

@@ -66,7 +66,8 @@ class Dead : public runtime::DeviceProxy {
 TEST_CASE("both profiles, batches and chunks, prefix cache, with recorded steps and without") {
   struct Column { Profile profile; int batch, chunk; bool cache, graphs; };
   const Column columns[] = {{Profile::w16a16, 1, 4096, false, true}, {Profile::w16a16, 4, 300, true, true}, {Profile::w16a16, 9, 64, false, false},
-                            {Profile::w16a16, 3, 7, true, true},     {Profile::w8a16, 1, 4096, false, false}, {Profile::w8a16, 5, 128, true, true}};
+                            {Profile::w16a16, 3, 7, true, true},     {Profile::w8a16, 1, 4096, false, false}, {Profile::w8a16, 5, 128, true, true},
+                            {Profile::w8a16, 9, 1, false, true}};
   int turn = 0;
   for (const Column& c : columns) {
     simt::set_schedule(kSchedules[turn++ % 3]);

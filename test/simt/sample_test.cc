@@ -58,6 +58,21 @@ TEST_CASE("rows of a batch do not see each other; columns behind the vocabulary 
   }
 }
 
+TEST_CASE("margins beyond the floats, and between infinities") {
+  auto cpu = make_cpu_device(Isa::scalar, 1), gpu = shim_device();
+  simt::set_schedule({});
+  const int32_t seen[] = {0, 1};
+  for (float penalty : {1.0f, 0.1f, 10.0f})
+    for (const std::vector<float>& logits : {std::vector<float>{-2e38f, 2e38f}, {3e38f, 3.4e38f, 1.0f}, {3e38f, 1.0f, 2.0f}, {-3e38f, -3.4e38f}}) {
+      SampleSpec spec;
+      spec.seen = seen;
+      spec.seen_count = 2;
+      spec.repetition_penalty = penalty;
+      INFO(penalty << " " << logits[0]);
+      CHECK(same(choose(*gpu, logits, spec).sampled, choose(*cpu, logits, spec).sampled));
+    }
+}
+
 TEST_CASE("ties everywhere: equal logits, signed zeros, and weights that are zero") {
   auto cpu = make_cpu_device(Isa::scalar, 1), gpu = shim_device();
   std::vector<std::vector<float>> rows = {std::vector<float>(700, 1.0f), {-0.0f}, {0.0f, -0.0f, 0.0f}, {-1.0f, -0.0f, 0.0f}, std::vector<float>(513, -0.0f)};

@@ -241,6 +241,30 @@ class PoisonedToken : public DeviceProxy {
 
 }  // namespace
 
+TEST_CASE("a step tells the device its longest run, and how many rows are alone with their sequence") {
+  struct Watched : DeviceProxy {
+    using DeviceProxy::DeviceProxy;
+    void step(const kernels::Batch& b, int wanted, const std::function<void()>& ops) override {
+      seen.push_back({b.rows, b.alone, b.longest_run, b.last_position});
+      to_.step(b, wanted, ops);
+    }
+    std::vector<std::vector<int>> seen;
+  };
+  const RandomModel model = make_random_model("tiny", 1);
+  const Tokenizer tokenizer = tokenizer_of(model.files);
+  const std::unique_ptr<kernels::Device> cpu = kernels::make_cpu_device(kernels::best_isa(), 1);
+  auto device = std::make_unique<Watched>(*cpu);
+  Watched& watched = *device;
+  Engine engine(std::move(device), model.files, tokenizer, {.context = 256, .max_batch = 4, .chunk = 64, .prefix_cache = false});
+  engine.submit(request({1, 2, 3}, 3));
+  engine.submit(request(std::vector<int32_t>(100, 7), 2));
+  while (engine.next()) continue;
+  REQUIRE(watched.seen.size() >= 3);
+  CHECK(watched.seen[0] == std::vector<int>{64, 0, 61, 60});
+  CHECK(watched.seen[1] == std::vector<int>{40, 1, 39, 99});
+  CHECK(watched.seen[2] == std::vector<int>{2, 2, 1, 100});
+}
+
 TEST_CASE("a numeric error belongs to the records that depend on it, whatever the chunk and the cache") {
   constexpr int32_t kPoison = 400;
   RandomModel model = make_random_model("tiny", 1);

@@ -187,6 +187,23 @@ TEST_CASE("the pool runs each task once, in any number of threads") {
   }
 }
 
+TEST_CASE("what a task throws comes out of the pool, once all have ended, and the pool goes on") {
+  for (int threads : {1, 2, 7}) {
+    Pool pool(threads);
+    std::atomic<int> ended{0};
+    for (int repeat = 0; repeat < 50; repeat++) {
+      ended = 0;
+      CHECK_THROWS_AS(pool.run(20, [&](int task, int) {
+        if (task == 19) throw std::bad_alloc();
+        ended++;
+      }), std::bad_alloc);
+      REQUIRE(ended == 19);
+      pool.run(20, [&](int, int) { ended++; });
+      REQUIRE(ended == 39);
+    }
+  }
+}
+
 TEST_CASE("instruction sets are ordered and the machine's best one is available") {
   REQUIRE(isa_available(Isa::scalar));
   REQUIRE(isa_available(best_isa()));

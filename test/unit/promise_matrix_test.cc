@@ -24,8 +24,8 @@ std::vector<runtime::Request> workload(int count) { return ragged_requests(count
 
 // The reference: every request alone in its own engine, its prompt in one piece, one thread.
 const Run& reference(Profile profile) {
-  static const Run runs[] = {run_alone(tiny().files, {.profile = Profile::w16a16}, workload(64)),
-                             run_alone(tiny().files, {.profile = Profile::w8a16}, workload(64))};
+  static const Run runs[] = {run_alone(tiny().files, {.profile = Profile::w16a16}, workload(128)),
+                             run_alone(tiny().files, {.profile = Profile::w8a16}, workload(128))};
   return runs[profile == Profile::w8a16];
 }
 
@@ -113,7 +113,7 @@ std::unique_ptr<kernels::Device> best_device() { return kernels::make_cpu_device
 }  // namespace
 
 TEST_CASE("repeated runs, cold and warm prefix cache") {
-  const auto requests = workload(64);
+  const auto requests = workload(128);
   for (Profile profile : {Profile::w16a16, Profile::w8a16}) {
     CHECK(gate(reference(profile), run_alone(tiny().files, {.profile = profile}, requests)) == "");
     for (int repeats : {1, 2, 3}) {
@@ -125,9 +125,9 @@ TEST_CASE("repeated runs, cold and warm prefix cache") {
 }
 
 TEST_CASE("alone and in ragged batches, whatever the order of arrival") {
-  for (int batch : {1, 2, 3, 5, 8, 16, 33, 64}) {
+  for (int batch : {1, 2, 3, 5, 8, 16, 33, 64, 128}) {
     for (bool cache : {false, true}) {
-      auto requests = workload(64);
+      auto requests = workload(128);
       if (batch % 2) std::reverse(requests.begin(), requests.end());
       INFO("batch " << batch << ", prefix cache " << cache);
       CHECK(gate(reference(Profile::w16a16), run_on(tiny().files, {.max_batch = batch, .chunk = 300, .prefix_cache = cache}, requests)) == "");
@@ -139,7 +139,7 @@ TEST_CASE("prompts in chunks of 1, 7, 64 and all") {
   for (int chunk : {1, 7, 64, 4096}) {
     for (int batch : {1, 9}) {
       INFO("chunk " << chunk << ", batch " << batch);
-      CHECK(gate(reference(Profile::w16a16), run_on(tiny().files, {.max_batch = batch, .chunk = chunk, .prefix_cache = batch > 1}, workload(64))) == "");
+      CHECK(gate(reference(Profile::w16a16), run_on(tiny().files, {.max_batch = batch, .chunk = chunk, .prefix_cache = batch > 1}, workload(128))) == "");
     }
   }
 }
@@ -159,7 +159,7 @@ TEST_CASE("any instruction set with any number of threads, both profiles") {
 
 TEST_CASE("profiles and seeds give other answers, so the gate compares something") {
   CHECK(gate(reference(Profile::w16a16), reference(Profile::w8a16)) != "");
-  auto requests = workload(64);
+  auto requests = workload(128);
   for (auto& r : requests) r.noise_key++;
   CHECK(gate(reference(Profile::w16a16), run_on(tiny().files, {.max_batch = 16}, requests)) != "");
 }

@@ -125,6 +125,29 @@ TEST_CASE("greedy: mask and repetition penalty") {
   CHECK(s.margin == 0.5f);
 }
 
+TEST_CASE("a margin is a finite number, whatever logits and penalties are") {
+  const float most = std::numeric_limits<float>::max();
+  const int32_t seen[] = {0, 1};
+  SampleSpec penalty;
+  penalty.seen = seen;
+  penalty.seen_count = 2;
+  penalty.repetition_penalty = 0.1f;
+  for (Isa isa : isas()) {
+    std::unique_ptr<Device> d = make_cpu_device(isa, 1);
+    CHECK(choose(*d, {-2e38f, 2e38f}, {}).sampled.margin == most);
+    Sampled s = choose(*d, {3e38f, 3.4e38f, 1.0f}, penalty).sampled;   // both are infinite now
+    CHECK((s.token == 0 && s.runner_up == 1));
+    CHECK(math::bits(s.margin) == 0);
+    s = choose(*d, {3e38f, 1.0f, 2.0f}, penalty).sampled;
+    CHECK((s.token == 0 && s.runner_up == 1));
+    CHECK(s.margin == most);
+    penalty.repetition_penalty = 10.0f;
+    s = choose(*d, {-3e38f, -3.4e38f}, penalty).sampled;
+    CHECK((s.token == 0 && math::bits(s.margin) == 0));
+    penalty.repetition_penalty = 0.1f;
+  }
+}
+
 TEST_CASE("a logit that is not finite makes the row bad, and only that row") {
   std::unique_ptr<Device> d = make_cpu_device(best_isa(), 2);
   std::vector<float> logits = make_logits(3 * 100, 1);

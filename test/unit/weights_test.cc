@@ -234,12 +234,14 @@ TEST_CASE("shapes whose sums could overflow are refused, and the bound is sharp"
   for (double theta : {0.999, 1e-300, 1.1e300}) CHECK((c.rope_theta = theta, refused(c, "the rotary base is not within 1 to 1e300")));
 }
 
-TEST_CASE("divisors that take angles out of the range of sincos64 are refused") {
+TEST_CASE("divisors and contexts that take angles out of the range of sincos64 are refused") {
   Edited model;
+  CHECK(says([&] { load_weights(*kernels::make_cpu_device(kernels::Isa::scalar, 1), model.files, Profile::w8a16, (1 << 20) + 1); },
+             "rotary frequency 0 makes angles of 2^20 and more within a context of 1048577"));
   model.files.rope_divisors.assign(model.files.config.head_dim / 2, 1.0f);
-  CHECK(!model.refused("rotary divisor"));
+  CHECK(!model.refused("rotary"));
   model.files.rope_divisors[0] = 1e-38f;
-  CHECK(model.refused("rotary divisor 0 makes angles of 2^20 and more within a context of 64"));
+  CHECK(model.refused("rotary frequency 0 makes angles of 2^20 and more within a context of 64"));
 }
 
 TEST_CASE("Llama 3 divisors: 1 for high frequencies, the factor for low ones, a ramp between") {
