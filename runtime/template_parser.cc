@@ -225,6 +225,7 @@ void Parser::parameters(Stmt& stmt) {
     Token name = expect_name();
     Parameter p;
     p.symbol = symbol(name.text);
+    if (stmt.parameters.size() == kMostNames) fail(name.at, "more than " + std::to_string(kMostNames) + " parameters");
     for (const Parameter& other : stmt.parameters)
       if (other.symbol == p.symbol) fail(name.at, "parameter '" + name.text + "' appears twice");
     if (take_op("=")) p.fallback = expression();

@@ -13,6 +13,9 @@
 
 namespace ibid::runtime {
 
+// Of a call, and of a macro: each is compared with those before it.
+constexpr size_t kMostNames = 255;
+
 // Errors: Error{bad_data, where NAME:line:column}.
 Program parse_template(std::string source, std::string name, int max_depth, WhitespaceRules rules);
 

@@ -290,6 +290,7 @@ void Parser::arguments(Expr& call) {
     } else if (at(TokenKind::name) && ahead().kind == TokenKind::op && ahead().text == "=") {
       Token name = take();
       ++pos_;
+      if (call.named.size() == kMostNames) fail(name.at, "more than " + std::to_string(kMostNames) + " named arguments");
       for (const auto& [other, value] : call.named)
         if (other == name.text) fail(name.at, "argument '" + name.text + "' appears twice");
       call.named.emplace_back(name.text, expression());

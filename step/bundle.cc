@@ -19,7 +19,15 @@ std::string step_id_of(const std::string& config_id, const std::string& input_di
 
 uint64_t ShardPart::begin_of(uint64_t i) const { return input_records / of * (i - 1) + std::min(i - 1, input_records % of); }
 
+bool is_safe_title(const std::string& title) {
+  return !title.empty() && title[0] != '/' && title[0] != '.' && title.find("..") == std::string::npos && title.find('\0') == std::string::npos &&
+         title.size() < 200 && is_utf8(title);
+}
+
 BundleWriter::BundleWriter(OutputFile* out, BundleHead head) : out_(out), head_(std::move(head)) {
+  for (const EmbeddedFile& file : head_.model)
+    if (!is_safe_title(file.title))
+      throw Error(ErrorKind::bad_data, file.path, "a file of this name cannot go into a bundle", "rename it: UTF-8, less than 200 bytes, no '.' in front and no '..'");
   if (out_) tar_.emplace(*out_);
   if (head_.shard) next_ = head_.shard->first();
 }

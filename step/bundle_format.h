@@ -23,6 +23,9 @@ inline constexpr const char* kTokenTexts = "application/vnd.ibid.token-texts.v1+
 inline constexpr const char* kModelFile = "application/vnd.ibid.model-file.v1";
 }  // namespace media
 
+// What a file of an embedded model may be called: nothing that leads out of a folder, or that JSON cannot hold.
+bool is_safe_title(const std::string& title);
+
 // "blobs/sha256/HEX" of "sha256:HEX"
 inline std::string blob_path(const std::string& digest) { return "blobs/sha256/" + digest.substr(7); }
 

@@ -9,12 +9,14 @@
 #include "step/bundle.h"
 #include "step/bundle_format.h"
 #include "step/canon.h"
+#include "step/cli.h"
 #include "step/leaves.h"
 
 namespace ibid::step {
 namespace {
 
 constexpr uint64_t kMaxSmallBlob = 64 << 20;           // manifest, config, side files: what is read whole
+constexpr uint64_t kMaxRepeated = 1 << 20;             // of a model's file that stands twice under two names
 
 constexpr const char* kMoreKeys = "the config blob has keys that ibid does not write";
 
@@ -39,10 +41,6 @@ std::string digest_field(const Json& object, const char* key) {
   const std::string& text = object.at(key).as_string();
   if (!is_digest_text(text)) throw Error(ErrorKind::bad_data, "", std::string(key) + " is not a sha256 digest");
   return text;
-}
-
-bool is_safe_title(const std::string& title) {
-  return !title.empty() && title[0] != '/' && title[0] != '.' && title.find("..") == std::string::npos && title.find('\0') == std::string::npos && title.size() < 200;
 }
 
 }  // namespace
@@ -175,7 +173,12 @@ void Bundle::match_layers() const {
     if (i > 0 && layers_[i - 1].media_type == media::kFile && layers_[i].title <= layers_[i - 1].title) throw corrupt(tar_.path(), "the side files are not in the order of their names");
   expect(media::kStep, "the step as written");
   if (shard_) expect(media::kTokenTexts, "the token texts of a shard");
-  while (i < layers_.size() && layers_[i].media_type == media::kModelFile) ++i;
+  std::set<std::string> large;                         // a blob named a thousand times would be extracted a thousand times
+  for (size_t first = i; i < layers_.size() && layers_[i].media_type == media::kModelFile; ++i) {
+    const Layer& file = layers_[i];
+    if (i > first && file.title <= layers_[i - 1].title) throw corrupt(tar_.path(), "the model's files are not in the order of their names");
+    if (file.size > kMaxRepeated && !large.insert(file.digest).second) throw corrupt(tar_.path(), "a large file of the model stands twice: " + file.title);
+  }
   if (i != layers_.size()) throw corrupt(tar_.path(), "the manifest has a layer that does not belong: " + layers_[i].media_type);
 }
 
@@ -203,6 +206,9 @@ bool Bundle::has_model() const {
 }
 
 std::string Bundle::extract_model(const std::string& folder) const {
+  std::vector<std::string> damage;
+  verify_model(damage);                                // before a byte is written
+  if (!damage.empty()) throw corrupt(tar_.path(), damage[0]);
   size_t files = 0;
   std::string last;
   for (const Layer& layer : layers_) {
@@ -214,6 +220,7 @@ std::string Bundle::extract_model(const std::string& folder) const {
     OutputFile out(last);
     Sha256 hash;
     tar_.stream(entry_of(layer.digest, layer.size, "model file " + layer.title), [&](std::string_view piece) {
+      stop_if_interrupted();
       hash.update(piece);
       out.write(piece);
     });
@@ -303,11 +310,15 @@ void Bundle::verify_blobs(std::vector<std::string>& damage) const {
     return (l.media_type == media::kModelFile ? "model file " : l.media_type == media::kFile ? "side file " : "the step as written ") + l.title;
   };
   for (size_t i = 0; i < layers_.size(); ++i) {
-    expected.insert(blob_path(layers_[i].digest));
+    bool first = expected.insert(blob_path(layers_[i].digest)).second;
     try {
       const TarEntry& entry = entry_of(layers_[i].digest, layers_[i].size, role_of(i));
+      if (!first) continue;                            // its bytes were compared
       Sha256 hash;
-      tar_.stream(entry, [&](std::string_view piece) { hash.update(piece); });
+      tar_.stream(entry, [&](std::string_view piece) {
+        stop_if_interrupted();
+        hash.update(piece);
+      });
       if (digest_text(hash.finish()) != layers_[i].digest) damage.push_back(role_of(i) + " does not have its digest: " + entry.name);
     } catch (const Error& e) {
       damage.push_back(e.what());

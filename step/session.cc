@@ -99,6 +99,11 @@ void Window::admit(Record&& record) {
     a.answers.push_back(no_answer("template_error", "the prompt is empty"));
     return;
   }
+  if (std::string why = session_.beyond_model(a.prompt_ids); !why.empty()) {
+    a.prompt_ids.clear();
+    a.answers.push_back(no_answer("template_error", why));
+    return;
+  }
   submit(slot, number);
 }
 
@@ -272,6 +277,12 @@ void Session::open(const Args& args) {
   options_ = engine_options(manifest_, args, opened.kv_bytes);
 }
 
+std::string Session::beyond_model(const std::vector<int32_t>& ids) const {
+  int32_t largest = *std::max_element(ids.begin(), ids.end());
+  if (largest < files_.config.vocab) return "";
+  return "the prompt has token " + std::to_string(largest) + ", for which the model's embedding of " + std::to_string(files_.config.vocab) + " rows has none";
+}
+
 void Session::load() { engine_ = std::make_unique<runtime::Engine>(std::move(opened_), files_, *tokenizer_, options_); }
 
 uint64_t noise_key(uint64_t seed, const std::string& record_id) {
@@ -304,6 +315,7 @@ void answer_all(Session& session, const std::function<bool(Record&)>& next, cons
       Record record;
       more = next(record);
       if (more) window.admit(std::move(record));
+      window.emit_ready();                             // from a store: answers wait for nobody, and there is no room for all
     }
     window.emit_ready();
     stop_if_interrupted();

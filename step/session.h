@@ -55,6 +55,7 @@ class Session {
   const std::string& device() const { return device_; }       // in words
   bool loaded() const { return engine_ != nullptr; }
   runtime::Engine& engine();                           // loads the weights if they are not, and requires the digest then
+  std::string beyond_model(const std::vector<int32_t>& ids) const;   // why the model cannot have these ids (at least one); "": it can
   void require_pinned();                               // waits for the digest: nothing may be published before
 
  private:

@@ -77,6 +77,18 @@ exits 4 "$ibid" verify forged.tar
 holds "another model" "$err" "the embedded model is not the one"
 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" --quiet -o a.tsv --bundle embedded.tar --embed-model
 exits 0 "$ibid" verify embedded.tar
+# A small bundle does not become a large one by naming a file of a model again and again, and what is embedded can be taken out again.
+forge 'for n in "a", "b": layers.append({"mediaType": "application/vnd.ibid.model-file.v1", "annotations": {"org.opencontainers.image.title": n}}); contents.append(bytes(2 << 20))'
+exits 4 "$ibid" verify forged.tar
+holds "a file twice" "$err" "a large file of the model stands twice: b"
+forge 'for n in "b", "a": layers.append({"mediaType": "application/vnd.ibid.model-file.v1", "annotations": {"org.opencontainers.image.title": n}}); contents.append(b"GGUF")'
+exits 4 "$ibid" rerun forged.tar
+holds "their order" "$err" "not in the order of their names"
+cp -r "$model" odd && touch odd/model..more.safetensors
+sed "s/^  digest: .*/  digest: $("$ibid" pin odd 2>/dev/null | sed -n 's/^  digest: //p')/" "$quick/step.yaml" >odd.yaml
+grep -q 'digest: sha256:' odd.yaml && exits 65 "$ibid" run odd.yaml few.tsv --model odd --bundle b.tar --embed-model
+holds "its name" "$err" "model..more.safetensors: a file of this name cannot go into a bundle"
+rm -r odd
 
 # The step as it was written is outside of all ids, and show does not present it as more.
 forge 'contents[2] = b"another text"'

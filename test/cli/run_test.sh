@@ -167,6 +167,22 @@ tail -n +2 few.tsv >headless.tsv
 exits 65 "$ibid" run "$quick/step.yaml" headless.tsv --model "$model"
 holds "a header is missing" "$err" "does the input have a header?"
 
+# A token that the tokenizer has and the model has not is the fault of the record that asks for it.
+cp -r "$model" wide
+python3 - <<'PY'
+import json
+t = json.load(open("wide/tokenizer.json"))
+t["added_tokens"].append({"id": 1536, "content": "<image>", "special": True, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False})
+json.dump(t, open("wide/tokenizer.json", "w"))
+PY
+sed "s/^  digest: .*/  digest: $("$ibid" pin wide | sed -n 's/^  digest: //p')/" "$quick/step.yaml" >wide.yaml
+printf 'sample\tannotation\nS1\tliver\nS2\tliver <image> biopsy\nS3\tkidney\n' >image.tsv
+exits 0 "$ibid" run wide.yaml image.tsv --model wide --set on_error=record --set max_errors=1 --bundle image.tar
+same "the others are answered" "S1 ok S2 template_error S3 ok" "$(python3 -c "import csv; print(*[r[k] for r in csv.DictReader(open(\"out.txt\"), delimiter=\"\\t\") for k in (\"id\", \"status\")])")"
+holds "and it is named" "$("$ibid" show image.tar S2)" "the prompt has token 1536, for which the model's embedding of 1536 rows has none"
+exits 0 "$ibid" verify image.tar
+exits 0 "$ibid" rerun image.tar --model wide
+
 # Nothing is left behind, and nothing is half written.
 exits 73 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" -o no/such/folder/x
 "$ibid" selftest --device cuda --quiet >/dev/null 2>&1 || exits 69 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" --device cuda

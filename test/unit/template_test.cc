@@ -58,6 +58,18 @@ bool has(const std::string& text, const std::string& part) { return text.find(pa
 
 }  // namespace
 
+TEST_CASE("a call has at most 255 named arguments, a macro as many parameters") {
+  auto names = [](int count) {
+    std::string list;
+    for (int i = 0; i < count; i++) list += (i ? ",a" : "a") + std::to_string(i) + "=1";
+    return list;
+  };
+  CHECK(error_of("{{ dict(" + names(255) + ") | length }}") == "no error");
+  CHECK(error_of("{{ dict(" + names(256) + ") }}").find("more than 255 named arguments") != std::string::npos);
+  CHECK(error_of("{% macro m(" + names(255) + ") %}{% endmacro %}") == "no error");
+  CHECK(error_of("{% macro m(" + names(256) + ") %}{% endmacro %}").find("more than 255 parameters") != std::string::npos);
+}
+
 TEST_CASE("small templates give what the reference gives") {
   Json g = golden();
   int rendered = 0, raised = 0;
