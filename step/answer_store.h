@@ -39,7 +39,7 @@ class AnswerStore {
 };
 
 constexpr size_t kSealHead = 44, kSealTail = 32;       // bytes before and behind the answer
-constexpr uint64_t kMaxSealed = uint64_t{64} << 20;
+constexpr uint64_t kMaxSealed = uint64_t{1} << 30;     // an answer of 2^20 tokens with 20 alternatives each has 600 MB
 
 std::string seal(const Digest& key, const AnswerRecord& answer, bool with_top);
 // Length of the whole sealed answer whose first kSealHead bytes these are; nothing when they are no head.

@@ -3,7 +3,7 @@
 // Owns: the clock, and what each op costs on one GPU. Must not know: requests, shards, machines.
 //
 // 1. The costs are those of ROOFLINE.md, sections "Decode, batch 64" and "Prefill": counts of bytes and operations over assumed rates.
-//    They are estimates until test/gpu/run.sh has measured them; scale_sim_test.cc holds the two together.
+//    They are estimates, which an H200 has since missed by up to 1.4 times (RESULTS.md); scale_sim_test.cc holds the two together.
 // 2. Memory is addresses only: alloc() reserves them, and pages that nobody writes to do not exist. So 8e9 weights cost nothing.
 // 3. Which token comes next follows from its position alone: kWord, until position noise_key of the request, where kEnd stands. So the
 //    caller draws the length of every answer.
