@@ -62,6 +62,9 @@ void apply_set(YamlNode& root, const std::string& option, std::vector<Problem>& 
   if (source->text.empty()) note(problems, at, "the value is empty", "for an empty text write  --set '" + key + "=\"\"'");
   else value = parse_yaml(source, problems);
   if (!value) return;
+  // A scalar in quotes keeps all of it; another one ends here.
+  if (value->items.empty() && value->entries.empty() && source->text.find(" #") != std::string::npos && value->text.find(" #") == std::string::npos)
+    return note(problems, at, "the value ends before ' #', where YAML has a comment", "put it in quotes: --set '" + key + "=\"...\"'");
 
   const std::vector<std::string> parts = parts_of(key);
   const YamlNode* old = node_at(root, key);

@@ -228,6 +228,7 @@ TEST_CASE("--set changes the tree before it is judged") {
   CHECK(parse(base, {"decoding.stop=[\"a\", 'b']"}).decoding.stop == std::vector<std::string>{"a", "b"});
   CHECK(parse(base, {"output.format=csv"}).output.format == OutputFormat::csv);
   CHECK(parse(base, {"prompt.messages.0.user=hi = {{ y }}"}).prompt.messages[0].content == "hi = {{ y }}");
+  CHECK(parse(base, {"prompt.messages.0.user=\"C# and rank #1\""}).prompt.messages[0].content == "C# and rank #1");
   CHECK(parse(base, {"prompt.files.a.text=\"\""}).prompt.files.at("a").text.empty());
   CHECK(config_id(parse(base, {"decoding.max_tokens=10"})) == config_id(parse(small("decoding: {max_tokens: 10}\n"))));
   CHECK(parse(base, {"decoding.max_tokens=10"}).as_written == base);
@@ -236,7 +237,8 @@ TEST_CASE("--set changes the tree before it is judged") {
   auto refuse = [&](const std::string& set) { all += "--set " + set + "\n" + complaint(base, {{}, {set}}); };
   for (const char* set : {"decoding.temprature=1", "decodin.max_tokens=1", "decoding.max_tokens=ten", "model.digest=x", "model={}", "prompt.files.a.digest=x",
                           "prompt.files={a: {digest: x}}", "prompt.messages.1.user=x", "prompt.messages.last.user=x", "decoding.max_tokens.more=1",
-                          "decoding.stop=[", "name=", "name=*a", "name", "a..b=1", "=1", "decoding.max_tokens=1\n---\n2"})
+                          "decoding.stop=[", "name=", "name=*a", "name", "a..b=1", "=1", "decoding.max_tokens=1\n---\n2",
+                          "prompt.messages.0.user=C# and rank #1 {{ x }}", "prompt.messages.0.user=rank #1 {{ x }}"})
     refuse(set);
   CHECK(all.find("accepted") == std::string::npos);
   compare_with_golden(folder() + "sets.expected", all);
