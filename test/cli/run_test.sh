@@ -110,7 +110,29 @@ id=$(awk -F '\t' 'NR == 3 { print $1 }' ../a.tsv)
 exits 0 "$ibid" rerun a.tar --model "$model" --records "$id"
 holds "one record" "$out" "records 1 of"
 exits 65 "$ibid" rerun a.tar --model "$model" --records no-such-record
+# What names no record compares none, and may not pass for a check.
+for none in '' , ' , ,'; do
+  exits 2 "$ibid" rerun a.tar --model "$model" --records "$none"
+  holds "no record is named" "$err" "names no record: is a variable empty?"
+done
 cd ..
+
+# Ids may hold commas and blanks: what is there under the whole name is meant, before a list is.
+printf 'sample\tannotation\nb,c\tliver\na\tkidney\n a\tlung\nd\tspleen\n' >ids.tsv
+status=0; run ids.tsv -o ids.out --bundle ids.tar --set decoding.max_tokens=2 || status=$?
+same "answers that are cut" 65 "$status"
+while IFS='|' read -r list count; do
+  exits 0 "$ibid" rerun ids.tar --model "$model" --records "$list"
+  holds "--records '$list'" "$out" "records $count of 4 compared, 0 differ"
+done <<'LISTS'
+b,c|1
+a,d,a|2
+a, d|2
+a, a|2
+ d ,a,|2
+LISTS
+exits 65 "$ibid" rerun ids.tar --model "$model" --records 'a, c'
+holds "what is not there is named" "$err" "no record c"
 
 # A changed model is refused with both digests; compared on demand, the first difference is named.
 cp -r "$model" other
