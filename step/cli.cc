@@ -95,7 +95,7 @@ const std::vector<ExitCode>& exit_codes() {
       {"0", "done"},
       {"2", "the command line is wrong"},
       {"3", "a rerun or diff found a difference"},
-      {"4", "a bundle is damaged"},
+      {"4", "a bundle is damaged, or not the expected one"},
       {"5", "cannot be compared: the weights are absent or others"},
       {"65", "manifest, model or input is wrong, or a record failed that must not"},
       {"66", "an input is missing"},

@@ -92,6 +92,18 @@ holds "verify" "$out" "sound"
 bundle=$(awk '$1 == "bundle" { print $2 }' out.txt)
 exits 0 "$ibid" verify a.tar --expect "$bundle"
 exits 4 "$ibid" verify a.tar --expect sha256:$(printf '0%.0s' {1..64})
+holds "both ids" "$err" "found    $bundle"
+bare=${bundle#sha256:}
+for id in "$bare" "${bare^^}" "SHA256:${bare^^}"; do exits 0 "$ibid" verify a.tar --expect "$id"; done
+for id in '' sha256: "${bare%?}" "${bare}0" "${bare%?}g" "md5:$bare" a.tar; do
+  exits 2 "$ibid" verify a.tar --expect "$id"
+  holds "no digest" "$err" "--expect: '$id' is not a digest"
+done
+"$ibid" verify a.tar >verified.txt
+for kind in "step:step id" "result:result digest" "config:config id" "input:input digest" "model:model digest"; do
+  exits 4 "$ibid" verify a.tar --expect "$(awk -v k="${kind%%:*}" '$1 == k { print $2 }' verified.txt)"
+  holds "another of its ids" "$err" "is its ${kind#*:}; its bundle id is $bundle"
+done
 
 # Rerun needs the bundle and the weights alone.
 mkdir empty; cp a.tar empty/; cd empty
