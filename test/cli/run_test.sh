@@ -158,10 +158,39 @@ open("other/model.safetensors", "wb").write(data)
 PY
 exits 5 "$ibid" rerun a.tar --model other
 holds "both digests" "$err" "pinned:"
+holds "a bundle cannot pin another model" "$err" "--other-model compares with this one"
 exits 65 "$ibid" run "$quick/step.yaml" few.tsv --model other
 holds "pinned and found" "$err" "this:"
+holds "a step can" "$err" "to use it, pin it"
 exits 3 "$ibid" rerun a.tar --model other --other-model
 holds "first record, token and margin" "$out" "margin"
+
+# What is no whole model is named as that, whatever its digest: nobody should pin it. broken WHAT FOLDER PART RUN PIN: what the error says,
+# and the exit codes of run and pin; a rerun "cannot compare".
+broken() {
+  exits "$4" "$ibid" run "$quick/step.yaml" few.tsv --model "$2"
+  holds "$1: run" "$err" "$3"
+  [[ "$err" != *"pin it"* ]] || fail "$1: run says to pin it"
+  exits 5 "$ibid" rerun a.tar --model "$2"
+  holds "$1: rerun" "$err" "$3"
+  exits "$5" "$ibid" pin "$2"
+}
+pointer='version https://git-lfs.github.com/spec/v1'
+for m in no-config no-weights no-tokenizer short pointer pointers; do cp -r "$model" "$m"; done
+rm no-config/config.json no-weights/model.safetensors no-tokenizer/tokenizer.json
+truncate -s 1000000 short/model.safetensors
+echo "$pointer" | tee pointer/model.safetensors pointers/tokenizer.json >pointer.gguf
+broken "no configuration" no-config "no-config/config.json: no such file" 66 66
+broken "no weights" no-weights "no-weights/model.safetensors: no such file" 65 66
+broken "no tokenizer" no-tokenizer "no-tokenizer/tokenizer.json: no such file" 65 66
+broken "a download that was cut" short "ends beyond the file" 65 65
+for m in pointer pointers pointer.gguf; do broken "a pointer" "$m" "a Git LFS pointer, not the file" 65 65; done
+for part in model.safetensors config.json; do broken "a part" "$model/$part" "give its folder: $model" 65 65; done
+for other in models/tiny.ibid.json a.tar; do [ -e "$other" ] || other=empty/$other; broken "no model" "$other" "a model is a GGUF file, or a folder" 65 65; done
+cd short
+broken_here=$("$ibid" pin config.json 2>&1) && fail "a part of a model is pinned"
+holds "a part in the working folder" "$broken_here" "give its folder: ."
+cd ..
 
 # An embedded model reruns alone, and the bundle keeps its id.
 run few.tsv -o few.out --bundle embedded.tar --embed-model
