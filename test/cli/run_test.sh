@@ -208,6 +208,41 @@ holds "page" "$(cat page.html)" "<b>$id</b>"
 
 exits 0 "$ibid" diff a.tar b.tar
 exits 3 "$ibid" diff a.tar few.tar
+# Records are compared by id: one that is added on top, or taken out, is alone, and says nothing of those behind it.
+{ head -n 1 few.tsv; printf 'NEW\tliver\n'; tail -n +2 few.tsv; } >more.tsv
+sed '2s/$/ and more/; 4d' few.tsv >changed.tsv
+{ head -n 1 few.tsv; tail -n +2 few.tsv | tac; } >turned.tsv
+for i in more changed turned; do run $i.tsv -o $i.out --bundle $i.tar; done
+exits 3 "$ibid" diff few.tar more.tar
+same "one record more" "only in B: NEW" "$out"
+exits 3 "$ibid" diff more.tar few.tar
+same "one record less" "only in A: NEW" "$out"
+exits 3 "$ibid" diff changed.tar more.tar
+one=$(awk 'NR == 2 { print $1 }' few.tsv)
+holds "the same record" "$out" "record  1, in B 2 ($one): fields[1][2]: "
+holds "one differs" "$out" "records 1 differ
+only in B: NEW, $(awk 'NR == 4 { print $1 }' few.tsv)"
+exits 3 "$ibid" diff changed.tar more.tar --limit 1
+holds "a few are named" "$out" "only in B: NEW and 1 more"
+exits 3 "$ibid" diff few.tar turned.tar
+same "another order" "the order differs: records that both have stand in another one" "$out"
+exits 3 "$ibid" diff a.tar few.tar
+same "each alone counts" "only in A: $(tail -n +6 "$quick/samples.tsv" | cut -f 1 | head -n 10 | paste -s -d , | sed 's/,/, /g') and 10 more" "$out"
+run few.tsv -o part.out --bundle part.tar --shard 2/2
+exits 3 "$ibid" diff part.tar few.tar
+same "a part of it" "part    A is shard 2 of 2, records 3 to 4 of 4
+only in B: $(head -n 3 few.tsv | tail -n +2 | cut -f 1 | paste -s -d , | sed 's/,/, /g')" "$out"
+# Where the step names no records, their places do.
+sed 's/format: tsv/format: text/; /id: sample/d; /keep:/d; s/{{ annotation }}/{{ text }}/; s/max_tokens: .*/max_tokens: 2/' "$quick/step.yaml" >lines.yaml
+for i in few more; do status=0; "$ibid" run lines.yaml $i.tsv --model "$model" --quiet -o lines.out --bundle lines-$i.tar 2>/dev/null || status=$?; done
+exits 3 "$ibid" diff lines-few.tar lines-more.tar
+holds "by place" "$out" "records 5 in A, 6 in B
+records 4 differ"
+for i in few more; do "$ibid" run lines.yaml few.tsv --model "$model" --quiet -o lines.out --bundle lines-$i.tar --shard 2/2 2>/dev/null || status=$?; done
+exits 0 "$ibid" diff lines-few.tar lines-more.tar
+"$ibid" run lines.yaml few.tsv --model "$model" --quiet -o lines.out --bundle lines-more.tar 2>/dev/null || status=$?
+exits 5 "$ibid" diff lines-few.tar lines-more.tar
+holds "a part of it has other places" "$out" "part    A is shard 2 of 2, records 4 to 5 of 5"
 "$ibid" freeze "$quick/step.yaml" -o frozen.yaml --quiet
 exits 0 "$ibid" diff "$quick/step.yaml" frozen.yaml
 sed 's/max_tokens: .*/max_tokens: 3/' "$quick/step.yaml" >short.yaml
