@@ -30,11 +30,14 @@ std::string model_digest(const std::string& path) {
   return digest_of(canonical(Json(std::move(list))));
 }
 
-std::string sidecar_path(const std::string& model_path) {
+std::string path_with_name(const std::string& model_path) {
   std::string path = model_path;
   while (path.size() > 1 && path.back() == '/') path.pop_back();
-  return path + ".ibid.json";
+  const std::string name = base_name(path);
+  return name == "." || name == ".." ? fs::canonical(path).string() : path;
 }
+
+std::string sidecar_path(const std::string& model_path) { return path_with_name(model_path) + ".ibid.json"; }
 
 std::string sidecar_text(const std::string& model_path, const std::string& digest) {
   std::string name = base_name(sidecar_path(model_path));

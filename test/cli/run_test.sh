@@ -114,6 +114,21 @@ holds "a folder of models without sidecars" "$err" "0 sidecars read"
 mkdir models; cp -r "$model" models/tiny
 "$ibid" pin --write models/tiny --quiet >pin.txt
 holds "pin prints the stanza" "$(cat pin.txt)" "$(grep digest: "$quick/step.yaml")"
+# However the folder is named, the model has its name, and the sidecar lies beside it.
+cp models/tiny.ibid.json tiny.json
+while read -r folder name; do
+  rm models/tiny.ibid.json
+  (cd "$folder" && "$ibid" pin --write "$name" --quiet) >named.txt
+  same "pin $name in $folder" "$(cat pin.txt)" "$(cat named.txt)"
+  cmp tiny.json models/tiny.ibid.json || fail "pin $name in $folder writes another sidecar"
+done <<'NAMES'
+models/tiny .
+models/tiny ./
+models tiny//
+models/tiny ../tiny/.
+NAMES
+same "nothing else is written" "tiny tiny.ibid.json" "$(ls -A models | paste -s -d ' ')"
+same "nor inside" "$(ls -A "$model")" "$(ls -A models/tiny)"
 exits 0 "$ibid" rerun a.tar --model models --sample 3
 holds "bound" "$out" "with 95 % confidence"
 exits 5 "$ibid" rerun a.tar
