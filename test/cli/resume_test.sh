@@ -63,11 +63,25 @@ run -o b.tsv --bundle b.tar --resume --run-record record.json
 same_bytes "after a full disk"
 [ "$(reused)" -ge 2 ] || fail "a full disk: nothing was reused"
 
-# A journal of another step is not used; --resume is harmless where there is nothing to resume, and on a stream.
-python3 killer.py KILL 4000 .b.tsv.ibid-journal $(command) --resume --set decoding.max_tokens=110
-run -o b.tsv --bundle b.tar --resume --run-record record.json
-same_bytes "a journal of another step"
-same "nothing of it is used" 0 "$(reused)"
+# A journal of another step is not used, and kept under another name; --resume is harmless where there is nothing to resume, and on a stream.
+for max in 109 110; do
+  python3 killer.py KILL 4000 .b.tsv.ibid-journal $(command) --resume --set decoding.max_tokens=$max
+  cp .b.tsv.ibid-journal journal.$max
+  exits 0 "$ibid" run "$step" in.tsv --model "$model" --threads 1 --batch 4 -o b.tsv --bundle b.tar --resume --run-record record.json
+  same_bytes "a journal of another step"
+  same "nothing of it is used" 0 "$(reused)"
+  holds "a warning says so" "$err" "warning: the journal ./.b.tsv.ibid-journal is of another step: it is kept as .b.tsv.ibid-journal.old"
+  cmp .b.tsv.ibid-journal.old journal.$max || fail "the journal of another step is lost"
+done
+# One that holds no answer replaces nothing.
+head -c 48 journal.109 >.b.tsv.ibid-journal
+run -o b.tsv --bundle b.tar --resume
+cmp .b.tsv.ibid-journal.old journal.110 || fail "a journal without answers replaced another"
+# And the answers are there for who goes back to it.
+mv .b.tsv.ibid-journal.old .other.tsv.ibid-journal
+run -o other.tsv --resume --set decoding.max_tokens=110 --run-record record.json
+[ "$(reused)" -gt 0 ] || fail "nothing of the old journal was used by its own step"
+checks=$((checks + 4))
 run --resume >b.tsv
 cmp a.tsv b.tsv || fail "--resume to a pipe"
 rm -f .*.ibid-tmp
