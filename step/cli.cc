@@ -6,9 +6,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <charconv>
 #include <cstdio>
 #include <cstring>
+#include <deque>
 
 #include "runtime/json.h"
 #include "step/output_file.h"
@@ -34,6 +36,7 @@ Error unknown_flag(const Command& command, const std::string& name) {
 }
 
 LogOptions g_log;
+std::atomic<const char*> g_last_words{"ibid: error: interrupted\n"};
 volatile sig_atomic_t g_signal = 0;
 
 double now() {
@@ -42,18 +45,21 @@ double now() {
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
-void put_line(const char* level, const std::string& message, const std::string& hint = "", const std::string& where = "") {
-  std::string line;
+std::string line_of(const char* level, const std::string& message, const std::string& hint = "", const std::string& where = "") {
   if (g_log.format == LogFormat::json) {
     Json::Object o{{"level", level}, {"message", message}};
     if (!where.empty()) o.emplace_back("where", where);
     if (!hint.empty()) o.emplace_back("hint", hint);
-    line = Json(std::move(o)).dump() + "\n";
-  } else {
-    std::string prefix = std::strcmp(level, "info") == 0 ? "ibid: " : std::string("ibid: ") + level + ": ";
-    line = prefix + (where.empty() ? "" : where + ": ") + message + "\n";
-    if (!hint.empty()) line += "ibid: hint: " + hint + "\n";
+    return Json(std::move(o)).dump() + "\n";
   }
+  std::string prefix = std::strcmp(level, "info") == 0 ? "ibid: " : std::string("ibid: ") + level + ": ";
+  std::string line = prefix + (where.empty() ? "" : where + ": ") + message + "\n";
+  if (!hint.empty()) line += "ibid: hint: " + hint + "\n";
+  return line;
+}
+
+void put_line(const char* level, const std::string& message, const std::string& hint = "", const std::string& where = "") {
+  std::string line = line_of(level, message, hint, where);
   std::fwrite(line.data(), 1, line.size(), stderr);
 }
 
@@ -104,7 +110,7 @@ const std::vector<ExitCode>& exit_codes() {
       {"73", "an output cannot be created"},
       {"74", "reading or writing failed, a closed pipe included"},
       {"75", "temporary: out of memory, a GPU that is taken; the same command may succeed later"},
-      {"128+n", "died by signal n, leaving no partial output and what --resume needs"},
+      {"128+n", "died by signal n, leaving no partial output and, with --resume, what is needed to go on"},
   };
   return table;
 }
@@ -211,13 +217,22 @@ std::string overview_text() {
   return out + "\nibid COMMAND --help says more; ibid --version prints the version (with --verbose: compiler, flags, machine).\n";
 }
 
-void set_log(const LogOptions& options) { g_log = options; }
 void note(const std::string& message) { if (!g_log.quiet) put_line("info", message); }
 void detail(const std::string& message) { if (g_log.verbose && !g_log.quiet) put_line("info", message); }
 void warn(const std::string& message) { if (!g_log.quiet) put_line("warning", message); }
 
 // A ManifestError's text is complete as it stands: several problems, each with its place and hint.
 void print_error(const Error& error) { put_line("error", error.what(), error.hint, error.where); }
+
+void set_last_words(const std::string& message) {
+  static std::deque<std::string>& said = *new std::deque<std::string>;   // a handler may read the last one at any moment: none is ever freed
+  g_last_words = said.emplace_back(line_of("error", message)).c_str();
+}
+
+void set_log(const LogOptions& options) {
+  g_log = options;
+  set_last_words(Interrupted{0}.message);
+}
 
 bool stderr_is_terminal() { return ::isatty(STDERR_FILENO) == 1; }
 
@@ -261,8 +276,10 @@ void catch_signals() {
     sigaction(s, nullptr, &before);
     if (before.sa_handler != SIG_IGN) sigaction(s, &action, nullptr);   // nohup, and a shell's background jobs, mean it
   }
-  action.sa_handler = [](int) {                        // only what a handler may do: unlink, signal, raise
+  action.sa_handler = [](int) {                        // only what a handler may do: unlink, write, signal, raise
     remove_temporaries();
+    const char* words = g_last_words;
+    (void)!::write(STDERR_FILENO, words, std::strlen(words));
     signal(g_signal, SIG_DFL);
     raise(g_signal);
   };

@@ -24,7 +24,8 @@ class Journal : public AnswerStore {
   std::optional<AnswerRecord> find(const Digest& key) override;
   void keep(const Digest& key, const AnswerRecord& answer) override;
   void remove();                                       // the run is whole
-  uint64_t known() const { return known_.size(); }
+  uint64_t known() const { return known_.size(); }     // answers that were found at the start
+  const std::string& path() const { return path_; }
 
  private:
   static constexpr double kSyncSeconds = 5;

@@ -18,7 +18,7 @@ def held():
     if os.path.isdir(path): return sum(os.path.getsize(os.path.join(d, f)) for d, _, fs in os.walk(path) for f in fs if not f.startswith(".tmp"))
     return os.path.getsize(path) if os.path.exists(path) else 0
 start = signal.SIG_DFL
-run = subprocess.Popen(command, preexec_fn=lambda: [signal.signal(s, start) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)])
+run = subprocess.Popen(command, preexec_fn=lambda: [signal.signal(s, start) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)], stderr=open("err.txt", "w"))
 while held() < size:
     assert run.poll() is None, "the run ended before the signal"
     time.sleep(0.002)
@@ -50,9 +50,11 @@ for signal in TERM INT HUP USR2; do
   python3 killer.py "$signal" 4000 .b.tsv.ibid-journal $(command) --resume
   same "SIG$signal publishes nothing" "" "$(ls b.tsv b.tar 2>/dev/null || true)"
   same "SIG$signal leaves no temporary file" "" "$(find . -name '*.ibid-tmp')"
+  last=$(cat err.txt)
   run -o b.tsv --bundle b.tar --resume --run-record record.json
   same_bytes "after SIG$signal"
   [ "$(reused)" -gt 0 ] || fail "SIG$signal: nothing was reused"
+  same "its last words" "ibid: error: interrupted: $(reused) answers are kept in ./.b.tsv.ibid-journal; the same command goes on from there" "$last"
 done
 
 # A disk that fills (a limit on the size of files stands in for it): exit 74, and what was journalled is kept.
@@ -97,6 +99,12 @@ same "every answer comes from it" 60 "$(reused)"
 same "so the weights are not loaded" "0 0" "$(recorded weight_bytes) $(recorded steps)"
 same "no journal beside it" "" "$(find . -name '*.ibid-journal')"
 rm -f .*.ibid-tmp
+
+python3 killer.py TERM 3000 other-cache $(command) --cache other-cache --log-format json
+python3 -c 'import json, sys; e = json.load(open("err.txt")); print(e["level"], e["message"])' >last.txt
+run -o b.tsv --bundle b.tar --cache other-cache --run-record record.json
+same "a cache keeps them, too" "error interrupted: $(reused) answers are kept in other-cache; the same command goes on from there" "$(cat last.txt)"
+rm -r other-cache
 
 # Damage is found and healed.
 python3 - <<'PY'
