@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstring>
 #include <deque>
+#include <sstream>
 
 #include "runtime/json.h"
 #include "step/output_file.h"
@@ -33,6 +34,16 @@ Error unknown_flag(const Command& command, const std::string& name) {
   std::string hint = did_you_mean(name, known);
   return Error(ErrorKind::usage, std::string("ibid ") + command.name, "unknown option " + name,
                hint.empty() ? std::string("ibid ") + command.name + " --help lists them" : hint);
+}
+
+// "an INPUT" for the third operand of "STEP.yaml [INPUT...]".
+std::string operand_name(const Command& command, size_t index) {
+  std::istringstream words(command.operands);
+  std::string word;
+  for (size_t i = 0; i <= index && words >> word; ++i) {}
+  std::erase_if(word, [](char c) { return c == '[' || c == ']'; });
+  if (word.ends_with("...")) word.resize(word.size() - 3);
+  return (word.starts_with("A") || word.starts_with("I") ? "an " : "a ") + word;
 }
 
 LogOptions g_log;
@@ -128,7 +139,7 @@ Args::Args(const Command& command, const std::vector<std::string>& words) {
       continue;
     }
     size_t equals = word.rfind("--", 0) == 0 ? word.find('=') : std::string::npos;
-    std::string name = word.substr(0, equals);
+    std::string name = word == "-h" ? "--help" : word.substr(0, equals);
     const Flag* flag = find_flag(command, name);
     if (!flag) throw unknown_flag(command, name);
     if (!flag->value) {
@@ -146,6 +157,8 @@ Args::Args(const Command& command, const std::vector<std::string>& words) {
   if (n < command.min_operands || (command.max_operands >= 0 && n > command.max_operands))
     throw Error(ErrorKind::usage, std::string("ibid ") + command.name, n < command.min_operands ? "an operand is missing" : "too many operands: " + operands_.back(),
                 std::string("usage: ibid ") + command.name + " " + command.operands);
+  for (size_t i = 0; i < operands_.size(); ++i)
+    if (operands_[i].empty()) throw Error(ErrorKind::usage, std::string("ibid ") + command.name, operand_name(command, i) + " is empty: is a variable empty?", std::string("usage: ibid ") + command.name + " " + command.operands);
 }
 
 std::optional<std::string> Args::get(const std::string& flag) const {

@@ -4,12 +4,11 @@
 #include <cstdio>
 #include <tuple>
 
-#include "step/bundle.h"
+#include "step/archived.h"
 #include "step/canon.h"
 #include "step/commands.h"
 #include "step/comparison.h"
 #include "step/manifest.h"
-#include "step/records.h"
 
 namespace ibid::step {
 namespace {
@@ -139,15 +138,6 @@ uint64_t diff_by_id(const Bundle& a, const Bundle& b, uint64_t limit) {
   alone += only_b.print();
   if (!in_order) std::printf("the order differs: records that both have stand in another one\n");
   return differing + alone + !in_order;
-}
-
-// By place where a step gives its records no ids, or is none that this ibid reads.
-bool has_ids(const Bundle& bundle) {
-  try {
-    return !numbers_records(Manifest::from_config(bundle.config(), bundle.side_files(), bundle.path()).input);
-  } catch (const Error&) {
-    return false;
-  }
 }
 
 void print_part(const char* name, const Bundle& bundle) {

@@ -49,7 +49,7 @@ void print_answer(const Json& answer, size_t index, size_t count) {
 
 int show_record(const Bundle& bundle, const std::string& id, bool as_json) {
   std::optional<Bundle::Found> found = bundle.find(id);
-  if (!found) throw Error(ErrorKind::bad_data, bundle.path(), "no record " + id, "ids are those of the input, or its numbers from 1");
+  if (!found) throw no_record(bundle, id);
   if (as_json) {
     std::printf("%s\n%s\n", found->record_leaf.c_str(), found->outcome_leaf.c_str());
     return kDone;
@@ -158,6 +158,7 @@ int command_verify(const Args& args) {
 
 int command_show(const Args& args) {
   Bundle bundle(args.operands()[0]);
+  if (args.operands().size() > 1 && args.has("--html")) throw Error(ErrorKind::usage, "--html", "writes a page of the whole bundle; it does not go with a RECORD");
   if (args.operands().size() > 1) return show_record(bundle, args.operands()[1], args.has("--json"));
   if (args.has("--html")) {
     OutputFile out(*args.get("--html"));

@@ -92,7 +92,7 @@ std::set<uint64_t> named_records(const Bundle& bundle, const std::string& text) 
     found = bundle.find(id);
     if (!found && bare.empty()) continue;
     if (!found && bare != id) found = bundle.find(bare);
-    if (!found) throw Error(ErrorKind::bad_data, bundle.path(), "no record " + bare, "'ibid show " + bundle.path() + "' says how many there are; ids are those of the input");
+    if (!found) throw no_record(bundle, bare);
     named.insert(found->number);
   }
   // Nothing compared is nothing different: it would pass for a check.

@@ -45,7 +45,7 @@ const std::vector<Command>& commands() {
        "ibid verify answers.ibid.tar --expect sha256:...", {{"--expect", "ID", "the bundle id that it must have"}}, command_verify},
       {"show", "BUNDLE [RECORD]", 1, 2, "print what a bundle holds: configuration and ids, or one record with prompt and answer",
        "ibid show answers.ibid.tar S01",
-       {{"--json", nullptr, "the record's leaves as they are"}, {"--html", "FILE", "write one self-contained page"}, {"--limit", "N", "records on that page (default 1000)"}},
+       {{"--json", nullptr, "the record's leaves as they are"}, {"--html", "FILE", "write one self-contained page of the whole bundle"}, {"--limit", "N", "records on that page (default 1000)"}},
        command_show},
       {"diff", "A B", 2, 2, "say why two steps, or two bundles, differ: the field, the record, the token\nRecords are compared by id, or by place where the steps name none.\nExit 0: the same; 3: they differ.",
        "ibid diff old.ibid.tar new.ibid.tar", {{"--limit", "N", "differing records to list, and to name of those that one lacks (default 10)"}}, command_diff},

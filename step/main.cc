@@ -21,7 +21,7 @@ int dispatch(const std::vector<std::string>& words) {
     return kUsage;
   }
   if (words[0] == "--version") return print(version_text(words.size() > 1 && words[1] == "--verbose"));
-  if (words[0] == "--help" || words[0] == "help") {
+  if (words[0] == "--help" || words[0] == "-h" || words[0] == "help") {
     const Command* topic = words.size() > 1 ? find_command(words[1]) : nullptr;
     return print(topic ? help_text(*topic) : overview_text());
   }
