@@ -105,7 +105,9 @@ class Reader {
   }
 
   void read_header() {
-    if (file_.substr(0, 4) != "GGUF") fail("not a GGUF file: it does not begin with GGUF");
+    if (file_.substr(0, 4) != "GGUF")
+      throw Error(ErrorKind::bad_data, where_, "not a GGUF file: it does not begin with GGUF",
+                  "a model is a GGUF file, or a folder with config.json, tokenizer.json and model*.safetensors");
     pos_ = 4;
     uint32_t version = read_le<uint32_t>("the header");
     if (version == 0x03000000 || version == 0x02000000) fail("a big-endian GGUF file; ibid reads little-endian ones");

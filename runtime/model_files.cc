@@ -40,8 +40,15 @@ bool is_model_file(const std::string& name) {
   return is_weights_file(name);
 }
 
+// A repository that was cloned without git-lfs holds a few lines of text in place of each large file.
+void refuse_pointer(const MappedFile& file) {
+  if (file.bytes().starts_with("version https://git-lfs"))
+    throw Error(ErrorKind::bad_data, file.path(), "a Git LFS pointer, not the file", "run 'git lfs pull' in that folder");
+}
+
 std::string read_text(const std::string& path) {
   MappedFile file(path);
+  refuse_pointer(file);
   if (file.bytes().size() > kMaxText) throw Error(ErrorKind::bad_data, path, "larger than " + std::to_string(kMaxText) + " bytes");
   return std::string(file.bytes());
 }
@@ -80,6 +87,7 @@ struct Stored {
 void read_shard(const Folder& folder, const std::string& name, ModelFiles& m, std::vector<Stored>& stored) {
   m.maps.push_back(std::make_unique<MappedFile>(folder.path_of(name)));
   const MappedFile* file = m.maps.back().get();
+  refuse_pointer(*file);
   for (TensorEntry& entry : parse_safetensors(file->bytes(), file->path())) stored.push_back({std::move(entry), file});
 }
 
@@ -232,12 +240,22 @@ void translate_names(const ModelConfig& config, std::vector<Stored>& stored, Mod
   std::erase_if(stored, [](const Stored& s) { return s.entry.name == "rope_freqs.weight"; });
 }
 
+// People name the weights where the folder is meant.
+void refuse_part_of_folder(const MappedFile& file) {
+  const fs::path path(file.path());
+  if (file.bytes().starts_with("GGUF") || !is_model_file(path.filename().string())) return;
+  const std::string folder = path.has_parent_path() ? path.parent_path().string() : ".";
+  throw Error(ErrorKind::bad_data, file.path(), "one file of a model folder, not a model by itself", "give its folder: " + folder);
+}
+
 ModelFiles open_gguf(const std::string& path) {
   ModelFiles m;
   m.path = path;
   m.gguf = true;
   m.maps.push_back(std::make_unique<MappedFile>(path));
   const MappedFile* file = m.maps.back().get();
+  refuse_pointer(*file);
+  refuse_part_of_folder(*file);
   GgufFile gguf = parse_gguf(file->bytes(), path);
   std::vector<Stored> stored;
   std::unordered_set<std::string, TextHash> names;

@@ -21,6 +21,22 @@ bool is_mark(const std::string& id, uint64_t number) {
 
 }  // namespace
 
+bool has_ids(const Bundle& bundle) {
+  try {
+    return !numbers_records(Manifest::from_config(bundle.config(), bundle.side_files(), bundle.path()).input);
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+Error no_record(const Bundle& bundle, const std::string& name) {
+  const uint64_t n = bundle.first() + 1;
+  std::string hint = "records of this step are numbers, from " + std::to_string(n) + " to " + std::to_string(bundle.end());
+  if (bundle.ids().records == 0) hint = "it holds no records";
+  else if (has_ids(bundle)) hint = "records of this step have ids, and the first is " + BundleCursor(bundle).at(bundle.first()).id;
+  return Error(ErrorKind::bad_data, bundle.path(), "no record " + name, hint + "; one that could not be named is '#' and its number, as #4");
+}
+
 Record ArchivedRecords::take(const ProvedRecord& proved, const std::string& where) {
   const Record said = record_of(proved.record, proved.outcome, proved.number, where);
   Record record = said;

@@ -12,6 +12,12 @@
 
 namespace ibid::step {
 
+// Whether the step of a bundle gives its records ids; else they are numbered. False also for a configuration that this ibid does not read.
+bool has_ids(const Bundle& bundle);
+
+// That there is no record of this name, and how records of this bundle are named.
+Error no_record(const Bundle& bundle, const std::string& name);
+
 class ArchivedRecords {
  public:
   ArchivedRecords(const InputSpec& spec, bool from_the_first) : spec_(spec), whole_(from_the_first), names_(spec) {}

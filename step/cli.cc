@@ -6,9 +6,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <charconv>
 #include <cstdio>
 #include <cstring>
+#include <deque>
+#include <sstream>
 
 #include "runtime/json.h"
 #include "step/output_file.h"
@@ -33,7 +36,18 @@ Error unknown_flag(const Command& command, const std::string& name) {
                hint.empty() ? std::string("ibid ") + command.name + " --help lists them" : hint);
 }
 
+// "an INPUT" for the third operand of "STEP.yaml [INPUT...]".
+std::string operand_name(const Command& command, size_t index) {
+  std::istringstream words(command.operands);
+  std::string word;
+  for (size_t i = 0; i <= index && words >> word; ++i) {}
+  std::erase_if(word, [](char c) { return c == '[' || c == ']'; });
+  if (word.ends_with("...")) word.resize(word.size() - 3);
+  return (word.starts_with("A") || word.starts_with("I") ? "an " : "a ") + word;
+}
+
 LogOptions g_log;
+std::atomic<const char*> g_last_words{"ibid: error: interrupted\n"};
 volatile sig_atomic_t g_signal = 0;
 
 double now() {
@@ -42,18 +56,21 @@ double now() {
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
-void put_line(const char* level, const std::string& message, const std::string& hint = "", const std::string& where = "") {
-  std::string line;
+std::string line_of(const char* level, const std::string& message, const std::string& hint = "", const std::string& where = "") {
   if (g_log.format == LogFormat::json) {
     Json::Object o{{"level", level}, {"message", message}};
     if (!where.empty()) o.emplace_back("where", where);
     if (!hint.empty()) o.emplace_back("hint", hint);
-    line = Json(std::move(o)).dump() + "\n";
-  } else {
-    std::string prefix = std::strcmp(level, "info") == 0 ? "ibid: " : std::string("ibid: ") + level + ": ";
-    line = prefix + (where.empty() ? "" : where + ": ") + message + "\n";
-    if (!hint.empty()) line += "ibid: hint: " + hint + "\n";
+    return Json(std::move(o)).dump() + "\n";
   }
+  std::string prefix = std::strcmp(level, "info") == 0 ? "ibid: " : std::string("ibid: ") + level + ": ";
+  std::string line = prefix + (where.empty() ? "" : where + ": ") + message + "\n";
+  if (!hint.empty()) line += "ibid: hint: " + hint + "\n";
+  return line;
+}
+
+void put_line(const char* level, const std::string& message, const std::string& hint = "", const std::string& where = "") {
+  std::string line = line_of(level, message, hint, where);
   std::fwrite(line.data(), 1, line.size(), stderr);
 }
 
@@ -95,7 +112,7 @@ const std::vector<ExitCode>& exit_codes() {
       {"0", "done"},
       {"2", "the command line is wrong"},
       {"3", "a rerun or diff found a difference"},
-      {"4", "a bundle is damaged"},
+      {"4", "a bundle is damaged, or not the expected one"},
       {"5", "cannot be compared: the weights are absent or others"},
       {"65", "manifest, model or input is wrong, or a record failed that must not"},
       {"66", "an input is missing"},
@@ -104,7 +121,7 @@ const std::vector<ExitCode>& exit_codes() {
       {"73", "an output cannot be created"},
       {"74", "reading or writing failed, a closed pipe included"},
       {"75", "temporary: out of memory, a GPU that is taken; the same command may succeed later"},
-      {"128+n", "died by signal n, leaving no partial output and what --resume needs"},
+      {"128+n", "died by signal n, leaving no partial output and, with --resume, what is needed to go on"},
   };
   return table;
 }
@@ -122,7 +139,7 @@ Args::Args(const Command& command, const std::vector<std::string>& words) {
       continue;
     }
     size_t equals = word.rfind("--", 0) == 0 ? word.find('=') : std::string::npos;
-    std::string name = word.substr(0, equals);
+    std::string name = word == "-h" ? "--help" : word.substr(0, equals);
     const Flag* flag = find_flag(command, name);
     if (!flag) throw unknown_flag(command, name);
     if (!flag->value) {
@@ -140,6 +157,8 @@ Args::Args(const Command& command, const std::vector<std::string>& words) {
   if (n < command.min_operands || (command.max_operands >= 0 && n > command.max_operands))
     throw Error(ErrorKind::usage, std::string("ibid ") + command.name, n < command.min_operands ? "an operand is missing" : "too many operands: " + operands_.back(),
                 std::string("usage: ibid ") + command.name + " " + command.operands);
+  for (size_t i = 0; i < operands_.size(); ++i)
+    if (operands_[i].empty()) throw Error(ErrorKind::usage, std::string("ibid ") + command.name, operand_name(command, i) + " is empty: is a variable empty?", std::string("usage: ibid ") + command.name + " " + command.operands);
 }
 
 std::optional<std::string> Args::get(const std::string& flag) const {
@@ -211,13 +230,22 @@ std::string overview_text() {
   return out + "\nibid COMMAND --help says more; ibid --version prints the version (with --verbose: compiler, flags, machine).\n";
 }
 
-void set_log(const LogOptions& options) { g_log = options; }
 void note(const std::string& message) { if (!g_log.quiet) put_line("info", message); }
 void detail(const std::string& message) { if (g_log.verbose && !g_log.quiet) put_line("info", message); }
 void warn(const std::string& message) { if (!g_log.quiet) put_line("warning", message); }
 
 // A ManifestError's text is complete as it stands: several problems, each with its place and hint.
 void print_error(const Error& error) { put_line("error", error.what(), error.hint, error.where); }
+
+void set_last_words(const std::string& message) {
+  static std::deque<std::string>& said = *new std::deque<std::string>;   // a handler may read the last one at any moment: none is ever freed
+  g_last_words = said.emplace_back(line_of("error", message)).c_str();
+}
+
+void set_log(const LogOptions& options) {
+  g_log = options;
+  set_last_words(Interrupted{0}.message);
+}
 
 bool stderr_is_terminal() { return ::isatty(STDERR_FILENO) == 1; }
 
@@ -261,8 +289,10 @@ void catch_signals() {
     sigaction(s, nullptr, &before);
     if (before.sa_handler != SIG_IGN) sigaction(s, &action, nullptr);   // nohup, and a shell's background jobs, mean it
   }
-  action.sa_handler = [](int) {                        // only what a handler may do: unlink, signal, raise
+  action.sa_handler = [](int) {                        // only what a handler may do: unlink, write, signal, raise
     remove_temporaries();
+    const char* words = g_last_words;
+    (void)!::write(STDERR_FILENO, words, std::strlen(words));
     signal(g_signal, SIG_DFL);
     raise(g_signal);
   };

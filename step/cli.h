@@ -77,6 +77,8 @@ void note(const std::string& message);                // unless --quiet
 void detail(const std::string& message);              // with --verbose
 void warn(const std::string& message);
 void print_error(const Error& error);
+// What a signal handler says, which can put nothing together, before it ends the process; see below.
+void set_last_words(const std::string& message);
 
 // A line that is redrawn on a terminal, or written every 30 s where there is none.
 class Progress {
@@ -93,11 +95,14 @@ bool stderr_is_terminal();
 
 // --- signals: SIGINT, SIGTERM, SIGHUP and SIGUSR2 (what Slurm sends before the end of the time) ask the command to stop between
 // steps of the engine; it then unwinds and dies by the signal. When a step takes longer than kPatienceSeconds, the process removes its
-// temporary files and dies at once: nothing is lost but the records in hand, since a journal is written answer by answer. A signal that was
-// ignored when the process began stays ignored.
+// temporary files and dies at once: nothing is lost but the records in hand, since a journal is written answer by answer. Either way one line
+// says what is kept, also with --quiet. A signal that was ignored when the process began stays ignored.
 constexpr unsigned kPatienceSeconds = 3;
 void catch_signals();
-struct Interrupted { int signal; };
+struct Interrupted {
+  int signal;
+  std::string message = "interrupted";                 // a command that keeps something says so
+};
 void stop_if_interrupted();                           // throws Interrupted
 
 }  // namespace ibid::step

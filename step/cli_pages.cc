@@ -197,8 +197,8 @@ std::string man_page() {
   out += ".SH DESCRIPTION\n";
   for (const char* line : {"One step id, one result: the same step gives the same bytes on every machine, with any number of threads, shards and caches.",
                            "Results go to standard output or the named files, everything else to standard error; outputs appear whole or not at all.",
-                           "Options of a command may stand anywhere behind its name, as --name VALUE or --name=VALUE; -- ends them, and - is standard",
-                           "input or output."})
+                           "Options of a command may stand anywhere behind its name, as --name VALUE or --name=VALUE; -- ends them.",
+                           "- is standard input where an INPUT is named, and standard output where an output is."})
     out += roff(line) + "\n";
   out += ".SH COMMANDS\n";
   for (const Command& c : commands()) {

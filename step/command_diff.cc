@@ -1,7 +1,10 @@
 // `ibid diff`: why two steps, or two bundles, differ; the cause before its consequences.
+#include <algorithm>
+#include <array>
 #include <cstdio>
+#include <tuple>
 
-#include "step/bundle.h"
+#include "step/archived.h"
 #include "step/canon.h"
 #include "step/commands.h"
 #include "step/comparison.h"
@@ -27,22 +30,128 @@ uint64_t diff_configs(const Json& a, const Json& b) {
   return lines;
 }
 
-uint64_t diff_records(const Bundle& a, const Bundle& b, uint64_t limit) {
+void print_pair(const ProvedRecord& a, const ProvedRecord& b) {
+  std::string head = "record  " + std::to_string(a.number + 1) + (a.number == b.number ? "" : ", in B " + std::to_string(b.number + 1)) + " (" + a.id + ")";
+  if (a.record_text != b.record_text) list_differences(a.record, b.record, "", [&](const std::string& line) { std::printf("%s: %s\n", head.c_str(), line.substr(0, 400).c_str()); });
+  else std::printf("%s: %s\n", head.c_str(), first_difference(a.outcome, b.outcome, "A", "B", [](int32_t) { return std::string(); }).c_str());
+}
+
+uint64_t diff_by_place(const Bundle& a, const Bundle& b, uint64_t limit) {
   if (a.first() != b.first()) throw Error(ErrorKind::incomparable, b.path(), "begins at another record than " + a.path(), "compare whole bundles, or the same shard of two runs");
   BundleCursor left(a), right(b);
   uint64_t differing = 0;
   for (uint64_t n = a.first(); n < std::min(a.end(), b.end()); ++n) {
+    if (n % 256 == 0) stop_if_interrupted();
     ProvedRecord ra = left.at(n), rb = right.at(n);
     if (ra.record_text == rb.record_text && ra.outcome_text == rb.outcome_text) continue;
-    if (++differing > limit) continue;
-    std::string head = "record  " + std::to_string(n + 1) + " (" + ra.id + ")";
-    if (ra.record_text != rb.record_text) list_differences(ra.record, rb.record, "", [&](const std::string& line) { std::printf("%s: %s\n", head.c_str(), line.substr(0, 400).c_str()); });
-    else std::printf("%s: %s\n", head.c_str(), first_difference(ra.outcome, rb.outcome, "A", "B", [](int32_t) { return std::string(); }).c_str());
+    if (++differing <= limit) print_pair(ra, rb);
   }
   if (a.ids().records != b.ids().records)
     std::printf("records %llu in A, %llu in B\n", static_cast<unsigned long long>(a.ids().records), static_cast<unsigned long long>(b.ids().records));
   if (differing) std::printf("records %llu differ\n", static_cast<unsigned long long>(differing));
   return differing + (a.ids().records != b.ids().records);
+}
+
+// The records of a bundle by id: 40 bytes and a bit for each, so that an inserted record does not make all that follow it differ.
+class ById {
+ public:
+  explicit ById(const Bundle& bundle) : first_(bundle.first()) {
+    BundleCursor cursor(bundle);
+    for (uint64_t n = first_; n < bundle.end(); ++n) {
+      if (n % 256 == 0) stop_if_interrupted();
+      ProvedRecord r = cursor.at(n);
+      rows_.push_back({head_of(r.id), content_of(r), n});
+    }
+    std::sort(rows_.begin(), rows_.end(), [](const Row& a, const Row& b) { return std::tie(a.id, a.number) < std::tie(b.id, b.number); });
+    paired_.resize(rows_.size());
+  }
+
+  // Its number, and whether it is the same in everything but its place.
+  struct Partner { uint64_t number; bool same; };
+  std::optional<Partner> pair(const ProvedRecord& r) {
+    const Head id = head_of(r.id);
+    auto row = std::lower_bound(rows_.begin(), rows_.end(), id, [](const Row& one, const Head& head) { return one.id < head; });
+    if (row == rows_.end() || row->id != id) return std::nullopt;
+    paired_[row->number - first_] = true;
+    return Partner{row->number, row->content == content_of(r)};
+  }
+  bool is_paired(uint64_t number) const { return paired_[number - first_]; }
+
+ private:
+  using Head = std::array<uint8_t, 16>;                // of a SHA-256
+  struct Row { Head id, content; uint64_t number; };
+  static Head head_of(const std::string& text) {
+    const Digest digest = sha256(text);
+    Head head;
+    std::copy_n(digest.begin(), head.size(), head.begin());
+    return head;
+  }
+  static Head content_of(const ProvedRecord& r) { return head_of(r.record_text + "\n" + r.outcome_text); }
+  uint64_t first_;
+  std::vector<Row> rows_;
+  std::vector<bool> paired_;
+};
+
+// Records that only one bundle has: the first of them by name, then how many more.
+class Alone {
+ public:
+  Alone(const char* bundle, uint64_t limit) : bundle_(bundle), limit_(limit) {}
+  // name: asked for while it will be printed.
+  template <class Name>
+  void add(Name&& name) {
+    if (++count_ <= limit_) names_ += (count_ > 1 ? ", " : "") + name();
+  }
+  uint64_t print() const {
+    const std::string more = count_ > limit_ ? " and " + std::to_string(count_ - limit_) + " more" : "";
+    if (count_) std::printf("only in %s: %s%s\n", bundle_, names_.c_str(), more.c_str());
+    return count_;
+  }
+
+ private:
+  const char* bundle_;
+  uint64_t limit_, count_ = 0;
+  std::string names_;
+};
+
+uint64_t diff_by_id(const Bundle& a, const Bundle& b, uint64_t limit) {
+  ById in_b(b);
+  BundleCursor left(a), right(b);
+  Alone only_a("A", limit), only_b("B", limit);
+  uint64_t differing = 0, next = 0;
+  bool in_order = true;
+  for (uint64_t n = a.first(); n < a.end(); ++n) {
+    if (n % 256 == 0) stop_if_interrupted();
+    ProvedRecord r = left.at(n);
+    std::optional<ById::Partner> partner = in_b.pair(r);
+    if (!partner) {
+      only_a.add([&] { return r.id; });
+      continue;
+    }
+    in_order = in_order && partner->number >= next;
+    next = partner->number + 1;
+    if (!partner->same && ++differing <= limit) print_pair(r, right.at(partner->number));
+  }
+  for (uint64_t n = b.first(); n < b.end(); ++n)
+    if (!in_b.is_paired(n)) only_b.add([&] { return right.at(n).id; });
+  if (differing) std::printf("records %llu differ\n", static_cast<unsigned long long>(differing));
+  uint64_t alone = only_a.print();
+  alone += only_b.print();
+  if (!in_order) std::printf("the order differs: records that both have stand in another one\n");
+  return differing + alone + !in_order;
+}
+
+void print_part(const char* name, const Bundle& bundle) {
+  if (const std::optional<ShardPart>& s = bundle.shard())
+    std::printf("part    %s is %s, records %llu to %llu of %llu\n", name, s->name().c_str(), static_cast<unsigned long long>(s->first() + 1), static_cast<unsigned long long>(s->end()),
+                static_cast<unsigned long long>(s->input_records));
+}
+
+uint64_t diff_records(const Bundle& a, const Bundle& b, uint64_t limit) {
+  if (a.first() != b.first() || a.end() != b.end()) {
+    print_part("A", a);
+    print_part("B", b);
+  }
+  return has_ids(a) && has_ids(b) ? diff_by_id(a, b, limit) : diff_by_place(a, b, limit);
 }
 
 }  // namespace

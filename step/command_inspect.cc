@@ -49,7 +49,7 @@ void print_answer(const Json& answer, size_t index, size_t count) {
 
 int show_record(const Bundle& bundle, const std::string& id, bool as_json) {
   std::optional<Bundle::Found> found = bundle.find(id);
-  if (!found) throw Error(ErrorKind::bad_data, bundle.path(), "no record " + id, "ids are those of the input, or its numbers from 1");
+  if (!found) throw no_record(bundle, id);
   if (as_json) {
     std::printf("%s\n%s\n", found->record_leaf.c_str(), found->outcome_leaf.c_str());
     return kDone;
@@ -117,9 +117,32 @@ std::vector<std::string> damage_of(const Bundle& bundle) {
   return damage;
 }
 
+// What --expect names, as ids are written: registries, sha256sum and people write digests without "sha256:", or in capitals.
+std::optional<std::string> expected_id(const Args& args) {
+  std::optional<std::string> given = args.get("--expect");
+  if (!given) return std::nullopt;
+  std::string id = *given;
+  for (char& c : id) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  if (id.find(':') == std::string::npos) id = "sha256:" + id;
+  if (is_digest_text(id)) return id;
+  throw Error(ErrorKind::usage, "--expect", "'" + *given + "' is not a digest", given->empty() ? "is a variable empty?" : "a bundle id is sha256: and 64 hexadecimal digits; 'ibid verify BUNDLE' prints it");
+}
+
+// A sound bundle is still the wrong one when it is not the one that was asked for.
+void require_id(const Bundle& bundle, const std::string& expected) {
+  const BundleIds& ids = bundle.ids();
+  if (expected == ids.bundle_id) return;
+  const std::string model = bundle.config().at("model").at("digest").as_string();
+  for (const auto& [name, id] : {std::pair{"step id", ids.step_id}, {"result digest", ids.result_digest}, {"config id", ids.config_id}, {"input digest", ids.input_digest}, {"model digest", model}})
+    if (expected == id)
+      throw Error(ErrorKind::corrupt, bundle.path(), std::string("a sound bundle, but ") + expected + " is its " + name + "; its bundle id is " + ids.bundle_id, "--expect takes a bundle id");
+  throw Error(ErrorKind::corrupt, bundle.path(), "a sound bundle, but another one\n  expected " + expected + "\n  found    " + ids.bundle_id);
+}
+
 }  // namespace
 
 int command_verify(const Args& args) {
+  const std::optional<std::string> expected = expected_id(args);
   Bundle bundle(args.operands()[0]);
   std::vector<std::string> damage = damage_of(bundle);
   if (!damage.empty()) {
@@ -127,8 +150,7 @@ int command_verify(const Args& args) {
     for (const std::string& d : damage) all += "\n  " + d;
     throw Error(ErrorKind::corrupt, bundle.path(), all, "compare the file with its source, or fetch it again");
   }
-  if (std::optional<std::string> expected = args.get("--expect"); expected && *expected != bundle.ids().bundle_id)
-    throw Error(ErrorKind::corrupt, bundle.path(), "a sound bundle, but another one\n  expected " + *expected + "\n  found    " + bundle.ids().bundle_id);
+  if (expected) require_id(bundle, *expected);
   std::printf("sound\n");
   print_ids(bundle);
   return kDone;
@@ -136,6 +158,7 @@ int command_verify(const Args& args) {
 
 int command_show(const Args& args) {
   Bundle bundle(args.operands()[0]);
+  if (args.operands().size() > 1 && args.has("--html")) throw Error(ErrorKind::usage, "--html", "writes a page of the whole bundle; it does not go with a RECORD");
   if (args.operands().size() > 1) return show_record(bundle, args.operands()[1], args.has("--json"));
   if (args.has("--html")) {
     OutputFile out(*args.get("--html"));

@@ -39,7 +39,7 @@ int command_pin(const Args& args) {
   runtime::ModelFiles files = runtime::open_model(path);            // a model that ibid cannot run is refused here already
   std::string digest = model_digest(path);
   const runtime::ModelConfig& c = files.config;
-  std::printf("# %s: %s, %d layers, hidden %d, %d heads (%d K/V), vocabulary %d, trained for %d positions\n", base_name(path).c_str(), c.architecture.c_str(), c.layers,
+  std::printf("# %s: %s, %d layers, hidden %d, %d heads (%d K/V), vocabulary %d, trained for %d positions\n", base_name(path_with_name(path)).c_str(), c.architecture.c_str(), c.layers,
               c.hidden, c.heads, c.kv_heads, c.vocab, c.max_positions);
   if (!files.gguf) std::printf("# OpenSSF model-signing root of these files: %s\n", model_signing_root(path).c_str());
   std::printf("model:\n  digest: %s\n", digest.c_str());

@@ -92,10 +92,14 @@ BundleHead merged_head(const Bundle& part, const Args& args, const Manifest& man
   BundleHead head{part.config(), part.side_files(), part.step_text(), {}, std::nullopt};
   if (!args.has("--embed-model")) return head;
   if (!args.has("--model")) throw Error(ErrorKind::usage, "--embed-model", "needs --model PATH", "name the model's file or folder, or a folder of models");
-  std::string path = locate_model(*args.get("--model"), manifest.model.digest);
-  DigestCheck(path, manifest.model.digest).require(ErrorKind::bad_data);
-  head.model = model_embedding(path);
+  head.model = model_embedding(model_of_runs(args, manifest));
   return head;
+}
+
+std::string model_of_runs(const Args& args, const Manifest& manifest) {
+  std::string path = locate_model(*args.get("--model"), manifest.model.digest);
+  DigestCheck(path, manifest.model.digest).require(ErrorKind::bad_data, "name the model that the runs had");
+  return path;
 }
 
 Taken take_proved(const ProvedRecord& r, uint64_t number, const std::string& path, const Manifest& manifest, Outputs& outputs) {

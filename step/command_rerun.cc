@@ -74,21 +74,37 @@ class Archive {
   std::deque<std::pair<std::string, std::string>> archived_;
 };
 
+std::string trimmed(const std::string& text) {
+  size_t begin = text.find_first_not_of(" \t\r\n"), end = text.find_last_not_of(" \t\r\n");
+  return begin == std::string::npos ? "" : text.substr(begin, end - begin + 1);
+}
+
+// The records that --records names. An id may hold commas and blanks: the whole text is an id before it is a list, and blanks around a
+// comma are the id's own before they are the list's.
+std::set<uint64_t> named_records(const Bundle& bundle, const std::string& text) {
+  std::optional<Bundle::Found> found = text.empty() ? std::nullopt : bundle.find(text);
+  if (found) return {found->number};
+  std::set<uint64_t> named;
+  const std::string list = text + ",";
+  for (size_t at = 0, comma; (comma = list.find(',', at)) != std::string::npos; at = comma + 1) {
+    const std::string id = list.substr(at, comma - at), bare = trimmed(id);
+    if (id.empty()) continue;
+    found = bundle.find(id);
+    if (!found && bare.empty()) continue;
+    if (!found && bare != id) found = bundle.find(bare);
+    if (!found) throw no_record(bundle, bare);
+    named.insert(found->number);
+  }
+  // Nothing compared is nothing different: it would pass for a check.
+  if (named.empty()) throw Error(ErrorKind::usage, "--records", "names no record: is a variable empty?", "--records ID,ID,...; without it all records are compared");
+  return named;
+}
+
 std::optional<std::set<uint64_t>> chosen_records(const Bundle& bundle, const Args& args) {
   if (args.has("--records") && args.has("--sample")) throw Error(ErrorKind::usage, "--sample", "does not go with --records");
-  std::set<uint64_t> chosen;
-  if (args.has("--records")) {
-    std::string list = *args.get("--records") + ",";
-    for (size_t at = 0, comma; (comma = list.find(',', at)) != std::string::npos; at = comma + 1) {
-      std::string id = list.substr(at, comma - at);
-      if (id.empty()) continue;
-      std::optional<Bundle::Found> found = bundle.find(id);
-      if (!found) throw Error(ErrorKind::bad_data, bundle.path(), "no record " + id, "'ibid show " + bundle.path() + "' says how many there are; ids are those of the input");
-      chosen.insert(found->number);
-    }
-    return chosen;
-  }
+  if (args.has("--records")) return named_records(bundle, *args.get("--records"));
   if (!args.has("--sample")) return std::nullopt;
+  std::set<uint64_t> chosen;
   auto k = static_cast<uint64_t>(args.number("--sample", 1, 1, INT64_MAX));
   if (k >= bundle.ids().records) return std::nullopt;
   // Ranks every record by a digest that nobody could steer when the bundle was made, and takes the first K.

@@ -80,18 +80,34 @@ struct Kept {
     if (args.has("--cache")) {
       uint64_t size = args.bytes("--cache-size", kDefaultCache);
       if (size < kSmallestCache) throw Error(ErrorKind::usage, "--cache-size", "is less than " + std::to_string(kSmallestCache >> 20) + "M");
-      cache.emplace(*args.get("--cache"), size, with_top);
+      folder = *args.get("--cache");
+      cache.emplace(folder, size, with_top);
     } else if (args.has("--resume") && outputs.beside().empty()) {
+      why_not = "every output is a stream";
       note("--resume: every output is a stream, so there is no place for a journal; --cache DIR gives one");
     } else if (args.has("--resume")) {
       journal.emplace(Journal::path_beside(outputs.beside()), config_id_of(effective_config(manifest)), with_top);
       if (journal->known() > 0) note("the journal has " + std::to_string(journal->known()) + " finished answers");
     }
+    if (store()) set_last_words("interrupted: the finished answers are kept in " + place() + kGoesOn);
+    else set_last_words("interrupted: nothing is kept (" + why_not + ")");
   }
   AnswerStore* store() { return cache ? static_cast<AnswerStore*>(&*cache) : journal ? &*journal : nullptr; }
   uint64_t reused() { return store() ? store()->reused : 0; }
+  // What a run that is interrupted leaves, in words.
+  std::string left() {
+    if (!store()) return "interrupted: nothing is kept (" + why_not + ")";
+    uint64_t answers = store()->kept + (journal ? journal->known() : store()->reused);
+    if (answers == 0) return "interrupted: no answer was finished, so none is kept";
+    return "interrupted: " + std::to_string(answers) + (answers == 1 ? " answer is" : " answers are") + " kept in " + place() + kGoesOn;
+  }
   std::optional<Cache> cache;
   std::optional<Journal> journal;
+
+ private:
+  static constexpr const char* kGoesOn = "; the same command goes on from there";
+  std::string place() { return journal ? journal->path() : folder; }
+  std::string folder, why_not = "no --resume";
 };
 
 // Answers the records of the input and hands each to the outputs.
@@ -110,15 +126,7 @@ void answer_input(Session& session, RunInput& input, Outputs& outputs, AnswerSto
   input.finish();
 }
 
-}  // namespace
-
-int command_run(const Args& args) {
-  Manifest manifest = read_manifest(args.operands()[0], manifest_options(args));
-  check_flags(args, manifest);
-  Outputs outputs(args);
-
-  Watch watch;
-  Kept kept(args, manifest, outputs);
+int run_step(const Args& args, const Manifest& manifest, Outputs& outputs, Kept& kept, const Watch& watch) {
   RunInput input(args, manifest.input, outputs.beside());
   Session session(manifest, locate_model(*args.get("--model"), manifest.model.digest), args, ErrorKind::bad_data, kept.store() ? Loading::when_needed : Loading::now);
   note("step " + (manifest.name.empty() ? base_name(args.operands()[0]) : manifest.name) + " on " + session.device() + ", " + name_of(manifest.semantics));
@@ -142,6 +150,22 @@ int command_run(const Args& args) {
                 static_cast<unsigned long long>(outputs.tally().answer_tokens), watch.seconds());
   note(speed);
   return code;
+}
+
+}  // namespace
+
+int command_run(const Args& args) {
+  Manifest manifest = read_manifest(args.operands()[0], manifest_options(args));
+  check_flags(args, manifest);
+  Outputs outputs(args);
+  Watch watch;
+  Kept kept(args, manifest, outputs);
+  try {
+    return run_step(args, manifest, outputs, kept, watch);
+  } catch (Interrupted& stop) {
+    stop.message = kept.left();
+    throw;
+  }
 }
 
 }  // namespace ibid::step

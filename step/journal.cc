@@ -43,25 +43,38 @@ size_t Journal::KeyHash::operator()(const Digest& d) const {
 std::string Journal::path_beside(const std::string& output) { return directory_of(output) + "/." + base_name(output) + ".ibid-journal"; }
 
 Journal::Journal(const std::string& path, const std::string& config_id, bool with_top) : path_(path), with_top_(with_top), synced_(now()) {
-  // Appending, so that two runs that share an output by mistake damage no more than each other's unfinished tail.
-  fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666);
-  struct stat s{};
-  if (fd_ < 0 || ::fstat(fd_, &s) != 0 || !S_ISREG(s.st_mode)) {
-    int code = fd_ < 0 ? errno : EINVAL;
-    if (fd_ >= 0) ::close(fd_);
-    throw Error(ErrorKind::cannot_create, path, std::string("cannot open the journal: ") + std::strerror(code), "may you write in that folder?");
-  }
   try {
     std::string header = header_of(config_id);
-    uint64_t size = static_cast<uint64_t>(s.st_size), sound = load(header);
-    if (sound == 0 && size > 0) note("the journal " + path + " is of another step: it begins anew, and the answers in it are dropped");
+    uint64_t size = open(), sound = load(header);
+    if (sound == 0 && size > header.size()) {
+      set_aside();
+      size = open();
+    }
     if (sound > 0 && sound < size) note("the journal's last " + std::to_string(size - sound) + " bytes are torn; they are dropped");
     if (sound < size && ::ftruncate(fd_, static_cast<off_t>(sound)) != 0) throw Error(ErrorKind::io, path, std::string("cannot cut the journal: ") + std::strerror(errno));
     if (sound == 0) append(header);
   } catch (...) {
-    ::close(fd_);
+    if (fd_ >= 0) ::close(fd_);
     throw;
   }
+}
+
+uint64_t Journal::open() {
+  // Appending, so that two runs that share an output by mistake damage no more than each other's unfinished tail.
+  fd_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666);
+  struct stat s{};
+  if (fd_ < 0 || ::fstat(fd_, &s) != 0 || !S_ISREG(s.st_mode))
+    throw Error(ErrorKind::cannot_create, path_, std::string("cannot open the journal: ") + std::strerror(fd_ < 0 ? errno : EINVAL), "may you write in that folder?");
+  return static_cast<uint64_t>(s.st_size);
+}
+
+// Hours of answers may be in it, and the other step be the mistake.
+void Journal::set_aside() {
+  const std::string old = path_ + ".old";
+  if (::rename(path_.c_str(), old.c_str()) != 0) throw Error(ErrorKind::cannot_create, old, std::string("cannot keep the journal of another step: ") + std::strerror(errno));
+  ::close(fd_);
+  fd_ = -1;
+  warn("the journal " + path_ + " is of another step: it is kept as " + base_name(old) + ", and a new one begins");
 }
 
 Journal::~Journal() {
@@ -109,6 +122,7 @@ std::optional<AnswerRecord> Journal::find(const Digest& key) {
 void Journal::keep(const Digest& key, const AnswerRecord& answer) {
   append(seal(key, answer, with_top_));
   empty_ = false;
+  ++kept;
   if (now() - synced_ < kSyncSeconds) return;
   if (::fdatasync(fd_) != 0) throw Error(ErrorKind::io, path_, std::string("fdatasync of the journal failed: ") + std::strerror(errno));
   synced_ = now();

@@ -4,7 +4,7 @@
 // 1. Safe against an end at any moment: what was appended is found again; a torn tail is recognised by its seal and dropped.
 //    A crash of the machine loses what the last kSyncSeconds wrote, at most.
 // 2. A full disk is an io error; nothing that was appended before is lost.
-// 3. A journal of another step is not used, and answers are found by their prompts: another input cannot get a wrong one.
+// 3. A journal of another step is not used but renamed to NAME.old (replacing an older one), and answers are found by their prompts: another input cannot get a wrong one.
 // 4. Memory: 48 bytes for each answer that was found at the start.
 // 5. One that holds no answer is not left behind.
 #pragma once
@@ -24,11 +24,14 @@ class Journal : public AnswerStore {
   std::optional<AnswerRecord> find(const Digest& key) override;
   void keep(const Digest& key, const AnswerRecord& answer) override;
   void remove();                                       // the run is whole
-  uint64_t known() const { return known_.size(); }
+  uint64_t known() const { return known_.size(); }     // answers that were found at the start
+  const std::string& path() const { return path_; }
 
  private:
   static constexpr double kSyncSeconds = 5;
   struct KeyHash { size_t operator()(const Digest& d) const; };
+  uint64_t open();                                     // returns its size
+  void set_aside();
   std::string read(uint64_t offset, uint64_t size) const;     // shorter at the end of the file
   void append(const std::string& bytes);
   uint64_t load(const std::string& header);            // returns where the sound part ends; 0: not a journal of this step

@@ -22,7 +22,7 @@ int dispatch(const std::vector<std::string>& words) {
     return kUsage;
   }
   if (words[0] == "--version") return print(version_text(words.size() > 1 && words[1] == "--verbose"));
-  if (words[0] == "--help" || words[0] == "help") {
+  if (words[0] == "--help" || words[0] == "-h" || words[0] == "help") {
     const Command* topic = words.size() > 1 ? find_command(words[1]) : nullptr;
     return print(topic ? help_text(*topic) : overview_text());
   }
@@ -41,6 +41,8 @@ int guarded(const std::vector<std::string>& words) {
     if (std::fflush(stdout) != 0 || std::ferror(stdout)) throw Error(ErrorKind::io, "<stdout>", "writing failed");
     return code;
   } catch (const Interrupted& stop) {
+    print_error(Error(ErrorKind::temporary, "", stop.message));
+    std::fflush(stderr);
     signal(stop.signal, SIG_DFL);
     raise(stop.signal);                                // pipelines tell a death by signal from a failure
     return 128 + stop.signal;

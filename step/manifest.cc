@@ -73,6 +73,7 @@ std::string read_text(const std::string& path) {
   char buffer[1 << 16];
   size_t got = 0;
   while (text.size() <= kMaxYamlBytes && (got = std::fread(buffer, 1, sizeof buffer, file.get())) > 0) text.append(buffer, got);
+  if (std::ferror(file.get()) && errno == EISDIR) throw Error(ErrorKind::bad_data, path, "is a folder, not a file");
   if (std::ferror(file.get())) throw Error(ErrorKind::io, path, std::string("cannot read: ") + std::strerror(errno));
   return text;
 }

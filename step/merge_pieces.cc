@@ -113,9 +113,7 @@ void take_bad(Record&& record, const Manifest& manifest, Outputs& outputs) {
 TokenText token_texts(const Manifest& manifest, const Args& args) {
   if (manifest.output.logprobs == 0) return [](int32_t) { return std::string(); };
   if (!args.has("--model")) throw Error(ErrorKind::usage, "ibid merge", "rows with log-probabilities show tokens, and pieces do not hold their texts", "name the model with --model");
-  std::string path = locate_model(*args.get("--model"), manifest.model.digest);
-  DigestCheck(path, manifest.model.digest).require(ErrorKind::bad_data);
-  auto tokenizer = std::make_shared<runtime::Tokenizer>(make_tokenizer(runtime::open_model(path)));
+  auto tokenizer = std::make_shared<runtime::Tokenizer>(make_tokenizer(runtime::open_model(model_of_runs(args, manifest))));
   return [tokenizer](int32_t id) { return shown_token(tokenizer->token_text(id)); };
 }
 

@@ -30,11 +30,14 @@ std::string model_digest(const std::string& path) {
   return digest_of(canonical(Json(std::move(list))));
 }
 
-std::string sidecar_path(const std::string& model_path) {
+std::string path_with_name(const std::string& model_path) {
   std::string path = model_path;
   while (path.size() > 1 && path.back() == '/') path.pop_back();
-  return path + ".ibid.json";
+  const std::string name = base_name(path);
+  return name == "." || name == ".." ? fs::canonical(path).string() : path;
 }
+
+std::string sidecar_path(const std::string& model_path) { return path_with_name(model_path) + ".ibid.json"; }
 
 std::string sidecar_text(const std::string& model_path, const std::string& digest) {
   std::string name = base_name(sidecar_path(model_path));
@@ -72,6 +75,8 @@ std::string locate_model(const std::string& where, const std::string& digest) {
     std::string path = promised_by(sidecar, digest);
     if (!path.empty() && is_model(path)) return path;
   }
+  if (std::vector<EmbeddedFile> parts = model_embedding(where); sidecars.empty() && !parts.empty())
+    throw Error(ErrorKind::not_found, where + "/config.json", "no such file, and without it the folder, which holds " + parts.front().title + ", is no model", "fetch the model again, all of it");
   throw Error(ErrorKind::not_found, where, "no model with digest " + digest + " in this folder (" + std::to_string(sidecars.size()) + " sidecars read)",
               "name the model itself with --model, or run 'ibid pin --write MODEL' once for the models in this folder");
 }
@@ -84,9 +89,14 @@ const std::string& DigestCheck::found() {
   return found_;
 }
 
-void DigestCheck::require(ErrorKind kind) {
+void DigestCheck::require(ErrorKind kind, const std::string& hint) {
   if (found() == expected_) return;
-  throw Error(kind, path_, "not the model that the step pins\n  pinned: " + expected_ + "\n  this:   " + found(), "'ibid pin " + path_ + "' prints the stanza for this model; to use it, pin it");
+  try {
+    (void)runtime::open_model(path_);                  // an incomplete or damaged model is named as that: nobody should pin it
+  } catch (const Error& e) {
+    throw Error(kind, e.where, std::string(e.what()) + "; and this is not the model that the step pins", e.hint);
+  }
+  throw Error(kind, path_, "not the model that the step pins\n  pinned: " + expected_ + "\n  this:   " + found(), hint);
 }
 
 }  // namespace ibid::step

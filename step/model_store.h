@@ -22,6 +22,8 @@ std::vector<EmbeddedFile> model_embedding(const std::string& path);
 // Errors: not_found, naming the digest and what was searched.
 std::string locate_model(const std::string& where, const std::string& digest);
 
+// The same place by a path whose last part is the model's name: "models/tiny/", and "." in it, have none.
+std::string path_with_name(const std::string& model_path);
 std::string sidecar_path(const std::string& model_path);
 std::string sidecar_text(const std::string& model_path, const std::string& digest);
 
@@ -29,8 +31,8 @@ std::string sidecar_text(const std::string& model_path, const std::string& diges
 class DigestCheck {
  public:
   DigestCheck(const std::string& path, std::string expected);
-  // Waits; errors: `kind` with both digests when they differ.
-  void require(ErrorKind kind);
+  // Waits; errors when the digests differ, all of `kind`: with both and `hint`, or what is wrong with a model that cannot be opened at all.
+  void require(ErrorKind kind, const std::string& hint);
   const std::string& found();                          // waits
 
  private:

@@ -23,6 +23,12 @@ void require_apart(const Args& args) {
   }
 }
 
+// Inputs are recognised by content, so people expect outputs to be packed by name.
+void note_plain(const std::string& path) {
+  for (const char* packed : {".gz", ".bgz", ".zst"})
+    if (path.ends_with(packed)) note("-o " + path + " is written plain; '-o - | gzip' or zstd packs it");
+}
+
 }  // namespace
 
 std::vector<Flag> Outputs::flags() {
@@ -43,6 +49,7 @@ Outputs::Outputs(const Args& args)
     : rows_file_(args.text("-o", "-")), bundle_file_(open(args, "--bundle")), mqc_file_(open(args, "--mqc")), versions_file_(open(args, "--versions")),
       record_file_(open(args, "--run-record")), process_(args.text("--process", "ibid")) {
   require_apart(args);
+  note_plain(rows_file_.path());
   if (args.has("--embed-model") && !bundle_file_) throw Error(ErrorKind::usage, "--embed-model", "embeds into a bundle; name one with --bundle");
   if (args.has("--process") && !versions_file_) throw Error(ErrorKind::usage, "--process", "names the process in the versions file; name one with --versions");
 }

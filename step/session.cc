@@ -252,7 +252,10 @@ void Session::guarded(const std::function<void()>& open) {
 }
 
 void Session::require_pinned() {
-  if (when_other_) digest_.require(*when_other_);
+  if (!when_other_) return;
+  bool archived = *when_other_ == ErrorKind::incomparable;               // then nobody can pin another one
+  digest_.require(*when_other_, archived ? "name the model of the archived run; --other-model compares with this one all the same"
+                                         : "'ibid pin " + model_path_ + "' prints the stanza for this model; to use it, pin it");
 }
 
 runtime::Engine& Session::engine() {

@@ -44,7 +44,7 @@ enum class Loading { now, when_needed };
 class Session {
  public:
   // Opens the device and the model at `model_path`, and loads its weights, while its digest is computed. Errors: when it is not the
-  // model that the step pins, a kind `when_other` error with both digests, before any error of loading (without `when_other` any
+  // model that the step pins, a kind `when_other` error (DigestCheck::require), before any error of loading (without `when_other` any
   // model is taken). With Loading::when_needed engine() and require_pinned() give the errors that are not given here.
   Session(const Manifest& manifest, const std::string& model_path, const Args& args, std::optional<ErrorKind> when_other, Loading when = Loading::now);
   const Manifest& manifest() const { return manifest_; }

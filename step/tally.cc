@@ -40,6 +40,7 @@ void Tally::count(const Finished& done) {
 }
 
 int Tally::report(const Manifest& m) const {
+  if (prompts_cut > 0) note(std::to_string(prompts_cut) + " of " + std::to_string(records) + " prompts were cut, as decoding.truncate says");
   for (const std::string& f : failures) warn(f);
   if (failed > failures.size()) warn("and " + std::to_string(failed - failures.size()) + " more");
   if (failed == 0) return kDone;

@@ -69,4 +69,57 @@ cmp a.tsv b.tsv && cmp a.tar b.tar || fail "without standard streams the outputs
 checks=$((checks + 4))
 exits 74 bash -c "'$ibid' run '$quick/step.yaml' few.tsv --model '$model' >&-"
 exits 74 bash -c "'$ibid' run '$quick/step.yaml' --model '$model' <&-"
+# An operand that is an empty variable is named, and so is a folder in place of a step, as it is in place of an input.
+head -n 4 "$quick/samples.tsv" >few.tsv
+while IFS='|' read -r words name; do
+  exits 2 "$ibid" $words ''
+  holds "$words ''" "$err" "$name is empty: is a variable empty?"
+done <<OPERANDS
+run $quick/step.yaml few.tsv|an INPUT
+run|a STEP.yaml
+verify|a BUNDLE
+merge x.tar|a BUNDLE
+show x.tar|a RECORD
+pin|a MODEL
+OPERANDS
+for command in lint freeze "run --model $model"; do exits 65 "$ibid" $command "$root/examples"; holds "$command" "$err" "is a folder, not a file"; done
+exits 65 "$ibid" run "$quick/step.yaml" "$root/examples" --model "$model"
+
+# -h is --help.
+for command in "" run show; do same "$command -h" "$("$ibid" $command --help)" "$("$ibid" $command -h)"; done
+exits 2 "$ibid" verify -x
+page=$("$ibid" man | sed 's/\\-/-/g')
+holds "where - is a stream" "$page" "- is standard input where an INPUT is named, and standard output where an output is."
+
+# What is no record is told how records are called; a page is one of the whole bundle.
+sed 's/max_tokens: .*/max_tokens: 2/' "$quick/step.yaml" >short.yaml
+sed 's/max_tokens: .*/max_tokens: 2/' text.yaml >lines.yaml
+{ cat few.tsv; echo broken; } >odd.tsv
+exits 65 "$ibid" run short.yaml odd.tsv --model "$model" -o odd.out --bundle odd.tar
+exits 65 "$ibid" run lines.yaml odd.tsv --model "$model" -o lines.out --bundle lines.tar
+exits 65 "$ibid" show odd.tar 1
+holds "records have ids" "$err" "records of this step have ids, and the first is $(sed -n 2p few.tsv | cut -f 1); one that could not be named is '#' and its number, as #4"
+exits 0 "$ibid" show odd.tar '#4'
+exits 65 "$ibid" rerun odd.tar --model "$model" --records 1
+holds "rerun says so, too" "$err" "records of this step have ids"
+exits 65 "$ibid" show lines.tar sample
+holds "records have numbers" "$err" "records of this step are numbers, from 1 to 5"
+exits 0 "$ibid" show lines.tar 1
+exits 2 "$ibid" show lines.tar 1 --html page.html
+holds "one record is no page" "$err" "it does not go with a RECORD"
+same "no page" "" "$(ls page.html 2>/dev/null || true)"
+
+# The end of a run says how many prompts were cut; an output is written plain, whatever its name says.
+sed 's/^decoding:/&\n  truncate: {field: annotation, keep: head, tokens: 3}/' short.yaml >cut.yaml
+exits 65 "$ibid" run cut.yaml few.tsv --model "$model" -o cut.tsv.gz --shard 1/1 --bundle cut.tar
+holds "prompts that were cut" "$err" "ibid: 3 of 3 prompts were cut, as decoding.truncate says"
+for name in cut.tsv.gz x.zst; do
+  exits 65 "$ibid" run short.yaml few.tsv --model "$model" -o $name
+  holds "it is written plain" "$err" "-o $name is written plain"
+  [[ "$err" != *"were cut"* ]] || fail "nothing was cut"
+done
+same "plain it is" 4 "$(wc -l <x.zst)"
+exits 65 "$ibid" merge cut.tar -o merged.tsv
+holds "merge says so, too" "$err" "ibid: 3 of 3 prompts were cut"
+[[ "$err" != *plain* ]] || fail "merged.tsv says nothing else"
 done_ok

@@ -18,7 +18,7 @@ def held():
     if os.path.isdir(path): return sum(os.path.getsize(os.path.join(d, f)) for d, _, fs in os.walk(path) for f in fs if not f.startswith(".tmp"))
     return os.path.getsize(path) if os.path.exists(path) else 0
 start = signal.SIG_DFL
-run = subprocess.Popen(command, preexec_fn=lambda: [signal.signal(s, start) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)])
+run = subprocess.Popen(command, preexec_fn=lambda: [signal.signal(s, start) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)], stderr=open("err.txt", "w"))
 while held() < size:
     assert run.poll() is None, "the run ended before the signal"
     time.sleep(0.002)
@@ -50,9 +50,11 @@ for signal in TERM INT HUP USR2; do
   python3 killer.py "$signal" 4000 .b.tsv.ibid-journal $(command) --resume
   same "SIG$signal publishes nothing" "" "$(ls b.tsv b.tar 2>/dev/null || true)"
   same "SIG$signal leaves no temporary file" "" "$(find . -name '*.ibid-tmp')"
+  last=$(cat err.txt)
   run -o b.tsv --bundle b.tar --resume --run-record record.json
   same_bytes "after SIG$signal"
   [ "$(reused)" -gt 0 ] || fail "SIG$signal: nothing was reused"
+  same "its last words" "ibid: error: interrupted: $(reused) answers are kept in ./.b.tsv.ibid-journal; the same command goes on from there" "$last"
 done
 
 # A disk that fills (a limit on the size of files stands in for it): exit 74, and what was journalled is kept.
@@ -63,11 +65,25 @@ run -o b.tsv --bundle b.tar --resume --run-record record.json
 same_bytes "after a full disk"
 [ "$(reused)" -ge 2 ] || fail "a full disk: nothing was reused"
 
-# A journal of another step is not used; --resume is harmless where there is nothing to resume, and on a stream.
-python3 killer.py KILL 4000 .b.tsv.ibid-journal $(command) --resume --set decoding.max_tokens=110
-run -o b.tsv --bundle b.tar --resume --run-record record.json
-same_bytes "a journal of another step"
-same "nothing of it is used" 0 "$(reused)"
+# A journal of another step is not used, and kept under another name; --resume is harmless where there is nothing to resume, and on a stream.
+for max in 109 110; do
+  python3 killer.py KILL 4000 .b.tsv.ibid-journal $(command) --resume --set decoding.max_tokens=$max
+  cp .b.tsv.ibid-journal journal.$max
+  exits 0 "$ibid" run "$step" in.tsv --model "$model" --threads 1 --batch 4 -o b.tsv --bundle b.tar --resume --run-record record.json
+  same_bytes "a journal of another step"
+  same "nothing of it is used" 0 "$(reused)"
+  holds "a warning says so" "$err" "warning: the journal ./.b.tsv.ibid-journal is of another step: it is kept as .b.tsv.ibid-journal.old"
+  cmp .b.tsv.ibid-journal.old journal.$max || fail "the journal of another step is lost"
+done
+# One that holds no answer replaces nothing.
+head -c 48 journal.109 >.b.tsv.ibid-journal
+run -o b.tsv --bundle b.tar --resume
+cmp .b.tsv.ibid-journal.old journal.110 || fail "a journal without answers replaced another"
+# And the answers are there for who goes back to it.
+mv .b.tsv.ibid-journal.old .other.tsv.ibid-journal
+run -o other.tsv --resume --set decoding.max_tokens=110 --run-record record.json
+[ "$(reused)" -gt 0 ] || fail "nothing of the old journal was used by its own step"
+checks=$((checks + 4))
 run --resume >b.tsv
 cmp a.tsv b.tsv || fail "--resume to a pipe"
 rm -f .*.ibid-tmp
@@ -83,6 +99,12 @@ same "every answer comes from it" 60 "$(reused)"
 same "so the weights are not loaded" "0 0" "$(recorded weight_bytes) $(recorded steps)"
 same "no journal beside it" "" "$(find . -name '*.ibid-journal')"
 rm -f .*.ibid-tmp
+
+python3 killer.py TERM 3000 other-cache $(command) --cache other-cache --log-format json
+python3 -c 'import json, sys; e = json.load(open("err.txt")); print(e["level"], e["message"])' >last.txt
+run -o b.tsv --bundle b.tar --cache other-cache --run-record record.json
+same "a cache keeps them, too" "error interrupted: $(reused) answers are kept in other-cache; the same command goes on from there" "$(cat last.txt)"
+rm -r other-cache
 
 # Damage is found and healed.
 python3 - <<'PY'

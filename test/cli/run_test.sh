@@ -92,6 +92,18 @@ holds "verify" "$out" "sound"
 bundle=$(awk '$1 == "bundle" { print $2 }' out.txt)
 exits 0 "$ibid" verify a.tar --expect "$bundle"
 exits 4 "$ibid" verify a.tar --expect sha256:$(printf '0%.0s' {1..64})
+holds "both ids" "$err" "found    $bundle"
+bare=${bundle#sha256:}
+for id in "$bare" "${bare^^}" "SHA256:${bare^^}"; do exits 0 "$ibid" verify a.tar --expect "$id"; done
+for id in '' sha256: "${bare%?}" "${bare}0" "${bare%?}g" "md5:$bare" a.tar; do
+  exits 2 "$ibid" verify a.tar --expect "$id"
+  holds "no digest" "$err" "--expect: '$id' is not a digest"
+done
+"$ibid" verify a.tar >verified.txt
+for kind in "step:step id" "result:result digest" "config:config id" "input:input digest" "model:model digest"; do
+  exits 4 "$ibid" verify a.tar --expect "$(awk -v k="${kind%%:*}" '$1 == k { print $2 }' verified.txt)"
+  holds "another of its ids" "$err" "is its ${kind#*:}; its bundle id is $bundle"
+done
 
 # Rerun needs the bundle and the weights alone.
 mkdir empty; cp a.tar empty/; cd empty
@@ -102,6 +114,21 @@ holds "a folder of models without sidecars" "$err" "0 sidecars read"
 mkdir models; cp -r "$model" models/tiny
 "$ibid" pin --write models/tiny --quiet >pin.txt
 holds "pin prints the stanza" "$(cat pin.txt)" "$(grep digest: "$quick/step.yaml")"
+# However the folder is named, the model has its name, and the sidecar lies beside it.
+cp models/tiny.ibid.json tiny.json
+while read -r folder name; do
+  rm models/tiny.ibid.json
+  (cd "$folder" && "$ibid" pin --write "$name" --quiet) >named.txt
+  same "pin $name in $folder" "$(cat pin.txt)" "$(cat named.txt)"
+  cmp tiny.json models/tiny.ibid.json || fail "pin $name in $folder writes another sidecar"
+done <<'NAMES'
+models/tiny .
+models/tiny ./
+models tiny//
+models/tiny ../tiny/.
+NAMES
+same "nothing else is written" "tiny tiny.ibid.json" "$(ls -A models | paste -s -d ' ')"
+same "nor inside" "$(ls -A "$model")" "$(ls -A models/tiny)"
 exits 0 "$ibid" rerun a.tar --model models --sample 3
 holds "bound" "$out" "with 95 % confidence"
 exits 5 "$ibid" rerun a.tar
@@ -110,7 +137,29 @@ id=$(awk -F '\t' 'NR == 3 { print $1 }' ../a.tsv)
 exits 0 "$ibid" rerun a.tar --model "$model" --records "$id"
 holds "one record" "$out" "records 1 of"
 exits 65 "$ibid" rerun a.tar --model "$model" --records no-such-record
+# What names no record compares none, and may not pass for a check.
+for none in '' , ' , ,'; do
+  exits 2 "$ibid" rerun a.tar --model "$model" --records "$none"
+  holds "no record is named" "$err" "names no record: is a variable empty?"
+done
 cd ..
+
+# Ids may hold commas and blanks: what is there under the whole name is meant, before a list is.
+printf 'sample\tannotation\nb,c\tliver\na\tkidney\n a\tlung\nd\tspleen\n' >ids.tsv
+status=0; run ids.tsv -o ids.out --bundle ids.tar --set decoding.max_tokens=2 || status=$?
+same "answers that are cut" 65 "$status"
+while IFS='|' read -r list count; do
+  exits 0 "$ibid" rerun ids.tar --model "$model" --records "$list"
+  holds "--records '$list'" "$out" "records $count of 4 compared, 0 differ"
+done <<'LISTS'
+b,c|1
+a,d,a|2
+a, d|2
+a, a|2
+ d ,a,|2
+LISTS
+exits 65 "$ibid" rerun ids.tar --model "$model" --records 'a, c'
+holds "what is not there is named" "$err" "no record c"
 
 # A changed model is refused with both digests; compared on demand, the first difference is named.
 cp -r "$model" other
@@ -124,10 +173,39 @@ open("other/model.safetensors", "wb").write(data)
 PY
 exits 5 "$ibid" rerun a.tar --model other
 holds "both digests" "$err" "pinned:"
+holds "a bundle cannot pin another model" "$err" "--other-model compares with this one"
 exits 65 "$ibid" run "$quick/step.yaml" few.tsv --model other
 holds "pinned and found" "$err" "this:"
+holds "a step can" "$err" "to use it, pin it"
 exits 3 "$ibid" rerun a.tar --model other --other-model
 holds "first record, token and margin" "$out" "margin"
+
+# What is no whole model is named as that, whatever its digest: nobody should pin it. broken WHAT FOLDER PART RUN PIN: what the error says,
+# and the exit codes of run and pin; a rerun "cannot compare".
+broken() {
+  exits "$4" "$ibid" run "$quick/step.yaml" few.tsv --model "$2"
+  holds "$1: run" "$err" "$3"
+  [[ "$err" != *"pin it"* ]] || fail "$1: run says to pin it"
+  exits 5 "$ibid" rerun a.tar --model "$2"
+  holds "$1: rerun" "$err" "$3"
+  exits "$5" "$ibid" pin "$2"
+}
+pointer='version https://git-lfs.github.com/spec/v1'
+for m in no-config no-weights no-tokenizer short pointer pointers; do cp -r "$model" "$m"; done
+rm no-config/config.json no-weights/model.safetensors no-tokenizer/tokenizer.json
+truncate -s 1000000 short/model.safetensors
+echo "$pointer" | tee pointer/model.safetensors pointers/tokenizer.json >pointer.gguf
+broken "no configuration" no-config "no-config/config.json: no such file" 66 66
+broken "no weights" no-weights "no-weights/model.safetensors: no such file" 65 66
+broken "no tokenizer" no-tokenizer "no-tokenizer/tokenizer.json: no such file" 65 66
+broken "a download that was cut" short "ends beyond the file" 65 65
+for m in pointer pointers pointer.gguf; do broken "a pointer" "$m" "a Git LFS pointer, not the file" 65 65; done
+for part in model.safetensors config.json; do broken "a part" "$model/$part" "give its folder: $model" 65 65; done
+for other in models/tiny.ibid.json a.tar; do [ -e "$other" ] || other=empty/$other; broken "no model" "$other" "a model is a GGUF file, or a folder" 65 65; done
+cd short
+broken_here=$("$ibid" pin config.json 2>&1) && fail "a part of a model is pinned"
+holds "a part in the working folder" "$broken_here" "give its folder: ."
+cd ..
 
 # An embedded model reruns alone, and the bundle keeps its id.
 run few.tsv -o few.out --bundle embedded.tar --embed-model
@@ -145,6 +223,41 @@ holds "page" "$(cat page.html)" "<b>$id</b>"
 
 exits 0 "$ibid" diff a.tar b.tar
 exits 3 "$ibid" diff a.tar few.tar
+# Records are compared by id: one that is added on top, or taken out, is alone, and says nothing of those behind it.
+{ head -n 1 few.tsv; printf 'NEW\tliver\n'; tail -n +2 few.tsv; } >more.tsv
+sed '2s/$/ and more/; 4d' few.tsv >changed.tsv
+{ head -n 1 few.tsv; tail -n +2 few.tsv | tac; } >turned.tsv
+for i in more changed turned; do run $i.tsv -o $i.out --bundle $i.tar; done
+exits 3 "$ibid" diff few.tar more.tar
+same "one record more" "only in B: NEW" "$out"
+exits 3 "$ibid" diff more.tar few.tar
+same "one record less" "only in A: NEW" "$out"
+exits 3 "$ibid" diff changed.tar more.tar
+one=$(awk 'NR == 2 { print $1 }' few.tsv)
+holds "the same record" "$out" "record  1, in B 2 ($one): fields[1][2]: "
+holds "one differs" "$out" "records 1 differ
+only in B: NEW, $(awk 'NR == 4 { print $1 }' few.tsv)"
+exits 3 "$ibid" diff changed.tar more.tar --limit 1
+holds "a few are named" "$out" "only in B: NEW and 1 more"
+exits 3 "$ibid" diff few.tar turned.tar
+same "another order" "the order differs: records that both have stand in another one" "$out"
+exits 3 "$ibid" diff a.tar few.tar
+same "each alone counts" "only in A: $(tail -n +6 "$quick/samples.tsv" | cut -f 1 | head -n 10 | paste -s -d , | sed 's/,/, /g') and 10 more" "$out"
+run few.tsv -o part.out --bundle part.tar --shard 2/2
+exits 3 "$ibid" diff part.tar few.tar
+same "a part of it" "part    A is shard 2 of 2, records 3 to 4 of 4
+only in B: $(head -n 3 few.tsv | tail -n +2 | cut -f 1 | paste -s -d , | sed 's/,/, /g')" "$out"
+# Where the step names no records, their places do.
+sed 's/format: tsv/format: text/; /id: sample/d; /keep:/d; s/{{ annotation }}/{{ text }}/; s/max_tokens: .*/max_tokens: 2/' "$quick/step.yaml" >lines.yaml
+for i in few more; do status=0; "$ibid" run lines.yaml $i.tsv --model "$model" --quiet -o lines.out --bundle lines-$i.tar 2>/dev/null || status=$?; done
+exits 3 "$ibid" diff lines-few.tar lines-more.tar
+holds "by place" "$out" "records 5 in A, 6 in B
+records 4 differ"
+for i in few more; do "$ibid" run lines.yaml few.tsv --model "$model" --quiet -o lines.out --bundle lines-$i.tar --shard 2/2 2>/dev/null || status=$?; done
+exits 0 "$ibid" diff lines-few.tar lines-more.tar
+"$ibid" run lines.yaml few.tsv --model "$model" --quiet -o lines.out --bundle lines-more.tar 2>/dev/null || status=$?
+exits 5 "$ibid" diff lines-few.tar lines-more.tar
+holds "a part of it has other places" "$out" "part    A is shard 2 of 2, records 4 to 5 of 5"
 "$ibid" freeze "$quick/step.yaml" -o frozen.yaml --quiet
 exits 0 "$ibid" diff "$quick/step.yaml" frozen.yaml
 sed 's/max_tokens: .*/max_tokens: 3/' "$quick/step.yaml" >short.yaml

@@ -98,5 +98,12 @@ run step.yaml few.tsv -o w/a.tsv --bundle w/a.tar --embed-model
 for i in 1 2; do run step.yaml few.tsv -o x1.tsv --bundle "p$i.tar" --shard "$i/2"; done
 merge p1.tar p2.tar -o m/a.tsv --bundle m/a.tar --embed-model --model "$model"
 cmp w/a.tar m/a.tar || fail "an embedded model makes another bundle"
+cp -r "$model" other
+printf x >>other/generation_config.json
+exits 65 "$ibid" merge p1.tar p2.tar --bundle m/other.tar --embed-model --model other
+holds "another model" "$err" "other/generation_config.json"
+printf '{}' >other/generation_config.json
+exits 65 "$ibid" merge p1.tar p2.tar --bundle m/other.tar --embed-model --model other
+holds "another model" "$err" "name the model that the runs had"
 same "no temporary files stay" "" "$(find . -name '.*ibid*')"
 done_ok

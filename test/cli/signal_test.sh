@@ -10,7 +10,7 @@ for signal in TERM INT; do
 import glob, os, signal, subprocess, sys, time
 name, command = sys.argv[1], sys.argv[2:]
 number = getattr(signal, "SIG" + name)
-run = subprocess.Popen(command, preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))
+run = subprocess.Popen(command, preexec_fn=lambda: signal.signal(number, signal.SIG_DFL), stderr=open("err.txt", "w"))
 while not any(os.path.getsize(f) for f in glob.glob(".out.tsv.*.ibid-tmp")):
     assert run.poll() is None, "the run ended before the signal"
     time.sleep(0.02)
@@ -20,6 +20,7 @@ code = run.wait(timeout=20)
 assert code == -number, f"died with {code} instead of by SIG{name}"
 assert time.time() - start < 5, "took more than 5 s to stop"
 PY
+  same "SIG$signal: its last words" "ibid: error: interrupted: nothing is kept (no --resume)" "$(cat err.txt)"
   same "SIG$signal leaves the old output" before "$(cat out.tsv)"
   same "SIG$signal leaves no new file" "many.tsv out.tsv" "$(ls -A | grep -v -e out.txt -e err.txt | tr '\n' ' ' | sed 's/ $//')"
 done
@@ -41,7 +42,7 @@ for signal in TERM USR2; do
   python3 - "$signal" "$ibid" run "$quick/step.yaml" --model "$model" -o out.tsv --bundle out.tar --resume --quiet <<'PY'
 import os, signal, subprocess, sys, time
 number = getattr(signal, "SIG" + sys.argv[1])
-run = subprocess.Popen(sys.argv[2:], stdin=subprocess.PIPE, preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))
+run = subprocess.Popen(sys.argv[2:], stdin=subprocess.PIPE, preexec_fn=lambda: signal.signal(number, signal.SIG_DFL), stderr=open("err.txt", "w"))
 time.sleep(1)
 assert run.poll() is None
 start = time.time()
@@ -50,6 +51,7 @@ code = run.wait(timeout=20)
 assert code == -number, f"died with {code}"
 assert time.time() - start < 5, "took more than 5 s to stop"
 PY
+  same "a stuck run's last words" "ibid: error: interrupted: the finished answers are kept in ./.out.tsv.ibid-journal; the same command goes on from there" "$(cat err.txt)"
   same "SIG$signal to a stuck run leaves no new file" "many.tsv out.tsv" "$(ls -A | grep -v -e out.txt -e err.txt -e ibid-journal | tr '\n' ' ' | sed 's/ $//')"
 done
 rm -f .out.tsv.ibid-journal

@@ -118,6 +118,7 @@ TEST_CASE("a journal of another step is not used, a link is not followed, and a 
   CHECK(same(Journal(path, kConfig, true).find(key_of(1)), 1));
   CHECK_FALSE(Journal(path, "sha256:" + std::string(64, 'd'), true).find(key_of(1)));
   CHECK(Journal(path, kConfig, true).known() == 0);
+  CHECK(same(Journal(path + ".old", kConfig, true).find(key_of(1)), 1));
   Journal(path, kConfig, true).remove();
   CHECK_FALSE(fs::exists(path));
   dir.write("precious", "precious");

@@ -277,6 +277,22 @@ TEST_CASE("GGUF files: biases by presence, rotary divisors, the template, refusa
   CHECK(mentions(refusal(path), "llama.block_count is missing"));
 }
 
+TEST_CASE("what is given in place of a model is told apart") {
+  TempFolder folder;
+  const std::string pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n";
+  for (const char* name : {"config.json", "tokenizer.json", "model.safetensors"}) {
+    write_tiny_folder(folder);
+    CHECK(refusal(folder.file(name)) == folder.file(name) + ": one file of a model folder, not a model by itself");
+    folder.write(name, pointer);
+    CHECK(refusal(folder.path()) == folder.file(name) + ": a Git LFS pointer, not the file");
+    CHECK(refusal(folder.file(name)) == folder.file(name) + ": a Git LFS pointer, not the file");
+  }
+  folder.write("m.gguf", pointer);
+  CHECK(refusal(folder.file("m.gguf")) == folder.file("m.gguf") + ": a Git LFS pointer, not the file");
+  folder.write("m.gguf", "{}");
+  CHECK(refusal(folder.file("m.gguf")) == folder.file("m.gguf") + ": not a GGUF file: it does not begin with GGUF");
+}
+
 TEST_CASE("only regular files are mapped") {
   TempFolder folder;
   folder.write("empty", "");
