@@ -73,6 +73,7 @@ class TreeBuilder : public YAML::EventHandler {
 
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, const std::string& value) override {
     YamlNode scalar = node(tag == "?" ? kind_of_plain(value) : Kind::text, mark, tag, anchor);
+    last_scalar_ = mark;
     scalar.text = value;
     scalar.literal = tag == "!" && character_at(scalar.at) == '|';
     if (tag == "?" && value == "<<" && expects_key()) {
@@ -92,6 +93,7 @@ class TreeBuilder : public YAML::EventHandler {
   void OnMapEnd() override { close(); }
 
   std::optional<YamlNode> take() { return std::move(root_); }
+  Position last_scalar() const { return position(last_scalar_); }
 
  private:
   struct Level {
@@ -164,6 +166,7 @@ class TreeBuilder : public YAML::EventHandler {
   std::vector<Problem>& problems_;
   std::vector<Level> levels_;
   std::optional<YamlNode> root_;
+  YAML::Mark last_scalar_ = YAML::Mark::null_mark();
   int documents_ = 0;
   bool merge_ = false;
 };
@@ -201,6 +204,39 @@ bool has_clean_bytes(const std::shared_ptr<const SourceText>& source, std::vecto
   return true;
 }
 
+void walk(const std::string& text, TreeBuilder& builder) {
+  std::istringstream stream(text);
+  YAML::Parser parser(stream);
+  while (parser.HandleNextDocument(builder)) {}
+}
+
+// Notes the quote that is open where the document ends, if one is. YAML forbids that, and yaml-cpp takes the rest of the text for its
+// value. Found in a copy, for the end of a document, in which no quote may be, would add a line break to a last block's value.
+bool has_open_quote(const std::shared_ptr<const SourceText>& source, std::vector<Problem>& problems) {
+  std::vector<Problem> ignored;
+  TreeBuilder to_end(source, ignored), to_quote(source, ignored);
+  std::string text = source->text + "\n...\n";
+  int lines = 0;
+  try {
+    walk(text, to_end);
+    return false;
+  } catch (const Stop&) {
+    return false;
+  } catch (const YAML::Exception& e) {
+    if (e.msg != YAML::ErrorMsg::DOC_IN_SCALAR) return false;
+    lines = e.mark.line;
+  }
+  size_t end = 0;
+  for (int i = 0; i < lines; ++i) end = text.find('\n', end) + 1;
+  try {
+    walk(text.substr(0, end), to_quote);               // the open quote comes out as the last scalar
+  } catch (const YAML::Exception&) {                   // a bracket that it leaves open
+  }
+  note(problems, to_quote.last_scalar(), "this quote is not closed",
+      "all up to line " + std::to_string(lines) + ", where the document ends, is its text: close it where the text ends");
+  return true;
+}
+
 }  // namespace
 
 const YamlEntry* YamlNode::find(std::string_view key) const {
@@ -220,12 +256,12 @@ std::optional<YamlNode> parse_yaml(const std::shared_ptr<const SourceText>& sour
   if (!has_clean_bytes(source, problems)) return std::nullopt;
   TreeBuilder builder(source, problems);
   try {
-    std::istringstream stream(source->text);
-    YAML::Parser parser(stream);
-    while (parser.HandleNextDocument(builder)) {}
+    walk(source->text, builder);
+    if (has_open_quote(source, problems)) return std::nullopt;
   } catch (const Stop&) {
     return std::nullopt;
   } catch (const YAML::Exception& e) {
+    if (has_open_quote(source, problems)) return std::nullopt;
     // An alias without its anchor is an alias; and the library's words for it are not the same in all its versions.
     if (e.msg.starts_with(YAML::ErrorMsg::UNKNOWN_ANCHOR)) note(problems, builder.position(e.mark), kNoAlias, kWriteOut);
     else note(problems, builder.position(e.mark), "bad YAML: " + e.msg, "");

@@ -304,6 +304,15 @@ std::optional<YamlNode> tree_of(const std::string& text, std::vector<Problem>& p
   return parse_yaml(std::make_shared<const SourceText>("x.yaml", text), problems);
 }
 
+// The positions and words of what is wrong, one line each.
+std::string syntax_problems(const std::string& text) {
+  std::vector<Problem> problems;
+  tree_of(text, problems);
+  std::string out;
+  for (const Problem& p : problems) out += place_of(p.at) + ": " + p.what + "\n";
+  return out;
+}
+
 // The properties of the schema at a path of manifest_key_sets().
 const Json& schema_of(const Json& schema, std::string_view path) {
   const Json* at = &schema;
@@ -320,6 +329,39 @@ const Json& schema_of(const Json& schema, std::string_view path) {
 }
 
 }  // namespace
+
+TEST_CASE("a quote that is not closed is refused where it begins") {
+  for (const char* end : {"", "\n", "\nb: 1\n", "\n\n  c\n...\n", "\n---\nd: \"e\"\n"}) {
+    INFO(end);
+    CHECK(syntax_problems(std::string("a:\n  b: \"x {{ y }}") + end) == "x.yaml:2:6: this quote is not closed\n");
+    CHECK(syntax_problems(std::string("a:\r\n  b: 'it''s") + end) == "x.yaml:2:6: this quote is not closed\n");
+    CHECK(syntax_problems(std::string("a: 1\nb: [{\xC3\xA9: \"x\", c: \"y") + end) == "x.yaml:2:17: this quote is not closed\n");
+    CHECK(syntax_problems(std::string("\"x") + end) == "x.yaml:1:1: this quote is not closed\n");
+  }
+  CHECK(syntax_problems("a: \"") == "x.yaml:1:4: this quote is not closed\n");
+  CHECK(syntax_problems("a: \"b\\") == "x.yaml:1:4: this quote is not closed\n");
+  CHECK(complaint(small("decoding: {max_tokens: 9}\nname: \"x\non_error: record\n")).find("step.yaml:8:7: this quote is not closed\n") != std::string::npos);
+  // What else is wrong keeps its place and its words.
+  CHECK(syntax_problems("a: [1\nb: 'c'\n").find("quote") == std::string::npos);
+  CHECK(syntax_problems("a: 'b' c\n") == "x.yaml:1:8: bad YAML: end of map not found\n");
+}
+
+TEST_CASE("how a document ends changes no value") {
+  auto value = [](const std::string& text) {
+    std::vector<Problem> problems;
+    std::optional<YamlNode> tree = tree_of(text, problems);
+    return tree && problems.empty() ? json_of(*tree)->dump() : "refused";
+  };
+  const std::pair<const char*, const char*> cases[] = {
+      {"a: |\n  b", R"({"a":"b"})"}, {"a: |\n  b\n", R"({"a":"b\n"})"}, {"a: |\n  b\n\n", R"({"a":"b\n"})"}, {"a: |+\n  b", R"({"a":"b"})"}, {"a: |+\n  b\n", R"({"a":"b\n"})"},
+      {"a: |+\n  b\n\n", R"({"a":"b\n\n"})"}, {"a: |-\n  b", R"({"a":"b"})"}, {"a: >\n  b\n  c", R"({"a":"b c"})"}, {"a: |\n  b\n...\n", R"({"a":"b\n"})"},
+      {"a: |+\n  b\n...", R"({"a":"b\n"})"}, {"---\na: \"b\"\n...\n", R"({"a":"b"})"}, {"a: |\n  \"b\n", R"({"a":"\"b\n"})"}, {"a: it's\n", R"({"a":"it's"})"}, {"a: b # \"c", R"({"a":"b"})"},
+      {"a: 'b'", R"({"a":"b"})"}, {"a: b\n---\nc: d\n", "refused"}, {"a: b\n...\n", R"({"a":"b"})"}};
+  for (const auto& [text, meant] : cases) {
+    INFO(text);
+    CHECK(value(text) == meant);
+  }
+}
 
 TEST_CASE("the published schema has the keys of the reader") {
   const Json schema = Json::parse(slurp(test::source_dir() + "/manifests/step.schema.json"), "step.schema.json");
