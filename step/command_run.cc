@@ -73,6 +73,16 @@ void check_flags(const Args& args, const Manifest& manifest) {
   if (args.has("--embed-model")) throw Error(ErrorKind::usage, "--embed-model", "does not go with --shard", "give it to 'ibid merge'");
 }
 
+// What no output may replace.
+std::vector<FileRead> files_read(const Args& args, const Manifest& manifest, const std::string& model) {
+  std::vector<FileRead> files{{args.operands()[0], "the step"}};
+  for (size_t i = 1; i < args.operands().size(); ++i) files.push_back({args.operands()[i], "the input"});
+  if (args.operands().size() == 1) files.push_back({"-", "the input"});
+  for (const auto& [name, file] : manifest.prompt.files) files.push_back({file.read_from, "the side file '" + name + "'"});
+  for (const EmbeddedFile& file : model_embedding(model)) files.push_back({file.path, "a file of the model"});
+  return files;
+}
+
 // Where finished answers are kept: in the cache, which then is the journal too, or beside the output.
 struct Kept {
   Kept(const Args& args, const Manifest& manifest, const Outputs& outputs) {
@@ -115,12 +125,13 @@ void answer_input(Session& session, RunInput& input, Outputs& outputs, AnswerSto
 int command_run(const Args& args) {
   Manifest manifest = read_manifest(args.operands()[0], manifest_options(args));
   check_flags(args, manifest);
-  Outputs outputs(args);
+  const std::string model = locate_model(*args.get("--model"), manifest.model.digest);
+  Outputs outputs(args, files_read(args, manifest, model));
 
   Watch watch;
   Kept kept(args, manifest, outputs);
   RunInput input(args, manifest.input, outputs.beside());
-  Session session(manifest, locate_model(*args.get("--model"), manifest.model.digest), args, ErrorKind::bad_data, kept.store() ? Loading::when_needed : Loading::now);
+  Session session(manifest, model, args, ErrorKind::bad_data, kept.store() ? Loading::when_needed : Loading::now);
   note("step " + (manifest.name.empty() ? base_name(args.operands()[0]) : manifest.name) + " on " + session.device() + ", " + name_of(manifest.semantics));
 
   BundleHead head = bundle_head(manifest, input.shard());

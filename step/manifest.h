@@ -55,6 +55,7 @@ struct SideFile {
   std::string path;                    // as written, relative to the manifest's folder; may be "". Not identity
   std::string digest;                  // "sha256:" and 64 lower-case hexadecimal digits of the text's bytes
   std::string text;                    // valid UTF-8, as the file has it
+  std::string read_from = {};          // the file that was read; "" when none was. Not identity
 };
 
 struct Message {
