@@ -147,6 +147,7 @@ int command_run(const Args& args) {
   if (kept.journal) kept.journal->remove();
   if (kept.reused() > 0) note(std::to_string(kept.reused()) + " answers were there already" + (session.loaded() ? "" : "; the weights were not needed"));
   if (input.shard()) note(input.shard()->name() + "; the result digest is that of this part");
+  if (!input.had_records()) note("the input holds no records" + std::string(is_table(manifest.input) ? ", only a header" : ""));
   int code = outputs.report(ids);
   char speed[96];
   std::snprintf(speed, sizeof speed, "%llu records, %llu tokens in %.1f s", static_cast<unsigned long long>(outputs.tally().records),

@@ -74,6 +74,8 @@ struct InputSpec {
   Escapes escapes = Escapes::none;     // with InputFormat::tsv only
 };
 
+inline bool is_table(const InputSpec& input) { return input.format == InputFormat::csv || input.format == InputFormat::tsv; }
+
 struct PromptSpec {
   std::vector<Message> messages;       // empty when text is given
   std::optional<std::string> text;     // raw template text, without a chat template

@@ -15,7 +15,8 @@
 //
 //   jsonl  one strict JSON object per line; blank lines are skipped; id: a string or number field, else numbered
 //   csv    RFC 4180, header row, quoted fields may hold line breaks; a quote inside an unquoted field stands for itself;
-//          a row with another number of fields is a bad record; blank lines are skipped unless there is one column
+//          a row with another number of fields is a bad record; blank lines are skipped unless there is one column; a header with a
+//          CR outside quotes that is no line's end is an Error
 //   tsv    the same with tabs; with input.escapes \t \n \r \\ in a field are read as rows.h writes them
 //   text   one record per line (blank lines too), field `text`; numbered
 //   fasta  `id` (first word), `description` (the rest), `sequence` (lines joined)

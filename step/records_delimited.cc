@@ -32,6 +32,7 @@ struct Row {
   size_t count = 1;                                    // of all fields
   std::string raw;                                     // the row's bytes without its line end
   std::string problem;                                 // "" when the grammar holds
+  bool bare_return = false;                            // a CR outside quotes that is in no CRLF
 };
 
 class Delimited : public RecordFormat {
@@ -91,6 +92,7 @@ class Delimited : public RecordFormat {
   // One byte of the row; returns where it leaves us. following: the next byte, -1 at the end.
   At step(At at, char c, int following, Row& row) const {
     const bool line_end = c == '\r' && (following == '\n' || following < 0);
+    row.bare_return = row.bare_return || (c == '\r' && !line_end && at != At::quoted);
     switch (at) {
       case At::quoted:
         if (c == '"') return At::quote_in_quoted;
@@ -119,6 +121,8 @@ class Delimited : public RecordFormat {
     const std::string where = in.where();
     Row row;
     if (!read_row(in, row) || row.raw.empty()) throw Error(ErrorKind::bad_data, where, "no header row", "the first row names the columns");
+    if (row.bare_return)                               // the whole file is the header
+      throw Error(ErrorKind::bad_data, where, "a carriage return inside the header row", "do its lines end in CR alone?  tr '\\r' '\\n' <OLD >NEW  converts them");
     if (row.problem.empty() && !is_utf8(row.raw)) row.problem = kNotUtf8;
     if (!row.problem.empty())
       throw Error(ErrorKind::bad_data, where, "bad header row: " + row.problem, is_utf8(row.raw) ? "" : kEncodingHint);

@@ -94,6 +94,7 @@ void RunInput::survey() {
 
 bool RunInput::read(Record& record) {
   if (!reader_->next(record)) return false;
+  had_records_ = true;
   if (shard_) add_record(digest_, record);
   return true;
 }

@@ -27,6 +27,7 @@ class RunInput {
   const std::optional<ShardPart>& shard() const { return shard_; }
   std::optional<uint64_t> expected() const { return expected_; }      // records to answer, when that is known
   bool next(Record& record);                                          // false after the last one to answer
+  bool had_records() const { return had_records_; }                   // the input, that is, not the shard alone
   void finish();                                                      // after the last; errors: io, when the input has changed
 
  private:
@@ -37,6 +38,7 @@ class RunInput {
   std::optional<ShardPart> shard_;
   std::optional<uint64_t> expected_;
   std::optional<RecordReader> reader_;
+  bool had_records_ = false;
   Sha256 digest_;
 };
 

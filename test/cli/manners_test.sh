@@ -59,6 +59,21 @@ printf 'liver, 54yo F\n' >utf8.txt
 exits 0 "$ibid" run text.yaml utf8.txt --model "$model" -o utf8.tsv
 [[ "$err" != *iconv* ]] || fail "a hint for nothing: $err"
 
+# No record is no error, but is said; a table with other line ends is refused, and no such table.
+printf 'sample\tannotation\n' >none.tsv
+exits 0 "$ibid" run "$quick/step.yaml" none.tsv --model "$model" -o none.out
+holds "there was nothing" "$err" "ibid: the input holds no records, only a header"
+exits 0 "$ibid" run "$quick/step.yaml" none.tsv --model "$model" -o none.out --quiet
+same "quiet" "" "$err"
+printf 'sample\tannotation\nS1\tliver\n' | tr '\n' '\r' >mac.tsv
+exits 65 "$ibid" run "$quick/step.yaml" mac.tsv --model "$model" -o none.out
+holds "how to convert it" "$err" "tr '\\r' '\\n'"
+tr '\r' '\n' <mac.tsv >unix.tsv
+for i in 1 2; do
+  exits 0 "$ibid" run "$quick/step.yaml" unix.tsv --model "$model" -o unix.out --bundle "$i.tar" --shard "$i/2"
+  [[ "$err" != *"no records"* ]] || fail "the input has a record, if not in this shard"
+done
+
 # A standard stream that is closed, as daemons have it: no message gets into an output, and nothing is read or written in silence.
 head -n 3 "$quick/samples.tsv" >few.tsv
 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" -o a.tsv --bundle a.tar --quiet
