@@ -130,7 +130,7 @@ int command_run(const Args& args) {
 
   Watch watch;
   Kept kept(args, manifest, outputs);
-  RunInput input(args, manifest.input, outputs.beside());
+  RunInput input(args, manifest, outputs.beside());
   Session session(manifest, model, args, ErrorKind::bad_data, kept.store() ? Loading::when_needed : Loading::now);
   note("step " + (manifest.name.empty() ? base_name(args.operands()[0]) : manifest.name) + " on " + session.device() + ", " + name_of(manifest.semantics));
 

@@ -99,7 +99,8 @@ class RecordNames {
 
 class RecordReader {
  public:
-  RecordReader(const InputSpec& spec, std::vector<Input> inputs);
+  // kept: columns that a csv or tsv must have because output.keep names them (what was run before that was asked can be merged still).
+  RecordReader(const InputSpec& spec, std::vector<Input> inputs, std::vector<std::string> kept = {});
   ~RecordReader();
   // False at the end. Errors: bad_data (with file and line), and whatever a source throws.
   bool next(Record& record);

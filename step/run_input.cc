@@ -60,7 +60,8 @@ void add_record(Sha256& digest, const Record& record) {
 
 Input named_input(const std::string& path) { return {name_of_input(path), [path] { return open_input(path); }}; }
 
-RunInput::RunInput(const Args& args, const InputSpec& spec, const std::string& spool_beside) : spec_(spec), shard_(shard_of(args)) {
+RunInput::RunInput(const Args& args, const Manifest& manifest, const std::string& spool_beside)
+    : spec_(manifest.input), kept_(manifest.output.keep), shard_(shard_of(args)) {
   std::vector<std::string> paths(args.operands().begin() + 1, args.operands().end());
   if (paths.empty()) paths.push_back("-");
   bool again = true;                                   // every input can be read twice
@@ -73,11 +74,11 @@ RunInput::RunInput(const Args& args, const InputSpec& spec, const std::string& s
   }
   // Records in files are counted also when progress is to say when it will be done.
   if (shard_ || (again && stderr_is_terminal())) survey();
-  reader_.emplace(spec_, inputs_);
+  reader_.emplace(spec_, inputs_, kept_);
 }
 
 void RunInput::survey() {
-  RecordReader reader(spec_, inputs_);
+  RecordReader reader(spec_, inputs_, kept_);
   Sha256 digest;
   Record record;
   uint64_t records = 0;

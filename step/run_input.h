@@ -23,7 +23,7 @@ class RunInput {
  public:
   // With --shard, reads the whole input. spool_beside: where an input that can be read only once is kept ("": refuse it).
   // Errors: usage, bad_data, not_found, io; throws Interrupted.
-  RunInput(const Args& args, const InputSpec& spec, const std::string& spool_beside);
+  RunInput(const Args& args, const Manifest& manifest, const std::string& spool_beside);
   const std::optional<ShardPart>& shard() const { return shard_; }
   std::optional<uint64_t> expected() const { return expected_; }      // records to answer, when that is known
   bool next(Record& record);                                          // false after the last one to answer
@@ -34,6 +34,7 @@ class RunInput {
   void survey();
   bool read(Record& record);
   InputSpec spec_;
+  std::vector<std::string> kept_;
   std::vector<Input> inputs_;
   std::optional<ShardPart> shard_;
   std::optional<uint64_t> expected_;
