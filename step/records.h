@@ -66,6 +66,7 @@ struct Record {
   std::optional<std::string> problem;                  // set: the record's status is bad_record, and this is why
   std::string raw;                                     // of a record that could not be read: its bytes, what is not UTF-8 as \xNN
   std::string where;                                   // "input.jsonl:17"; volatile
+  size_t lines = 1;                                    // of a csv or tsv: how many its row spans; volatile
 
   const Json* find(std::string_view name) const;       // null when absent
   Json variables() const;                              // an object of all fields: what a template sees

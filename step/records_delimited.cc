@@ -50,6 +50,7 @@ class Delimited : public RecordFormat {
       Row row;
       if (!read_row(*in, row)) { inputs_.close(); continue; }
       if (row.raw.empty() && header_.size() > 1) continue;
+      record.lines += static_cast<size_t>(std::count(row.raw.begin(), row.raw.end(), '\n'));
       to_record(row, record);
       return true;
     }

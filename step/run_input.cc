@@ -96,8 +96,19 @@ void RunInput::survey() {
 bool RunInput::read(Record& record) {
   if (!reader_->next(record)) return false;
   had_records_ = true;
+  note_quote(record);
   if (shard_) add_record(digest_, record);
   return true;
+}
+
+// In a tsv a quote at the start of a value is mostly a character like any other to whoever wrote it, and swallows rows. A csv has line
+// breaks in quotes all the time.
+void RunInput::note_quote(const Record& record) {
+  if (noted_quote_ || record.lines == 1 || spec_.format != InputFormat::tsv) return;
+  noted_quote_ = true;
+  const size_t colon = record.where.rfind(':');
+  const std::string first = record.where.substr(colon + 1), last = std::to_string(std::stoull(first) + record.lines - 1);
+  note("record " + record.id + " spans lines " + first + " to " + last + " of " + record.where.substr(0, colon) + ": is a quote meant? a value that begins with one goes on to the next");
 }
 
 bool RunInput::next(Record& record) {

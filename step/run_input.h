@@ -33,13 +33,14 @@ class RunInput {
  private:
   void survey();
   bool read(Record& record);
+  void note_quote(const Record& record);
   InputSpec spec_;
   std::vector<std::string> kept_;
   std::vector<Input> inputs_;
   std::optional<ShardPart> shard_;
   std::optional<uint64_t> expected_;
   std::optional<RecordReader> reader_;
-  bool had_records_ = false;
+  bool had_records_ = false, noted_quote_ = false;
   Sha256 digest_;
 };
 

@@ -74,6 +74,17 @@ for i in 1 2; do
   [[ "$err" != *"no records"* ]] || fail "the input has a record, if not in this shard"
 done
 
+# A quote at the start of a tsv's value swallows the rows up to the next one: said once, as far as it can be told.
+printf 'sample\tannotation\nA1\tliver\nA2\t"quoted, they say\nA3\tkidney\nA4\tso"\nA5\t"twice\n"\n' >quotes.tsv
+for shard in "" "--bundle q.tar --shard 1/1"; do
+  code=0; "$ibid" run "$quick/step.yaml" quotes.tsv --model "$model" -o quotes.out $shard 2>err.txt || code=$?
+  holds "which lines" "$(cat err.txt)" "ibid: record A2 spans lines 3 to 5 of quotes.tsv: is a quote meant?"
+  same "once" 1 "$(grep -c "is a quote meant" err.txt)"
+done
+tr '\t' , <quotes.tsv | sed 's/"quoted, /"quoted /' >quotes.csv
+"$ibid" run "$quick/step.yaml" quotes.csv --set input.format=csv --model "$model" -o quotes.out 2>err.txt || true
+[[ "$(cat err.txt)" == *" records, "*  && "$(cat err.txt)" != *"is a quote meant"* ]] || fail "a csv is full of such records: $(cat err.txt)"
+
 # A standard stream that is closed, as daemons have it: no message gets into an output, and nothing is read or written in silence.
 head -n 3 "$quick/samples.tsv" >few.tsv
 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" -o a.tsv --bundle a.tar --quiet
