@@ -5,6 +5,7 @@
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/parser.h>
 
+#include <algorithm>
 #include <sstream>
 #include <unordered_map>
 
@@ -152,7 +153,7 @@ class TreeBuilder : public YAML::EventHandler {
     merge_ = false;
     if (level.drop) return;
     if (key.kind != Kind::text) {
-      note(problems_, key.at, std::string("a key must be text, found ") + describe_kind(key.kind), "");
+      note(problems_, key.at, std::string("a key must be text, found ") + describe_kind(key.kind), key.kind == Kind::map ? kQuoteTemplate : "");
       level.drop = true;
     } else if (auto [first, is_new] = level.lines.emplace(key.text, key.at.line); !is_new) {
       note(problems_, key.at, "duplicate key '" + key.text + "'", "it first stands in line " + std::to_string(first->second));
@@ -204,6 +205,18 @@ bool has_clean_bytes(const std::shared_ptr<const SourceText>& source, std::vecto
   return true;
 }
 
+// What people mostly meant where yaml-cpp could not go on; "" when the line does not tell.
+std::string syntax_hint(const Position& at, const std::string& message) {
+  if (!at.source || at.line == 0) return "";
+  const std::string_view line = at.source->line(at.line), before = line.substr(0, at.byte);
+  const size_t text = std::min(line.find_first_not_of(" \t"), line.size()), quote = line.find_first_of("\"'");
+  if (line.substr(0, text).find('\t') != std::string_view::npos) return "YAML indents by spaces, and this line begins with a tab";
+  if (quote != std::string_view::npos && std::count(before.begin(), before.end(), line[quote]) > 1)
+    return line[quote] == '"' ? "the quote ends before this: inside double quotes use single ones" : "the quote ends before this: inside single quotes use double ones";
+  if (line.find("{{") != std::string_view::npos || line.find("{%") != std::string_view::npos) return kQuoteTemplate;
+  return message == YAML::ErrorMsg::MAP_VALUE ? "a text that holds ': ' goes in quotes" : "";
+}
+
 void walk(const std::string& text, TreeBuilder& builder) {
   std::istringstream stream(text);
   YAML::Parser parser(stream);
@@ -247,6 +260,8 @@ const YamlEntry* YamlNode::find(std::string_view key) const {
 
 YamlEntry* YamlNode::find(std::string_view key) { return const_cast<YamlEntry*>(std::as_const(*this).find(key)); }
 
+bool begins_template(const Position& at) { return at.source && at.line > 0 && at.source->line(at.line).substr(0, at.byte + 2).ends_with("{{"); }
+
 const char* describe_kind(YamlNode::Kind kind) {
   static const char* const names[] = {"nothing", "true or false", "a number", "text", "a list", "a map"};
   return names[static_cast<size_t>(kind)];
@@ -264,7 +279,7 @@ std::optional<YamlNode> parse_yaml(const std::shared_ptr<const SourceText>& sour
     if (has_open_quote(source, problems)) return std::nullopt;
     // An alias without its anchor is an alias; and the library's words for it are not the same in all its versions.
     if (e.msg.starts_with(YAML::ErrorMsg::UNKNOWN_ANCHOR)) note(problems, builder.position(e.mark), kNoAlias, kWriteOut);
-    else note(problems, builder.position(e.mark), "bad YAML: " + e.msg, "");
+    else note(problems, builder.position(e.mark), "bad YAML: " + e.msg, syntax_hint(builder.position(e.mark), e.msg));
     return std::nullopt;
   }
   std::optional<YamlNode> root = builder.take();

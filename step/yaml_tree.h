@@ -41,6 +41,10 @@ struct YamlEntry {
   YamlNode value;
 };
 
+// For a map that was written as {{ x }}, and for what else is no YAML because a template stands bare in it.
+inline constexpr const char* kQuoteTemplate = "put the template in quotes: \"{{ ... }}\"";
+bool begins_template(const Position& at);              // "{{" stands there
+
 // "a map", "a list", "a number" ...: what a node is, for messages.
 const char* describe_kind(YamlNode::Kind kind);
 

@@ -346,6 +346,34 @@ TEST_CASE("a quote that is not closed is refused where it begins") {
   CHECK(syntax_problems("a: 'b' c\n") == "x.yaml:1:8: bad YAML: end of map not found\n");
 }
 
+TEST_CASE("the first errors that people make have a hint") {
+  auto user = [](const std::string& text) { return complaint(std::string(small()).replace(small().find("hello {{ x }}"), 13, text) + "decoding: {max_tokens: 9}\n"); };
+  auto says = [](const std::string& all, const std::string& what, const std::string& hint) {
+    INFO(all);
+    CHECK(all.find(what) != std::string::npos);
+    CHECK(all.find("hint: " + hint + "\n") != std::string::npos);
+  };
+  CHECK(user("'{{ x }}'") == "accepted");
+  const std::string quotes = kQuoteTemplate;
+  says(user("{{ x }}"), "prompt.messages[0].user must be text, found a map", quotes);
+  says(user("{{ x }} more"), "a key must be text, found a map", quotes);
+  says(user("Annotate: {{ x }}"), "illegal map value", quotes);
+  says(user("{% if x %}a{% endif %}"), "unknown token", quotes);
+  says(user("Annotate: this"), "illegal map value", "a text that holds ': ' goes in quotes");
+  const std::string ends = "the quote ends before this: inside ";
+  says(user("\"{{ x[\"a\"] }}\""), "end of map not found", ends + "double quotes use single ones");
+  says(user("'{{ x['a'] }}'"), "end of map not found", ends + "single quotes use double ones");
+  says(complaint("ibid: 1\nmodel:\n\tdigest: x\n"), "step.yaml:3:", "YAML indents by spaces, and this line begins with a tab");
+  says(complaint(small("decoding: {max_tokens: 9}\noutput: {keep: a b}\n")), "output.keep must be a list, found text", "write  [a b]");
+  const std::string pin = "'ibid pin MODEL' prints it";
+  auto model = [](const std::string& value) { return complaint("ibid: 1\nmodel: " + value + small().substr(small().find("\ninput")) + "decoding: {max_tokens: 9}\n"); };
+  says(model("{digest: 'sha256:...'}"), "model.digest is not a digest", pin);
+  says(model("{source: x}"), "model.digest is missing", pin);
+  says(model("x.gguf"), "model must be a map, found text", pin);
+  says(model(""), "model must be a map, found nothing", pin);
+  CHECK(user("[").find("hint") == std::string::npos);
+}
+
 TEST_CASE("how a document ends changes no value") {
   auto value = [](const std::string& text) {
     std::vector<Problem> problems;
