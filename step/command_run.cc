@@ -104,13 +104,31 @@ struct Kept {
   std::optional<Journal> journal;
 };
 
+// Says which columns there are when a template asks for one that is not; the outcome may not, for its words are in no id. True: said.
+bool note_columns(const Answered& a) {
+  constexpr std::string_view kEnd = "' is undefined";
+  constexpr size_t kListed = 20;
+  const std::string_view error = a.answers.front().error;
+  if (a.answers.front().status != "template_error" || !error.ends_with(kEnd)) return false;
+  const size_t end = error.size() - kEnd.size(), quote = error.substr(0, end).rfind('\'');
+  const std::string name(error.substr(quote + 1, end - quote - 1));
+  std::vector<std::string_view> columns;
+  for (const Field& field : a.record.fields) columns.push_back(field.name);
+  std::string says = did_you_mean(name, columns);
+  if (says.empty())
+    for (size_t i = 0; i < columns.size() && i <= kListed; ++i) says.append(i == 0 ? "there are " : ", ").append(i < kListed ? columns[i] : "and others");
+  note("the input has no column '" + name + "': " + says);
+  return true;
+}
+
 // Answers the records of the input and hands each to the outputs.
 void answer_input(Session& session, RunInput& input, Outputs& outputs, AnswerStore* store) {
-  bool with_top = session.manifest().output.logprobs > 0;
+  bool with_top = session.manifest().output.logprobs > 0, said = !is_table(session.manifest().input);
   Progress progress(input.expected());
   answer_all(session, [&](Record& r) { return input.next(r); },
              [&](Answered&& a) {
                session.require_pinned();
+               said = said || note_columns(a);
                outputs.take({a.record, a.answers, a.prompt_ids.size(), a.prompt.truncation.cut});
                outputs.bundle().add(a.record.id, a.fields_canonical(), a.record_leaf_text(), a.outcome_leaf_text(with_top), a.status());
                progress.update(outputs.tally().records, outputs.tally().answer_tokens);
