@@ -6,6 +6,7 @@
 #include "step/commands.h"
 #include "step/html.h"
 #include "step/leaves.h"
+#include "step/outputs.h"
 
 namespace ibid::step {
 namespace {
@@ -161,6 +162,7 @@ int command_show(const Args& args) {
   if (args.operands().size() > 1 && args.has("--html")) throw Error(ErrorKind::usage, "--html", "writes a page of the whole bundle; it does not go with a RECORD");
   if (args.operands().size() > 1) return show_record(bundle, args.operands()[1], args.has("--json"));
   if (args.has("--html")) {
+    require_unread("--html", *args.get("--html"), {{bundle.path(), "the bundle"}});
     OutputFile out(*args.get("--html"));
     write_html(bundle, static_cast<uint64_t>(args.number("--limit", 1000, 1, INT64_MAX)), out);
     out.commit();

@@ -88,6 +88,15 @@ void take_shard(const Bundle& shard, const Manifest& manifest, Outputs& outputs)
 
 }  // namespace
 
+std::vector<FileRead> files_merged(const Args& args) {
+  std::vector<FileRead> files;
+  for (const std::string& path : args.operands()) files.push_back({path, "a bundle to merge"});
+  for (const std::string& path : args.all("--input")) files.push_back({path, "the input"});
+  if (args.has("--model") && is_model(*args.get("--model")))
+    for (const EmbeddedFile& file : model_embedding(*args.get("--model"))) files.push_back({file.path, "a file of the model"});
+  return files;
+}
+
 BundleHead merged_head(const Bundle& part, const Args& args, const Manifest& manifest) {
   BundleHead head{part.config(), part.side_files(), part.step_text(), {}, std::nullopt};
   if (!args.has("--embed-model")) return head;
@@ -116,7 +125,7 @@ Taken take_proved(const ProvedRecord& r, uint64_t number, const std::string& pat
 int command_merge(const Args& args) {
   if (args.has("--input")) return merge_pieces(args);
   if (args.has("--model") && !args.has("--embed-model")) throw Error(ErrorKind::usage, "--model", "merge needs a model for --embed-model alone");
-  Outputs outputs(args);
+  Outputs outputs(args, files_merged(args));
   std::vector<Shard> shards = line_up(args.operands());
   std::optional<Manifest> manifest;
   ShownTokens shown;

@@ -73,6 +73,16 @@ void check_flags(const Args& args, const Manifest& manifest) {
   if (args.has("--embed-model")) throw Error(ErrorKind::usage, "--embed-model", "does not go with --shard", "give it to 'ibid merge'");
 }
 
+// What no output may replace.
+std::vector<FileRead> files_read(const Args& args, const Manifest& manifest, const std::string& model) {
+  std::vector<FileRead> files{{args.operands()[0], "the step"}};
+  for (size_t i = 1; i < args.operands().size(); ++i) files.push_back({args.operands()[i], "the input"});
+  if (args.operands().size() == 1) files.push_back({"-", "the input"});
+  for (const auto& [name, file] : manifest.prompt.files) files.push_back({file.read_from, "the side file '" + name + "'"});
+  for (const EmbeddedFile& file : model_embedding(model)) files.push_back({file.path, "a file of the model"});
+  return files;
+}
+
 // Where finished answers are kept: in the cache, which then is the journal too, or beside the output.
 struct Kept {
   Kept(const Args& args, const Manifest& manifest, const Outputs& outputs) {
@@ -110,13 +120,31 @@ struct Kept {
   std::string folder, why_not = "no --resume";
 };
 
+// Says which columns there are when a template asks for one that is not; the outcome may not, for its words are in no id. True: said.
+bool note_columns(const Answered& a) {
+  constexpr std::string_view kEnd = "' is undefined";
+  constexpr size_t kListed = 20;
+  const std::string_view error = a.answers.front().error;
+  if (a.answers.front().status != "template_error" || !error.ends_with(kEnd)) return false;
+  const size_t end = error.size() - kEnd.size(), quote = error.substr(0, end).rfind('\'');
+  const std::string name(error.substr(quote + 1, end - quote - 1));
+  std::vector<std::string_view> columns;
+  for (const Field& field : a.record.fields) columns.push_back(field.name);
+  std::string says = did_you_mean(name, columns);
+  if (says.empty())
+    for (size_t i = 0; i < columns.size() && i <= kListed; ++i) says.append(i == 0 ? "there are " : ", ").append(i < kListed ? columns[i] : "and others");
+  note("the input has no column '" + name + "': " + says);
+  return true;
+}
+
 // Answers the records of the input and hands each to the outputs.
 void answer_input(Session& session, RunInput& input, Outputs& outputs, AnswerStore* store) {
-  bool with_top = session.manifest().output.logprobs > 0;
+  bool with_top = session.manifest().output.logprobs > 0, said = !is_table(session.manifest().input);
   Progress progress(input.expected());
   answer_all(session, [&](Record& r) { return input.next(r); },
              [&](Answered&& a) {
                session.require_pinned();
+               said = said || note_columns(a);
                outputs.take({a.record, a.answers, a.prompt_ids.size(), a.prompt.truncation.cut});
                outputs.bundle().add(a.record.id, a.fields_canonical(), a.record_leaf_text(), a.outcome_leaf_text(with_top), a.status());
                progress.update(outputs.tally().records, outputs.tally().answer_tokens);
@@ -126,9 +154,9 @@ void answer_input(Session& session, RunInput& input, Outputs& outputs, AnswerSto
   input.finish();
 }
 
-int run_step(const Args& args, const Manifest& manifest, Outputs& outputs, Kept& kept, const Watch& watch) {
-  RunInput input(args, manifest.input, outputs.beside());
-  Session session(manifest, locate_model(*args.get("--model"), manifest.model.digest), args, ErrorKind::bad_data, kept.store() ? Loading::when_needed : Loading::now);
+int run_step(const Args& args, const Manifest& manifest, const std::string& model, Outputs& outputs, Kept& kept, const Watch& watch) {
+  RunInput input(args, manifest, outputs.beside());
+  Session session(manifest, model, args, ErrorKind::bad_data, kept.store() ? Loading::when_needed : Loading::now);
   note("step " + (manifest.name.empty() ? base_name(args.operands()[0]) : manifest.name) + " on " + session.device() + ", " + name_of(manifest.semantics));
 
   BundleHead head = bundle_head(manifest, input.shard());
@@ -144,6 +172,7 @@ int run_step(const Args& args, const Manifest& manifest, Outputs& outputs, Kept&
   if (kept.journal) kept.journal->remove();
   if (kept.reused() > 0) note(std::to_string(kept.reused()) + " answers were there already" + (session.loaded() ? "" : "; the weights were not needed"));
   if (input.shard()) note(input.shard()->name() + "; the result digest is that of this part");
+  if (!input.had_records()) note("the input holds no records" + std::string(is_table(manifest.input) ? ", only a header" : ""));
   int code = outputs.report(ids);
   char speed[96];
   std::snprintf(speed, sizeof speed, "%llu records, %llu tokens in %.1f s", static_cast<unsigned long long>(outputs.tally().records),
@@ -157,11 +186,12 @@ int run_step(const Args& args, const Manifest& manifest, Outputs& outputs, Kept&
 int command_run(const Args& args) {
   Manifest manifest = read_manifest(args.operands()[0], manifest_options(args));
   check_flags(args, manifest);
-  Outputs outputs(args);
+  const std::string model = locate_model(*args.get("--model"), manifest.model.digest);
+  Outputs outputs(args, files_read(args, manifest, model));
   Watch watch;
   Kept kept(args, manifest, outputs);
   try {
-    return run_step(args, manifest, outputs, kept, watch);
+    return run_step(args, manifest, model, outputs, kept, watch);
   } catch (Interrupted& stop) {
     stop.message = kept.left();
     throw;

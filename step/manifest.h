@@ -55,6 +55,7 @@ struct SideFile {
   std::string path;                    // as written, relative to the manifest's folder; may be "". Not identity
   std::string digest;                  // "sha256:" and 64 lower-case hexadecimal digits of the text's bytes
   std::string text;                    // valid UTF-8, as the file has it
+  std::string read_from = {};          // the file that was read; "" when none was. Not identity
 };
 
 struct Message {
@@ -72,6 +73,8 @@ struct InputSpec {
   std::string id;                      // the field that names a record; "": records are numbered, or the format has its own id
   Escapes escapes = Escapes::none;     // with InputFormat::tsv only
 };
+
+inline bool is_table(const InputSpec& input) { return input.format == InputFormat::csv || input.format == InputFormat::tsv; }
 
 struct PromptSpec {
   std::vector<Message> messages;       // empty when text is given

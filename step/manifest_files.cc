@@ -99,11 +99,11 @@ SideFileSource disk_source(const Manifest& manifest, const std::string& manifest
     if (path.empty()) throw Error(ErrorKind::usage, where, "no path is given", "write --file NAME=PATH");
     if (!places.emplace(name, path).second) throw Error(ErrorKind::usage, where, "side file '" + name + "' is given twice", "");
   }
-  return [manifest_path, places](const std::string& name, const SideFile& file, Problem& problem) -> std::optional<std::string> {
+  return [manifest_path, places](const std::string& name, SideFile& file, Problem& problem) -> std::optional<std::string> {
     auto place = places.find(name);
-    if (place != places.end()) return read_side_file(place->second, problem);
+    if (place != places.end()) return read_side_file(file.read_from = place->second, problem);
     problem.hint = "give its place with  --file " + name + "=PATH";
-    if (!file.path.empty()) return read_side_file(beside(manifest_path, file.path), problem);
+    if (!file.path.empty()) return read_side_file(file.read_from = beside(manifest_path, file.path), problem);
     problem.what = "side file '" + name + "' has neither a path nor a text";
     return std::nullopt;
   };

@@ -44,6 +44,8 @@ constexpr Foreign kForeign[] = {
     {"decoding", "stop_sequences", "it is called stop here"},
 };
 
+constexpr char kPin[] = "'ibid pin MODEL' prints it";
+
 template <size_t n>
 std::string one_of(const std::string_view (&names)[n]) {
   std::string out;
@@ -60,7 +62,7 @@ class MapReader {
       if (set.path == set_path) keys_ = &set.keys;
     IBID_CHECK(keys_);
     if (node.kind != Kind::map) {
-      problem(at, (path_.empty() ? "a manifest" : path_) + " must be a map, found " + describe_kind(node.kind), "");
+      problem(at, (path_.empty() ? "a manifest" : path_) + " must be a map, found " + describe_kind(node.kind), path_ == "model" ? kPin : "");
       return;
     }
     for (const YamlEntry& entry : node.entries) check_known(entry, set_path);
@@ -85,6 +87,8 @@ class MapReader {
     std::string advice = hint;
     if (kind == Kind::text && (entry.value.kind == Kind::number || entry.value.kind == Kind::boolean))
       advice = "put it in quotes: \"" + entry.value.text + "\"";
+    if (kind == Kind::text && begins_template(entry.value.at)) advice = kQuoteTemplate;
+    if (kind == Kind::list && entry.key != "messages" && entry.value.kind == Kind::text && entry.value.text.find('\n') == std::string::npos) advice = "write  [" + entry.value.text + "]";
     problem(entry.value.at, dotted(entry.key) + " must be " + describe_kind(kind) + ", found " + describe_kind(entry.value.kind), advice);
     return false;
   }
@@ -139,11 +143,11 @@ class MapReader {
     for (const YamlNode& item : entry->value.items) each(item, dotted(key) + "[" + std::to_string(index++) + "]");
   }
 
-  void digest(std::string_view key, std::string& out) {
+  void digest(std::string_view key, std::string& out, const char* hint = "") {
     const YamlEntry* entry = find(key);
     if (!entry || !wants(*entry, Kind::text)) return;
     if (is_digest_text(entry->value.text)) out = entry->value.text;
-    else problem(entry->value.at, dotted(key) + " is not a digest: " + digest_complaint(entry->value.text), "");
+    else problem(entry->value.at, dotted(key) + " is not a digest: " + digest_complaint(entry->value.text), hint);
   }
 
  private:
@@ -180,8 +184,8 @@ class MapReader {
 };
 
 void read_model(MapReader map, ModelSpec& out) {
-  map.require("digest", "ibid pin MODEL prints it");
-  map.digest("digest", out.digest);
+  map.require("digest", kPin);
+  map.digest("digest", out.digest, kPin);
   map.text("source", out.source);
 }
 

@@ -17,6 +17,9 @@ std::string model_of_runs(const Args& args, const Manifest& manifest);
 struct Taken { std::string fields, status; };
 Taken take_proved(const ProvedRecord& r, uint64_t number, const std::string& path, const Manifest& manifest, Outputs& outputs);
 
+// What no output may replace: the bundles, with --input the input, and the model where --model names one itself.
+std::vector<FileRead> files_merged(const Args& args);
+
 // Merges the bundles of whole runs over consecutive pieces of the input that --input names. Returns the exit code.
 int merge_pieces(const Args& args);
 

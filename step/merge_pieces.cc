@@ -120,7 +120,7 @@ TokenText token_texts(const Manifest& manifest, const Args& args) {
 }  // namespace
 
 int merge_pieces(const Args& args) {
-  Outputs outputs(args);
+  Outputs outputs(args, files_merged(args));
   Pieces pieces(args.operands());
   Bundle first(pieces.first().path);
   Manifest manifest = Manifest::from_config(first.config(), first.side_files(), first.path());

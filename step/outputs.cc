@@ -1,6 +1,9 @@
 // See outputs.h.
 #include "step/outputs.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <filesystem>
 
 #include "step/multiqc.h"
@@ -8,12 +11,14 @@
 namespace ibid::step {
 namespace {
 
-// Two outputs in one file would be the later one alone, and nobody would be told. Errors: usage.
-void require_apart(const Args& args) {
+// Two outputs in one file would be the later one alone, and an output in a file that is read would be all that is left of it; nobody
+// would be told. Errors: usage.
+void require_apart(const Args& args, const std::vector<FileRead>& read) {
   std::map<std::string, std::string> flag_of;
   for (const std::string flag : {"-o", "--bundle", "--mqc", "--versions", "--run-record"}) {
     if (flag != "-o" && !args.has(flag)) continue;
     const std::string path = args.text(flag, "-");
+    if (path != "-") require_unread(flag, path, read);
     std::error_code ignored;
     if (path != "-" && std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored)) continue;   // /dev/null takes them all
     std::string place = path == "-" ? path : std::filesystem::weakly_canonical(directory_of(path), ignored).string() + "/" + base_name(path);
@@ -29,7 +34,21 @@ void note_plain(const std::string& path) {
     if (path.ends_with(packed)) note("-o " + path + " is written plain; '-o - | gzip' or zstd packs it");
 }
 
+// Which file on the disk this is; none for what is not there, or is no file. "-": standard input.
+std::optional<std::pair<dev_t, ino_t>> file_of(const std::string& path) {
+  struct stat s;
+  const bool there = path == "-" ? ::fstat(STDIN_FILENO, &s) == 0 : ::stat(path.c_str(), &s) == 0;
+  if (!there || !S_ISREG(s.st_mode)) return std::nullopt;
+  return std::make_pair(s.st_dev, s.st_ino);
+}
+
 }  // namespace
+
+void require_unread(const std::string& flag, const std::string& path, const std::vector<FileRead>& read) {
+  const auto written = file_of(path);
+  for (const FileRead& file : read)
+    if (written && written == file_of(file.path)) throw Error(ErrorKind::usage, flag, path + " is also " + file.what, "give the output a file of its own");
+}
 
 std::vector<Flag> Outputs::flags() {
   return {{"-o", "FILE", "where the answers go (default -, standard output)"},
@@ -45,10 +64,10 @@ std::optional<OutputFile> Outputs::open(const Args& args, const char* flag) {
   return std::optional<OutputFile>(std::in_place, *args.get(flag));
 }
 
-Outputs::Outputs(const Args& args)
+Outputs::Outputs(const Args& args, const std::vector<FileRead>& read)
     : rows_file_(args.text("-o", "-")), bundle_file_(open(args, "--bundle")), mqc_file_(open(args, "--mqc")), versions_file_(open(args, "--versions")),
       record_file_(open(args, "--run-record")), process_(args.text("--process", "ibid")) {
-  require_apart(args);
+  require_apart(args, read);
   note_plain(rows_file_.path());
   if (args.has("--embed-model") && !bundle_file_) throw Error(ErrorKind::usage, "--embed-model", "embeds into a bundle; name one with --bundle");
   if (args.has("--process") && !versions_file_) throw Error(ErrorKind::usage, "--process", "names the process in the versions file; name one with --versions");

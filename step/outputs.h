@@ -3,7 +3,7 @@
 // Must not know whether the answers were computed or come out of shards: what is published is the same.
 // 1. All files are opened before anything expensive happens; none appears before commit(), and none when one of them cannot be
 //    written to its end.
-// 2. No two of them are one file.
+// 2. No two of them are one file, and none is a file that the command reads.
 // 3. Rows are written as records are finished; standard output is flushed after each.
 #pragma once
 #include <functional>
@@ -16,11 +16,18 @@
 
 namespace ibid::step {
 
+// A file that a command reads, and what it is to it: "the step", "the input".
+struct FileRead {
+  std::string path, what;
+};
+// Errors: usage, when what a flag writes is one of these files, by whatever name. FIFOs and devices are none.
+void require_unread(const std::string& flag, const std::string& path, const std::vector<FileRead>& read);
+
 class Outputs {
  public:
   static std::vector<Flag> flags();
-  // Errors: cannot_create; usage (flags that do not fit together).
-  explicit Outputs(const Args& args);
+  // Errors: cannot_create; usage (flags that do not fit together, or that name what is read).
+  Outputs(const Args& args, const std::vector<FileRead>& read);
   // REQUIRES: the manifest outlives this.
   void begin(const Manifest& manifest, BundleHead head, TokenText token_text);
   // The row and the counts of a record; its leaves go into bundle() by the caller, who has them or copies them.

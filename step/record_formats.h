@@ -67,7 +67,7 @@ class RecordFormat {
 };
 
 std::unique_ptr<RecordFormat> make_jsonl(std::vector<Input> inputs);
-std::unique_ptr<RecordFormat> make_delimited(std::vector<Input> inputs, const InputSpec& spec);
+std::unique_ptr<RecordFormat> make_delimited(std::vector<Input> inputs, const InputSpec& spec, std::vector<std::string> kept);
 std::unique_ptr<RecordFormat> make_text(std::vector<Input> inputs);
 std::unique_ptr<RecordFormat> make_fasta(std::vector<Input> inputs);
 std::unique_ptr<RecordFormat> make_files(std::vector<Input> inputs);

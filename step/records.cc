@@ -47,11 +47,11 @@ std::string id_field_of(const InputSpec& spec) {
   return spec.format == InputFormat::text ? "" : spec.id;
 }
 
-std::unique_ptr<RecordFormat> make_format(const InputSpec& spec, std::vector<Input> inputs) {
+std::unique_ptr<RecordFormat> make_format(const InputSpec& spec, std::vector<Input> inputs, std::vector<std::string> kept = {}) {
   switch (spec.format) {
     case InputFormat::jsonl: return make_jsonl(std::move(inputs));
     case InputFormat::csv:
-    case InputFormat::tsv: return make_delimited(std::move(inputs), spec);
+    case InputFormat::tsv: return make_delimited(std::move(inputs), spec, std::move(kept));
     case InputFormat::text: return make_text(std::move(inputs));
     case InputFormat::fasta: return make_fasta(std::move(inputs));
     case InputFormat::files: return make_files(std::move(inputs));
@@ -248,7 +248,8 @@ std::string why_unreadable(const InputSpec& spec, const std::string& raw) {
 
 bool numbers_records(const InputSpec& spec) { return id_field_of(spec).empty(); }
 
-RecordReader::RecordReader(const InputSpec& spec, std::vector<Input> inputs) : impl_(new Impl{RecordNames(spec), make_format(spec, std::move(inputs))}) {}
+RecordReader::RecordReader(const InputSpec& spec, std::vector<Input> inputs, std::vector<std::string> kept)
+    : impl_(new Impl{RecordNames(spec), make_format(spec, std::move(inputs), std::move(kept))}) {}
 
 RecordReader::~RecordReader() = default;
 

@@ -15,7 +15,8 @@
 //
 //   jsonl  one strict JSON object per line; blank lines are skipped; id: a string or number field, else numbered
 //   csv    RFC 4180, header row, quoted fields may hold line breaks; a quote inside an unquoted field stands for itself;
-//          a row with another number of fields is a bad record; blank lines are skipped unless there is one column
+//          a row with another number of fields is a bad record; blank lines are skipped unless there is one column; a header with a
+//          CR outside quotes that is no line's end is an Error
 //   tsv    the same with tabs; with input.escapes \t \n \r \\ in a field are read as rows.h writes them
 //   text   one record per line (blank lines too), field `text`; numbered
 //   fasta  `id` (first word), `description` (the rest), `sequence` (lines joined)
@@ -65,6 +66,7 @@ struct Record {
   std::optional<std::string> problem;                  // set: the record's status is bad_record, and this is why
   std::string raw;                                     // of a record that could not be read: its bytes, what is not UTF-8 as \xNN
   std::string where;                                   // "input.jsonl:17"; volatile
+  size_t lines = 1;                                    // of a csv or tsv: how many its row spans; volatile
 
   const Json* find(std::string_view name) const;       // null when absent
   Json variables() const;                              // an object of all fields: what a template sees
@@ -98,7 +100,8 @@ class RecordNames {
 
 class RecordReader {
  public:
-  RecordReader(const InputSpec& spec, std::vector<Input> inputs);
+  // kept: columns that a csv or tsv must have because output.keep names them (what was run before that was asked can be merged still).
+  RecordReader(const InputSpec& spec, std::vector<Input> inputs, std::vector<std::string> kept = {});
   ~RecordReader();
   // False at the end. Errors: bad_data (with file and line), and whatever a source throws.
   bool next(Record& record);

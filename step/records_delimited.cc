@@ -32,12 +32,13 @@ struct Row {
   size_t count = 1;                                    // of all fields
   std::string raw;                                     // the row's bytes without its line end
   std::string problem;                                 // "" when the grammar holds
+  bool bare_return = false;                            // a CR outside quotes that is in no CRLF
 };
 
 class Delimited : public RecordFormat {
  public:
-  Delimited(std::vector<Input> inputs, const InputSpec& spec)
-      : inputs_(std::move(inputs)), separator_(spec.format == InputFormat::csv ? ',' : '\t'), escapes_(spec.escapes == Escapes::backslash), id_column_(spec.id) {
+  Delimited(std::vector<Input> inputs, const InputSpec& spec, std::vector<std::string> kept)
+      : inputs_(std::move(inputs)), separator_(spec.format == InputFormat::csv ? ',' : '\t'), escapes_(spec.escapes == Escapes::backslash), id_column_(spec.id), kept_(std::move(kept)) {
     for (char c : {separator_, '"', '\r', '\n'}) stops_[static_cast<unsigned char>(c)] = true;
   }
 
@@ -49,6 +50,7 @@ class Delimited : public RecordFormat {
       Row row;
       if (!read_row(*in, row)) { inputs_.close(); continue; }
       if (row.raw.empty() && header_.size() > 1) continue;
+      record.lines += static_cast<size_t>(std::count(row.raw.begin(), row.raw.end(), '\n'));
       to_record(row, record);
       return true;
     }
@@ -91,6 +93,7 @@ class Delimited : public RecordFormat {
   // One byte of the row; returns where it leaves us. following: the next byte, -1 at the end.
   At step(At at, char c, int following, Row& row) const {
     const bool line_end = c == '\r' && (following == '\n' || following < 0);
+    row.bare_return = row.bare_return || (c == '\r' && !line_end && at != At::quoted);
     switch (at) {
       case At::quoted:
         if (c == '"') return At::quote_in_quoted;
@@ -119,6 +122,8 @@ class Delimited : public RecordFormat {
     const std::string where = in.where();
     Row row;
     if (!read_row(in, row) || row.raw.empty()) throw Error(ErrorKind::bad_data, where, "no header row", "the first row names the columns");
+    if (row.bare_return)                               // the whole file is the header
+      throw Error(ErrorKind::bad_data, where, "a carriage return inside the header row", "do its lines end in CR alone?  tr '\\r' '\\n' <OLD >NEW  converts them");
     if (row.problem.empty() && !is_utf8(row.raw)) row.problem = kNotUtf8;
     if (!row.problem.empty())
       throw Error(ErrorKind::bad_data, where, "bad header row: " + row.problem, is_utf8(row.raw) ? "" : kEncodingHint);
@@ -134,16 +139,19 @@ class Delimited : public RecordFormat {
     if (sorted[0].empty()) throw Error(ErrorKind::bad_data, where, "a column has no name", "name every column in the header row");
     if (twice != sorted.end())
       throw Error(ErrorKind::bad_data, where, "two columns are called '" + *twice + "'", "give each column its own name");
-    if (!id_column_.empty() && !std::binary_search(sorted.begin(), sorted.end(), id_column_))
-      throw Error(ErrorKind::bad_data, where, "no column '" + id_column_ + "', which input.id names",
-          no_column_hint(row.fields));
+    auto require = [&](const std::string& column, const char* key) {
+      if (std::binary_search(sorted.begin(), sorted.end(), column)) return;
+      throw Error(ErrorKind::bad_data, where, "no column '" + column + "', which " + key + " names", no_column_hint(column, row.fields));
+    };
+    if (!id_column_.empty()) require(id_column_, "input.id");
+    for (const std::string& column : kept_) require(column, "output.keep");
     header_ = std::move(row.fields);
     first_name_ = in.name();
   }
 
-  std::string no_column_hint(const std::vector<std::string>& columns) const {
+  std::string no_column_hint(const std::string& column, const std::vector<std::string>& columns) const {
     if (columns.size() == 1) return std::string("the first row is one column: are its fields apart by something else than a ") + (separator_ == '\t' ? "tab?" : "comma?");
-    std::string near = did_you_mean(id_column_, {columns.begin(), columns.end()});
+    std::string near = did_you_mean(column, {columns.begin(), columns.end()});
     return near.empty() ? "the first row names the columns: does the input have a header?" : near;
   }
 
@@ -161,12 +169,15 @@ class Delimited : public RecordFormat {
   bool escapes_;
   std::array<bool, 256> stops_{};                      // bytes that may change the state in a field
   std::string id_column_;
+  std::vector<std::string> kept_;
   std::vector<std::string> header_;                    // of the first input; all others agree
   std::string first_name_;
 };
 
 }  // namespace
 
-std::unique_ptr<RecordFormat> make_delimited(std::vector<Input> inputs, const InputSpec& spec) { return std::make_unique<Delimited>(std::move(inputs), spec); }
+std::unique_ptr<RecordFormat> make_delimited(std::vector<Input> inputs, const InputSpec& spec, std::vector<std::string> kept) {
+  return std::make_unique<Delimited>(std::move(inputs), spec, std::move(kept));
+}
 
 }  // namespace ibid::step

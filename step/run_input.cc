@@ -60,7 +60,8 @@ void add_record(Sha256& digest, const Record& record) {
 
 Input named_input(const std::string& path) { return {name_of_input(path), [path] { return open_input(path); }}; }
 
-RunInput::RunInput(const Args& args, const InputSpec& spec, const std::string& spool_beside) : spec_(spec), shard_(shard_of(args)) {
+RunInput::RunInput(const Args& args, const Manifest& manifest, const std::string& spool_beside)
+    : spec_(manifest.input), kept_(manifest.output.keep), shard_(shard_of(args)) {
   std::vector<std::string> paths(args.operands().begin() + 1, args.operands().end());
   if (paths.empty()) paths.push_back("-");
   bool again = true;                                   // every input can be read twice
@@ -73,11 +74,11 @@ RunInput::RunInput(const Args& args, const InputSpec& spec, const std::string& s
   }
   // Records in files are counted also when progress is to say when it will be done.
   if (shard_ || (again && stderr_is_terminal())) survey();
-  reader_.emplace(spec_, inputs_);
+  reader_.emplace(spec_, inputs_, kept_);
 }
 
 void RunInput::survey() {
-  RecordReader reader(spec_, inputs_);
+  RecordReader reader(spec_, inputs_, kept_);
   Sha256 digest;
   Record record;
   uint64_t records = 0;
@@ -94,8 +95,20 @@ void RunInput::survey() {
 
 bool RunInput::read(Record& record) {
   if (!reader_->next(record)) return false;
+  had_records_ = true;
+  note_quote(record);
   if (shard_) add_record(digest_, record);
   return true;
+}
+
+// In a tsv a quote at the start of a value is mostly a character like any other to whoever wrote it, and swallows rows. A csv has line
+// breaks in quotes all the time.
+void RunInput::note_quote(const Record& record) {
+  if (noted_quote_ || record.lines == 1 || spec_.format != InputFormat::tsv) return;
+  noted_quote_ = true;
+  const size_t colon = record.where.rfind(':');
+  const std::string first = record.where.substr(colon + 1), last = std::to_string(std::stoull(first) + record.lines - 1);
+  note("record " + record.id + " spans lines " + first + " to " + last + " of " + record.where.substr(0, colon) + ": is a quote meant? a value that begins with one goes on to the next");
 }
 
 bool RunInput::next(Record& record) {

@@ -23,20 +23,24 @@ class RunInput {
  public:
   // With --shard, reads the whole input. spool_beside: where an input that can be read only once is kept ("": refuse it).
   // Errors: usage, bad_data, not_found, io; throws Interrupted.
-  RunInput(const Args& args, const InputSpec& spec, const std::string& spool_beside);
+  RunInput(const Args& args, const Manifest& manifest, const std::string& spool_beside);
   const std::optional<ShardPart>& shard() const { return shard_; }
   std::optional<uint64_t> expected() const { return expected_; }      // records to answer, when that is known
   bool next(Record& record);                                          // false after the last one to answer
+  bool had_records() const { return had_records_; }                   // the input, that is, not the shard alone
   void finish();                                                      // after the last; errors: io, when the input has changed
 
  private:
   void survey();
   bool read(Record& record);
+  void note_quote(const Record& record);
   InputSpec spec_;
+  std::vector<std::string> kept_;
   std::vector<Input> inputs_;
   std::optional<ShardPart> shard_;
   std::optional<uint64_t> expected_;
   std::optional<RecordReader> reader_;
+  bool had_records_ = false, noted_quote_ = false;
   Sha256 digest_;
 };
 

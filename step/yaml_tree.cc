@@ -5,6 +5,7 @@
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/parser.h>
 
+#include <algorithm>
 #include <sstream>
 #include <unordered_map>
 
@@ -73,6 +74,7 @@ class TreeBuilder : public YAML::EventHandler {
 
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, const std::string& value) override {
     YamlNode scalar = node(tag == "?" ? kind_of_plain(value) : Kind::text, mark, tag, anchor);
+    last_scalar_ = mark;
     scalar.text = value;
     scalar.literal = tag == "!" && character_at(scalar.at) == '|';
     if (tag == "?" && value == "<<" && expects_key()) {
@@ -92,6 +94,7 @@ class TreeBuilder : public YAML::EventHandler {
   void OnMapEnd() override { close(); }
 
   std::optional<YamlNode> take() { return std::move(root_); }
+  Position last_scalar() const { return position(last_scalar_); }
 
  private:
   struct Level {
@@ -150,7 +153,7 @@ class TreeBuilder : public YAML::EventHandler {
     merge_ = false;
     if (level.drop) return;
     if (key.kind != Kind::text) {
-      note(problems_, key.at, std::string("a key must be text, found ") + describe_kind(key.kind), "");
+      note(problems_, key.at, std::string("a key must be text, found ") + describe_kind(key.kind), key.kind == Kind::map ? kQuoteTemplate : "");
       level.drop = true;
     } else if (auto [first, is_new] = level.lines.emplace(key.text, key.at.line); !is_new) {
       note(problems_, key.at, "duplicate key '" + key.text + "'", "it first stands in line " + std::to_string(first->second));
@@ -164,6 +167,7 @@ class TreeBuilder : public YAML::EventHandler {
   std::vector<Problem>& problems_;
   std::vector<Level> levels_;
   std::optional<YamlNode> root_;
+  YAML::Mark last_scalar_ = YAML::Mark::null_mark();
   int documents_ = 0;
   bool merge_ = false;
 };
@@ -201,6 +205,51 @@ bool has_clean_bytes(const std::shared_ptr<const SourceText>& source, std::vecto
   return true;
 }
 
+// What people mostly meant where yaml-cpp could not go on; "" when the line does not tell.
+std::string syntax_hint(const Position& at, const std::string& message) {
+  if (!at.source || at.line == 0) return "";
+  const std::string_view line = at.source->line(at.line), before = line.substr(0, at.byte);
+  const size_t text = std::min(line.find_first_not_of(" \t"), line.size()), quote = line.find_first_of("\"'");
+  if (line.substr(0, text).find('\t') != std::string_view::npos) return "YAML indents by spaces, and this line begins with a tab";
+  if (quote != std::string_view::npos && std::count(before.begin(), before.end(), line[quote]) > 1)
+    return line[quote] == '"' ? "the quote ends before this: inside double quotes use single ones" : "the quote ends before this: inside single quotes use double ones";
+  if (line.find("{{") != std::string_view::npos || line.find("{%") != std::string_view::npos) return kQuoteTemplate;
+  return message == YAML::ErrorMsg::MAP_VALUE ? "a text that holds ': ' goes in quotes" : "";
+}
+
+void walk(const std::string& text, TreeBuilder& builder) {
+  std::istringstream stream(text);
+  YAML::Parser parser(stream);
+  while (parser.HandleNextDocument(builder)) {}
+}
+
+// Notes the quote that is open where the document ends, if one is. YAML forbids that, and yaml-cpp takes the rest of the text for its
+// value. Found in a copy, for the end of a document, in which no quote may be, would add a line break to a last block's value.
+bool has_open_quote(const std::shared_ptr<const SourceText>& source, std::vector<Problem>& problems) {
+  std::vector<Problem> ignored;
+  TreeBuilder to_end(source, ignored), to_quote(source, ignored);
+  std::string text = source->text + "\n...\n";
+  int lines = 0;
+  try {
+    walk(text, to_end);
+    return false;
+  } catch (const Stop&) {
+    return false;
+  } catch (const YAML::Exception& e) {
+    if (e.msg != YAML::ErrorMsg::DOC_IN_SCALAR) return false;
+    lines = e.mark.line;
+  }
+  size_t end = 0;
+  for (int i = 0; i < lines; ++i) end = text.find('\n', end) + 1;
+  try {
+    walk(text.substr(0, end), to_quote);               // the open quote comes out as the last scalar
+  } catch (const YAML::Exception&) {                   // a bracket that it leaves open
+  }
+  note(problems, to_quote.last_scalar(), "this quote is not closed",
+      "all up to line " + std::to_string(lines) + ", where the document ends, is its text: close it where the text ends");
+  return true;
+}
+
 }  // namespace
 
 const YamlEntry* YamlNode::find(std::string_view key) const {
@@ -211,6 +260,8 @@ const YamlEntry* YamlNode::find(std::string_view key) const {
 
 YamlEntry* YamlNode::find(std::string_view key) { return const_cast<YamlEntry*>(std::as_const(*this).find(key)); }
 
+bool begins_template(const Position& at) { return at.source && at.line > 0 && at.source->line(at.line).substr(0, at.byte + 2).ends_with("{{"); }
+
 const char* describe_kind(YamlNode::Kind kind) {
   static const char* const names[] = {"nothing", "true or false", "a number", "text", "a list", "a map"};
   return names[static_cast<size_t>(kind)];
@@ -220,15 +271,15 @@ std::optional<YamlNode> parse_yaml(const std::shared_ptr<const SourceText>& sour
   if (!has_clean_bytes(source, problems)) return std::nullopt;
   TreeBuilder builder(source, problems);
   try {
-    std::istringstream stream(source->text);
-    YAML::Parser parser(stream);
-    while (parser.HandleNextDocument(builder)) {}
+    walk(source->text, builder);
+    if (has_open_quote(source, problems)) return std::nullopt;
   } catch (const Stop&) {
     return std::nullopt;
   } catch (const YAML::Exception& e) {
+    if (has_open_quote(source, problems)) return std::nullopt;
     // An alias without its anchor is an alias; and the library's words for it are not the same in all its versions.
     if (e.msg.starts_with(YAML::ErrorMsg::UNKNOWN_ANCHOR)) note(problems, builder.position(e.mark), kNoAlias, kWriteOut);
-    else note(problems, builder.position(e.mark), "bad YAML: " + e.msg, "");
+    else note(problems, builder.position(e.mark), "bad YAML: " + e.msg, syntax_hint(builder.position(e.mark), e.msg));
     return std::nullopt;
   }
   std::optional<YamlNode> root = builder.take();

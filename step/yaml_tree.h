@@ -2,7 +2,7 @@
 //
 // Owns the syntax. Must not know what any key means.
 // 1. Refused, with a position: anchors, aliases, merge keys, tags, duplicate keys, keys that are not text, a second document,
-//    control characters, bytes that are not UTF-8, a byte order mark, nesting deeper than kMaxYamlDepth.
+//    control characters, bytes that are not UTF-8, a byte order mark, nesting deeper than kMaxYamlDepth, a quote that is not closed.
 // 2. Plain scalars resolve by YAML 1.2's core schema (so `no` and 2026-11-22 are text); quoted and block scalars are text.
 // 3. A scalar keeps its characters: 1.0 and 1 stay different.
 #pragma once
@@ -40,6 +40,10 @@ struct YamlEntry {
   Position key_at;
   YamlNode value;
 };
+
+// For a map that was written as {{ x }}, and for what else is no YAML because a template stands bare in it.
+inline constexpr const char* kQuoteTemplate = "put the template in quotes: \"{{ ... }}\"";
+bool begins_template(const Position& at);              // "{{" stands there
 
 // "a map", "a list", "a number" ...: what a node is, for messages.
 const char* describe_kind(YamlNode::Kind kind);

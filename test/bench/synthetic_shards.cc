@@ -83,7 +83,7 @@ struct Run {
 
   void write_part(const ShardPart& shard, bool piece) const {
     Manifest manifest = parse_manifest(kStep, "step.yaml");
-    Outputs outputs(Args(*find_command("merge"), {"x", "-o", "/dev/null", "--bundle", folder + "/part-" + std::to_string(shard.index) + ".ibid.tar"}));
+    Outputs outputs(Args(*find_command("merge"), {"x", "-o", "/dev/null", "--bundle", folder + "/part-" + std::to_string(shard.index) + ".ibid.tar"}), {});
     outputs.begin(manifest, {effective_config(manifest), {}, kStep, {}, piece ? std::nullopt : std::optional(shard)}, [](int32_t) { return ""; });
     for (uint64_t i = shard.first(); i < shard.end(); ++i) {
       Record r = record(i);

@@ -59,8 +59,46 @@ printf 'liver, 54yo F\n' >utf8.txt
 exits 0 "$ibid" run text.yaml utf8.txt --model "$model" -o utf8.tsv
 [[ "$err" != *iconv* ]] || fail "a hint for nothing: $err"
 
-# A standard stream that is closed, as daemons have it: no message gets into an output, and nothing is read or written in silence.
 head -n 3 "$quick/samples.tsv" >few.tsv
+
+# No record is no error, but is said; a table with other line ends is refused, and no such table.
+printf 'sample\tannotation\n' >none.tsv
+exits 0 "$ibid" run "$quick/step.yaml" none.tsv --model "$model" -o none.out
+holds "there was nothing" "$err" "ibid: the input holds no records, only a header"
+exits 0 "$ibid" run "$quick/step.yaml" none.tsv --model "$model" -o none.out --quiet
+same "quiet" "" "$err"
+printf 'sample\tannotation\nS1\tliver\n' | tr '\n' '\r' >mac.tsv
+exits 65 "$ibid" run "$quick/step.yaml" mac.tsv --model "$model" -o none.out
+holds "how to convert it" "$err" "tr '\\r' '\\n'"
+tr '\r' '\n' <mac.tsv >unix.tsv
+for i in 1 2; do
+  exits 0 "$ibid" run "$quick/step.yaml" unix.tsv --model "$model" -o unix.out --bundle "$i.tar" --shard "$i/2"
+  [[ "$err" != *"no records"* ]] || fail "the input has a record, if not in this shard"
+done
+
+# A quote at the start of a tsv's value swallows the rows up to the next one: said once, as far as it can be told.
+printf 'sample\tannotation\nA1\tliver\nA2\t"quoted, they say\nA3\tkidney\nA4\tso"\nA5\t"twice\n"\n' >quotes.tsv
+for shard in "" "--bundle q.tar --shard 1/1"; do
+  code=0; "$ibid" run "$quick/step.yaml" quotes.tsv --model "$model" -o quotes.out $shard 2>err.txt || code=$?
+  holds "which lines" "$(cat err.txt)" "ibid: record A2 spans lines 3 to 5 of quotes.tsv: is a quote meant?"
+  same "once" 1 "$(grep -c "is a quote meant" err.txt)"
+done
+tr '\t' , <quotes.tsv | sed 's/"quoted, /"quoted /' >quotes.csv
+"$ibid" run "$quick/step.yaml" quotes.csv --set input.format=csv --model "$model" -o quotes.out 2>err.txt || true
+[[ "$(cat err.txt)" == *" records, "*  && "$(cat err.txt)" != *"is a quote meant"* ]] || fail "a csv is full of such records: $(cat err.txt)"
+
+# A template that asks for a column that is not there: the columns are named once, and not in the outcome, which is bytes of a result.
+for slip in "annotaton:did you mean 'annotation'?" "tissue:there are sample, annotation"; do
+  sed "s/{{ annotation }}/{{ ${slip%%:*} }}/" "$quick/step.yaml" >slip.yaml
+  exits 65 "$ibid" run slip.yaml few.tsv --model "$model" -o slip.tsv
+  holds "the column" "$err" "ibid: the input has no column '${slip%%:*}': ${slip#*:}"
+  same "once" 1 "$(grep -c "the input has no column" <<<"$err")"
+  same "the outcome's words" "prompt.messages[0].user:1:4: '${slip%%:*}' is undefined" "$(tail -n 1 slip.tsv | cut -f 5)"
+  exits 65 "$ibid" run slip.yaml few.tsv --model "$model" -o slip.tsv --quiet
+  [[ "$err" != *"no column"* ]] || fail "not with --quiet"
+done
+
+# A standard stream that is closed, as daemons have it: no message gets into an output, and nothing is read or written in silence.
 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" -o a.tsv --bundle a.tar --quiet
 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" -o b.tsv --bundle b.tar 2>&-
 cmp a.tsv b.tsv && cmp a.tar b.tar || fail "without stderr the outputs are others"

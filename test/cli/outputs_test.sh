@@ -71,6 +71,35 @@ run -o /dev/fd/7 7>seven
 cmp a.tsv seven || fail "a descriptor by its number"
 
 # A link to a file is replaced, never written through: in a work folder it leads to another task's file.
+# An output in a file that is read would be all that is left of it: refused by whatever name, before anything is computed.
+refused() { local says=$1; shift; exits 2 "$@"; holds "an output in what is read" "$err" "$says"; }
+mkdir mine && cp few.tsv mine/in.tsv && cp -r "$model" mine/model && printf 'a side file' >mine/side.md && cd mine
+{ sed "/^prompt:/a \\  files: {side: {path: side.md, digest: sha256:$(sha256sum side.md | cut -c 1-64)}}" "$quick/step.yaml"; echo "# its own"; } >s.yaml
+cp -r . ../before
+ln -s in.tsv link && mkfifo pipe && cp side.md other.md
+own() { "$ibid" run s.yaml in.tsv --model model --quiet --threads 1 "$@"; }
+refused "-o: s.yaml is also the step" own -o s.yaml
+refused "-o: ./in.tsv is also the input" own -o ./in.tsv
+refused "--bundle: in.tsv is also the input" "$ibid" run s.yaml link --model model -o x --bundle in.tsv
+refused "-o: in.tsv is also the input" "$ibid" run s.yaml other.tsv in.tsv --model model -o in.tsv
+refused "--mqc: in.tsv is also the input" bash -c "'$ibid' run s.yaml --model model -o x --mqc in.tsv <in.tsv"
+refused "--versions: side.md is also the side file 'side'" own -o x --versions side.md
+refused "--run-record: other.md is also the side file 'side'" own -o x --file side=other.md --run-record other.md
+refused "-o: model/config.json is also a file of the model" own -o model/config.json
+for i in 1 2; do own --shard "$i/2" -o /dev/null --bundle "p$i.tar"; done
+cp p1.tar p1.old
+refused "--bundle: p1.tar is also a bundle to merge" "$ibid" merge p1.tar p2.tar -o x --bundle p1.tar
+refused "-o: in.tsv is also the input" "$ibid" merge a.tar --input in.tsv -o in.tsv
+refused "--html: p1.tar is also the bundle" "$ibid" show p1.tar --html p1.tar
+for file in in.tsv s.yaml side.md model/config.json; do cmp $file "../before/$file" || fail "$file was touched"; done
+cmp p1.tar p1.old || fail "the shard was touched"
+same "nothing was written" "" "$(ls x 2>/dev/null || true)"
+cat in.tsv >pipe & own -o /dev/null --bundle /dev/null; "$ibid" run s.yaml pipe --model model --quiet -o /dev/stdout >x; wait $!
+cmp x ../a.tsv || fail "streams are no files"
+own -o new.tsv && own -o new.tsv && cmp new.tsv x || fail "an output of before is replaced"
+cd ..
+checks=$((checks + 7))
+
 echo theirs >theirs.tsv
 ln -s theirs.tsv link.tsv
 run -o link.tsv

@@ -296,6 +296,22 @@ holds "and it is named" "$("$ibid" show image.tar S2)" "the prompt has token 153
 exits 0 "$ibid" verify image.tar
 exits 0 "$ibid" rerun image.tar --model wide
 
+# A column to keep that no row has is a slip of the pen, not an empty column; what was run with one before is rerun and merged still.
+sed 's/keep: .*/keep: [annotation, annotaton]/' "$quick/step.yaml" >slip.yaml
+exits 65 "$ibid" run slip.yaml few.tsv --model "$model" -o slip.tsv
+holds "the column" "$err" "few.tsv:1: no column 'annotaton', which output.keep names"
+holds "the near one" "$err" "did you mean 'annotation'?"
+[ ! -e slip.tsv ] || fail "rows were written"
+tr '\t' , <few.tsv >few.csv
+exits 65 "$ibid" run slip.yaml few.csv --set input.format=csv --model "$model"
+printf '{"sample":"S1","annotation":"liver"}\n' >one.jsonl
+exits 0 "$ibid" run slip.yaml one.jsonl --set input.format=jsonl --model "$model"
+python3 "$root/test/cli/forge.py" few.tar slip.tar 'config["config"]["output"]["keep"] = ["annotaton"]'
+exits 0 "$ibid" rerun slip.tar --model "$model"
+holds "a keep of before" "$out" "identical"
+exits 0 "$ibid" merge slip.tar --input few.tsv -o merged.tsv
+same "its column is empty" "id annotaton status" "$(head -n 1 merged.tsv | cut -f 1-3 | tr '\t' ' ')"
+
 # Nothing is left behind, and nothing is half written.
 exits 73 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" -o no/such/folder/x
 "$ibid" selftest --device cuda --quiet >/dev/null 2>&1 || exits 69 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" --device cuda

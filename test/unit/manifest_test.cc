@@ -306,6 +306,15 @@ std::optional<YamlNode> tree_of(const std::string& text, std::vector<Problem>& p
   return parse_yaml(std::make_shared<const SourceText>("x.yaml", text), problems);
 }
 
+// The positions and words of what is wrong, one line each.
+std::string syntax_problems(const std::string& text) {
+  std::vector<Problem> problems;
+  tree_of(text, problems);
+  std::string out;
+  for (const Problem& p : problems) out += place_of(p.at) + ": " + p.what + "\n";
+  return out;
+}
+
 // The properties of the schema at a path of manifest_key_sets().
 const Json& schema_of(const Json& schema, std::string_view path) {
   const Json* at = &schema;
@@ -322,6 +331,67 @@ const Json& schema_of(const Json& schema, std::string_view path) {
 }
 
 }  // namespace
+
+TEST_CASE("a quote that is not closed is refused where it begins") {
+  for (const char* end : {"", "\n", "\nb: 1\n", "\n\n  c\n...\n", "\n---\nd: \"e\"\n"}) {
+    INFO(end);
+    CHECK(syntax_problems(std::string("a:\n  b: \"x {{ y }}") + end) == "x.yaml:2:6: this quote is not closed\n");
+    CHECK(syntax_problems(std::string("a:\r\n  b: 'it''s") + end) == "x.yaml:2:6: this quote is not closed\n");
+    CHECK(syntax_problems(std::string("a: 1\nb: [{\xC3\xA9: \"x\", c: \"y") + end) == "x.yaml:2:17: this quote is not closed\n");
+    CHECK(syntax_problems(std::string("\"x") + end) == "x.yaml:1:1: this quote is not closed\n");
+  }
+  CHECK(syntax_problems("a: \"") == "x.yaml:1:4: this quote is not closed\n");
+  CHECK(syntax_problems("a: \"b\\") == "x.yaml:1:4: this quote is not closed\n");
+  CHECK(complaint(small("decoding: {max_tokens: 9}\nname: \"x\non_error: record\n")).find("step.yaml:8:7: this quote is not closed\n") != std::string::npos);
+  // What else is wrong keeps its place and its words.
+  CHECK(syntax_problems("a: [1\nb: 'c'\n").find("quote") == std::string::npos);
+  CHECK(syntax_problems("a: 'b' c\n") == "x.yaml:1:8: bad YAML: end of map not found\n");
+}
+
+TEST_CASE("the first errors that people make have a hint") {
+  auto user = [](const std::string& text) { return complaint(std::string(small()).replace(small().find("hello {{ x }}"), 13, text) + "decoding: {max_tokens: 9}\n"); };
+  auto says = [](const std::string& all, const std::string& what, const std::string& hint) {
+    INFO(all);
+    CHECK(all.find(what) != std::string::npos);
+    CHECK(all.find("hint: " + hint + "\n") != std::string::npos);
+  };
+  CHECK(user("'{{ x }}'") == "accepted");
+  const std::string quotes = kQuoteTemplate;
+  says(user("{{ x }}"), "prompt.messages[0].user must be text, found a map", quotes);
+  says(user("{{ x }} more"), "a key must be text, found a map", quotes);
+  says(user("Annotate: {{ x }}"), "illegal map value", quotes);
+  says(user("{% if x %}a{% endif %}"), "unknown token", quotes);
+  says(user("Annotate: this"), "illegal map value", "a text that holds ': ' goes in quotes");
+  const std::string ends = "the quote ends before this: inside ";
+  says(user("\"{{ x[\"a\"] }}\""), "end of map not found", ends + "double quotes use single ones");
+  says(user("'{{ x['a'] }}'"), "end of map not found", ends + "single quotes use double ones");
+  says(complaint("ibid: 1\nmodel:\n\tdigest: x\n"), "step.yaml:3:", "YAML indents by spaces, and this line begins with a tab");
+  says(complaint(small("decoding: {max_tokens: 9}\noutput: {keep: a b}\n")), "output.keep must be a list, found text", "write  [a b]");
+  const std::string pin = "'ibid pin MODEL' prints it";
+  auto model = [](const std::string& value) { return complaint("ibid: 1\nmodel: " + value + small().substr(small().find("\ninput")) + "decoding: {max_tokens: 9}\n"); };
+  says(model("{digest: 'sha256:...'}"), "model.digest is not a digest", pin);
+  says(model("{source: x}"), "model.digest is missing", pin);
+  says(model("x.gguf"), "model must be a map, found text", pin);
+  says(model(""), "model must be a map, found nothing", pin);
+  CHECK(user("[").find("hint") == std::string::npos);
+}
+
+TEST_CASE("how a document ends changes no value") {
+  auto value = [](const std::string& text) {
+    std::vector<Problem> problems;
+    std::optional<YamlNode> tree = tree_of(text, problems);
+    return tree && problems.empty() ? json_of(*tree)->dump() : "refused";
+  };
+  const std::pair<const char*, const char*> cases[] = {
+      {"a: |\n  b", R"({"a":"b"})"}, {"a: |\n  b\n", R"({"a":"b\n"})"}, {"a: |\n  b\n\n", R"({"a":"b\n"})"}, {"a: |+\n  b", R"({"a":"b"})"}, {"a: |+\n  b\n", R"({"a":"b\n"})"},
+      {"a: |+\n  b\n\n", R"({"a":"b\n\n"})"}, {"a: |-\n  b", R"({"a":"b"})"}, {"a: >\n  b\n  c", R"({"a":"b c"})"}, {"a: |\n  b\n...\n", R"({"a":"b\n"})"},
+      {"a: |+\n  b\n...", R"({"a":"b\n"})"}, {"---\na: \"b\"\n...\n", R"({"a":"b"})"}, {"a: |\n  \"b\n", R"({"a":"\"b\n"})"}, {"a: it's\n", R"({"a":"it's"})"}, {"a: b # \"c", R"({"a":"b"})"},
+      {"a: 'b'", R"({"a":"b"})"}, {"a: b\n---\nc: d\n", "refused"}, {"a: b\n...\n", R"({"a":"b"})"}};
+  for (const auto& [text, meant] : cases) {
+    INFO(text);
+    CHECK(value(text) == meant);
+  }
+}
 
 TEST_CASE("the published schema has the keys of the reader") {
   const Json schema = Json::parse(slurp(test::source_dir() + "/manifests/step.schema.json"), "step.schema.json");

@@ -51,7 +51,7 @@ struct Run {
   BundleIds write(const std::string& name, std::optional<ShardPart> shard) const {
     Manifest manifest = parse_manifest(step, "step.yaml");
     std::string base = folder + "/" + name;
-    Outputs outputs(Args(*find_command("merge"), {"x", "-o", base + ".tsv", "--bundle", base + ".tar", "--mqc", base + "_mqc.json"}));
+    Outputs outputs(Args(*find_command("merge"), {"x", "-o", base + ".tsv", "--bundle", base + ".tar", "--mqc", base + "_mqc.json"}), {});
     ShownTokens shown;
     outputs.begin(manifest, {effective_config(manifest), {}, step, {}, shard}, [&](int32_t t) { return shown.remember(t, "t" + std::to_string(t)); });
     for (uint64_t i = shard ? shard->first() : 0; i < (shard ? shard->end() : records); ++i) {
