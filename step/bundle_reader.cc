@@ -113,7 +113,10 @@ void Bundle::read_config(const std::string& text) {
   ids_.records = unsigned_of(c.at("records"));
   read_shard(c);
   read_segments(c);
-  for (const auto& [status, count] : c.at("statuses").members()) statuses_[status] = unsigned_of(count);
+  for (const auto& [status, count] : c.at("statuses").members()) {
+    if (!is_status(status)) throw corrupt(tar_.path(), "the config blob counts an unknown status");
+    statuses_[status] = unsigned_of(count);
+  }
   if (c.members().size() != (shard_ ? 11 : 10)) throw corrupt(tar_.path(), kMoreKeys);
   std::vector<Digest> records, outcomes;
   for (const Segment& s : segments_) {

@@ -66,7 +66,7 @@ std::string line_of(const char* level, const std::string& message, const std::st
   std::string prefix = std::strcmp(level, "info") == 0 ? "ibid: " : std::string("ibid: ") + level + ": ";
   std::string line = prefix + (where.empty() ? "" : where + ": ") + message + "\n";
   if (!hint.empty()) line += "ibid: hint: " + hint + "\n";
-  return line;
+  return printable(line);
 }
 
 void put_line(const char* level, const std::string& message, const std::string& hint = "", const std::string& where = "") {
@@ -240,6 +240,18 @@ void print_error(const Error& error) { put_line("error", error.what(), error.hin
 void set_last_words(const std::string& message) {
   static std::deque<std::string>& said = *new std::deque<std::string>;   // a handler may read the last one at any moment: none is ever freed
   g_last_words = said.emplace_back(line_of("error", message)).c_str();
+}
+
+std::string printable(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]), next = static_cast<unsigned char>(i + 1 < text.size() ? text[i + 1] : 0);
+    const bool late = c == 0xC2 && next >= 0x80 && next < 0xA0;        // C1, which some terminals obey
+    if (late || (c < 0x20 && c != '\n' && c != '\t') || c == 0x7f) out += "\xEF\xBF\xBD";
+    else out += text[i];
+    i += late;
+  }
+  return out;
 }
 
 void set_log(const LogOptions& options) {

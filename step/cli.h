@@ -77,6 +77,8 @@ void note(const std::string& message);                // unless --quiet
 void detail(const std::string& message);              // with --verbose
 void warn(const std::string& message);
 void print_error(const Error& error);
+// What may go to a terminal: control characters but line breaks and tabs become U+FFFD. Log lines are so already.
+std::string printable(std::string_view text);
 // What a signal handler says, which can put nothing together, before it ends the process; see below.
 void set_last_words(const std::string& message);
 

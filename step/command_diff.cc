@@ -25,15 +25,16 @@ uint64_t diff_configs(const Json& a, const Json& b) {
   uint64_t lines = 0;
   list_differences(a, b, "", [&](const std::string& line) {
     ++lines;
-    std::printf("config  %s\n", line.c_str());
+    std::printf("config  %s\n", printable(line).c_str());
   });
   return lines;
 }
 
 void print_pair(const ProvedRecord& a, const ProvedRecord& b) {
+  auto print = [](const std::string& line) { std::printf("%s\n", printable(line).c_str()); };
   std::string head = "record  " + std::to_string(a.number + 1) + (a.number == b.number ? "" : ", in B " + std::to_string(b.number + 1)) + " (" + a.id + ")";
-  if (a.record_text != b.record_text) list_differences(a.record, b.record, "", [&](const std::string& line) { std::printf("%s: %s\n", head.c_str(), line.substr(0, 400).c_str()); });
-  else std::printf("%s: %s\n", head.c_str(), first_difference(a.outcome, b.outcome, "A", "B", [](int32_t) { return std::string(); }).c_str());
+  if (a.record_text != b.record_text) list_differences(a.record, b.record, "", [&](const std::string& line) { print(head + ": " + line.substr(0, 400)); });
+  else print(head + ": " + first_difference(a.outcome, b.outcome, "A", "B", [](int32_t) { return std::string(); }));
 }
 
 uint64_t diff_by_place(const Bundle& a, const Bundle& b, uint64_t limit) {
@@ -103,7 +104,7 @@ class Alone {
   }
   uint64_t print() const {
     const std::string more = count_ > limit_ ? " and " + std::to_string(count_ - limit_) + " more" : "";
-    if (count_) std::printf("only in %s: %s%s\n", bundle_, names_.c_str(), more.c_str());
+    if (count_) std::printf("only in %s: %s%s\n", bundle_, printable(names_).c_str(), more.c_str());
     return count_;
   }
 

@@ -22,17 +22,6 @@ void print_ids(const Bundle& b) {
                 static_cast<unsigned long long>(s->end()), static_cast<unsigned long long>(s->input_records));
 }
 
-// What may go to a terminal: control characters but line breaks and tabs are shown as U+FFFD.
-std::string printable(const std::string& text) {
-  std::string out;
-  for (char c : text) {
-    auto u = static_cast<unsigned char>(c);
-    if ((u < 0x20 && c != '\n' && c != '\t') || u == 0x7f) out += "\xEF\xBF\xBD";
-    else out += c;
-  }
-  return out;
-}
-
 void print_block(const char* title, const std::string& text) { std::printf("--- %s\n%s\n", title, printable(text).c_str()); }
 
 void print_answer(const Json& answer, size_t index, size_t count) {

@@ -186,7 +186,7 @@ int command_rerun(const Args& args) {
   if (!chosen) std::printf("result  %s\n", ids.result_digest.c_str());
   if (!chosen && differing) std::printf("archive %s\n", bundle.ids().result_digest.c_str());
   std::printf("records %llu of %llu compared, %llu differ\n", static_cast<unsigned long long>(done), static_cast<unsigned long long>(bundle.ids().records), static_cast<unsigned long long>(differing));
-  for (const std::string& d : differences) std::printf("%s\n", d.c_str());
+  for (const std::string& d : differences) std::printf("%s\n", printable(d).c_str());
   if (differing) {
     std::printf("this machine: %s\n", device.c_str());
     if (args.has("--other-model")) std::printf("model   %s instead of %s\n", session.digest().found().c_str(), manifest.model.digest.c_str());

@@ -68,13 +68,13 @@ Json value_of(const std::string& lexeme, const std::string& where) {
   }
 }
 
+}  // namespace
+
 bool is_status(const std::string& s) {
   for (const char* known : {"ok", "truncated", "overflow", "template_error", "bad_record", "numeric_error"})
     if (s == known) return true;
   return false;
 }
-
-}  // namespace
 
 std::string answer_json(const AnswerRecord& a, bool with_top) {
   std::string out = "{\"status\":";

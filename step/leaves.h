@@ -28,6 +28,8 @@ struct AnswerRecord {
   std::string error;                                   // why, when there is no answer
 };
 
+bool is_status(const std::string& word);
+
 // What a token id looks like; may return "" when no tokenizer is at hand.
 using TokenText = std::function<std::string(int32_t id)>;
 

@@ -160,4 +160,16 @@ same "plain it is" 4 "$(wc -l <x.zst)"
 exits 65 "$ibid" merge cut.tar -o merged.tsv
 holds "merge says so, too" "$err" "ibid: 3 of 3 prompts were cut"
 [[ "$err" != *plain* ]] || fail "merged.tsv says nothing else"
+
+# What a stranger wrote does not command the terminal: neither in messages, nor in what show prints.
+printf '{"sample":"S1","a\\u001b[2J":1,"a\\u001b[2J":2}\n' >escape.jsonl
+exits 65 "$ibid" run "$quick/step.yaml" escape.jsonl --set input.format=jsonl --model "$model"
+holds "it is named" "$err" "duplicate key"
+same "no escape in messages" "" "$(tr -d '[:print:]\n\357\277\275' <err.txt)"
+exits 0 "$ibid" run "$quick/step.yaml" "$quick/samples.tsv" --model "$model" -o x.tsv --bundle x.tar
+python3 "$root/test/cli/forge.py" x.tar escape.tar 'outcomes[0]["answers"][0]["text"] = "a\x1b[2J\x9bb"'
+exits 0 "$ibid" show escape.tar LF-001
+same "no escape in an answer" "" "$(tr -d '[:print:]\n\t\357\277\275' <out.txt)"
+exits 3 "$ibid" diff x.tar escape.tar
+same "nor in a difference" "" "$(tr -d '[:print:]\n\t\357\277\275' <out.txt)"
 done_ok
