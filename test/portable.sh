@@ -42,7 +42,7 @@ unpack_arm64() {
   [ -e "$root/complete" ] && return 0
   rm -rf "$root"
   mkdir "$root"
-  mmdebstrap --quiet --variant=extract --architectures=arm64 --include=libyaml-cpp-dev,libssl-dev,libarchive-dev,zlib1g-dev --format=tar bookworm - | tar -x -C "$root" --exclude="./dev/*"
+  mmdebstrap --quiet --variant=extract --architectures=arm64 --include=libyaml-cpp-dev,libssl-dev,libarchive-dev,zlib1g-dev,catch2,libboost-context-dev --format=tar bookworm - | tar -x -C "$root" --exclude="./dev/*"
   touch "$root/complete"
 }
 
@@ -62,10 +62,13 @@ try_clang() {
 try_aarch64() {
   need_packages g++-aarch64-linux-gnu qemu-user-static mmdebstrap
   unpack_arm64
-  configure aarch64 -DCMAKE_BUILD_TYPE=Release -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ \
+  local emulated=(qemu-aarch64-static -L "$out/arm64-root") ops=(matmul_test ops_test attention_test sample_test)
+  configure aarch64 -DIBID_TESTS=ON -DCMAKE_BUILD_TYPE=Release -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ \
     -DCMAKE_SYSROOT="$out/arm64-root" -DCMAKE_FIND_ROOT_PATH="$out/arm64-root" -DCMAKE_FIND_ROOT_PATH_MODE_{LIBRARY,INCLUDE,PACKAGE}=ONLY
-  compile aarch64 ibid
-  prove aarch64 qemu-aarch64-static -L "$out/arm64-root" "$out/aarch64/ibid"
+  compile aarch64 ibid "${ops[@]}"
+  prove aarch64 "${emulated[@]}" "$out/aarch64/ibid"
+  grep -q '^neon *all digests' "$out/aarch64.selftest" || { say "aarch64: its dot products were not tried"; return 1; }
+  for test in "${ops[@]}"; do "${emulated[@]}" "$out/aarch64/test/$test"; done
 }
 
 # clang, whose sanitizers compile three times as fast as gcc's.

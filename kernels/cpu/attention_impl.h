@@ -25,14 +25,14 @@ static void split_digits(const int16_t* __restrict q, int n, int16_t* __restrict
 // The accumulators of rows of digits, two vectors each; a nest of members, because gcc 12 leaves an array of them in memory.
 template <int N, int width>
 struct Sums {
-  Vec left = zero(), right = zero();
+  Acc left = zero(), right = zero();
   Sums<N - 1, width> rest;
 
   __attribute__((always_inline)) void add(const int16_t* a, Vec b0, Vec b1) {
     Vec factor = pair(a);
     left = dot(left, factor, b0);
     right = dot(right, factor, b1);
-    asm("" : "+v"(left), "+v"(right));     // one register each, throughout: gcc 12 stored both to the stack in every round
+    pin(left), pin(right);                 // in registers throughout: gcc 12 stored both to the stack in every round
     rest.add(a + width, b0, b1);
   }
   __attribute__((always_inline)) void write(int32_t (*sums)[kMaxHeadDim], int lane) {

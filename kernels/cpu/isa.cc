@@ -13,6 +13,8 @@
 #endif
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 
 namespace ibid::kernels {
@@ -57,6 +59,11 @@ Isa detect() {
   if (!has(b7, bits({16, 17, 30, 31})) || !has(c7, bits({11})) || !has(saved, kSavesAvx512)) return Isa::avx2;   // F DQ BW VL, VNNI
   if (!has(d7, bits({24, 25})) || !has(saved, kSavesAmx) || !request_tiles()) return Isa::avx512;   // AMX-TILE, AMX-INT8
   return Isa::amx;
+}
+#elif defined(__aarch64__) && defined(__linux__)
+Isa detect() {
+  constexpr unsigned long kDotProduct = 1 << 20;                // HWCAP_ASIMDDP
+  return getauxval(AT_HWCAP) & kDotProduct ? Isa::neon : Isa::scalar;
 }
 #else
 Isa detect() { return Isa::scalar; }
@@ -140,6 +147,7 @@ const char* isa_name(Isa isa) {
     case Isa::avx2: return "avx2";
     case Isa::avx512: return "avx512";
     case Isa::amx: return "amx";
+    case Isa::neon: return "neon";
   }
   return "unknown";
 }
@@ -149,7 +157,10 @@ Isa best_isa() {
   return best;
 }
 
-bool isa_available(Isa isa) { return isa <= best_isa(); }   // each one includes those before it
+bool isa_available(Isa isa) {
+  if (isa == Isa::neon || best_isa() == Isa::neon) return isa == Isa::scalar || isa == best_isa();
+  return isa <= best_isa();                        // of x86-64, each one includes those before it
+}
 
 int default_threads() {
   const int affinity = affinity_cpus(), quota = quota_cpus();

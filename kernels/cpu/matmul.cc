@@ -142,6 +142,8 @@ const MatmulTable& matmul_table(Isa isa) {
   if (isa == Isa::amx) return kMatmulAmx;
   if (isa == Isa::avx512) return kMatmulAvx512;
   if (isa == Isa::avx2) return kMatmulAvx2;
+#elif defined(__aarch64__)
+  if (isa == Isa::neon) return kMatmulNeon;
 #endif
   (void)isa;
   return kMatmulScalar;

@@ -60,6 +60,7 @@ bool pack_rows(const MatmulTable& table, const Weight& w, int to_row, const int3
 // lines keeps rows out of each other's cache sets). The values are one of
 //   scalar, avx2:   int16  q[K]
 //   avx512, amx:    uint8  digit[K / 64][2][64]   q = 256 H + L, H first, each stored as digit + 128
+//   neon:           int8   digit[K / 64][2][64]   the same, as they are
 inline size_t quant_row_stride(int k) { return 2 * padded_k(k) + 64; }
 inline size_t matmul_quant_rows_bytes(int max_rows, int k) {
   return round_up(static_cast<size_t>(max_rows), kRowGroup) * quant_row_stride(k);

@@ -29,10 +29,17 @@ inline float finish(const MatmulJob& job, const WeightView& v, size_t t, size_t 
 extern const MatmulTable kMatmulScalar;
 #if defined(__x86_64__)
 extern const MatmulTable kMatmulAvx2, kMatmulAvx512, kMatmulAmx;
+#elif defined(__aarch64__)
+extern const MatmulTable kMatmulNeon;
 #endif
 
 // Pretends to use a vector, so that what made it is not optimised away. (clang takes no captured variable inside an asm.)
+#if defined(__aarch64__)
+#define IBID_VECTOR_REGISTER "+w"
+#else
+#define IBID_VECTOR_REGISTER "+x"
+#endif
 template <class V>
-static inline void keep(V& v) { asm volatile("" : "+x"(v)); }
+static inline void keep(V& v) { asm volatile("" : IBID_VECTOR_REGISTER(v)); }
 
 }  // namespace ibid::kernels

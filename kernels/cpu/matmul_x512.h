@@ -10,13 +10,10 @@
 
 #include <cstring>
 
-#include "kernels/cpu/matmul_isa.h"
+#include "kernels/cpu/matmul_panels.h"
 
 namespace ibid::kernels {
 namespace {
-
-// Bytes from one step of 64 along k to the next, and from a row's high digits to its low ones.
-constexpr size_t kStepBytes = 2 * kDepthStep, kLow = kDepthStep;
 
 inline void store_digits(const QuantRows& a, int row, const int16_t* q, float scale) {
   uint8_t* to = quant_row(a, row);
@@ -85,16 +82,6 @@ class Epilogue {
   const float *scale_ = nullptr, *bias_ = nullptr, *residual_ = nullptr;
   float* y_ = nullptr;
   const uint8_t* a_scale_ = nullptr;
-};
-
-// Fetches lines of a panel into L2, `pace` lines for each step of 64 along k: while one panel is worked on several times over,
-// the memory would stand idle, and then the processor.
-struct Ahead {
-  const int8_t* at;
-  size_t pace;
-  void step() {
-    for (size_t i = 0; i < pace; i++, at += 64) _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T1);
-  }
 };
 
 inline __m512i broadcast4(const uint8_t* p) {
@@ -169,24 +156,14 @@ void vector_tile_upto(size_t left, const MatmulJob& job, const WeightView& v, si
   vector_tile<D, T>(job, v, panel, row, ahead);
 }
 
-// How far ahead a panel that is read once is fetched, in bytes. Measured on an Intel server: 20 to 30 % more bandwidth than the
-// processor's own fetching reaches, alike at 4 and 16 KiB.
-constexpr size_t kStreamAhead = 4096;
-
-// Rows that need several passes fetch the next panel during them; rows that need one fetch the same stream further on.
 template <int D>
 void vector_tiles(const MatmulJob& job, int panel, int panels, int row, int rows) {
   constexpr size_t kRows = D == 2 ? 4 : 6;  // 24 accumulators
   const WeightView v = view(*job.w);
-  const size_t all = static_cast<size_t>(rows), passes = (all + kRows - 1) / kRows, steps = v.k / kDepthStep;
-  const size_t end = static_cast<size_t>(panel + panels), lines = kBlockBytes / 64 * D, pace = (lines + passes - 1) / passes;
+  const size_t all = static_cast<size_t>(rows), passes = (all + kRows - 1) / kRows, end = static_cast<size_t>(panel + panels);
   for (size_t p = static_cast<size_t>(panel); p < end; p++)
-    for (size_t pass = 0; pass < passes; pass++) {
-      const size_t first = static_cast<size_t>(row) + pass * kRows;
-      const int8_t* next = v.digit + (p + 1) * v.panel_bytes() + pass * steps * pace * 64;
-      const Ahead ahead = passes == 1 ? Ahead{v.digit + p * v.panel_bytes() + kStreamAhead, lines} : Ahead{next, p + 1 < end ? pace : 0};
-      vector_tile_upto<D, kRows>(all - pass * kRows, job, v, p, first, ahead);
-    }
+    for (size_t pass = 0; pass < passes; pass++)
+      vector_tile_upto<D, kRows>(all - pass * kRows, job, v, p, static_cast<size_t>(row) + pass * kRows, ahead_of(v, p, end, pass, passes));
 }
 
 }  // namespace

@@ -42,6 +42,6 @@ struct RowOps {
 };
 
 const RowOps& row_ops(Isa isa);            // REQUIRES: isa_available(isa)
-extern const RowOps kRowOpsScalar, kRowOpsAvx2, kRowOpsAvx512;
+extern const RowOps kRowOpsScalar, kRowOpsAvx2, kRowOpsAvx512, kRowOpsNeon;
 
 }  // namespace ibid::kernels

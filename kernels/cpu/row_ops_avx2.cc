@@ -7,23 +7,25 @@
 
 namespace ibid::kernels::avx2 {
 
-using Vec = __m256i;
-constexpr int kLanes = 8;      // int32 of a Vec
+using Vec = __m256i;           // int16 factors, in pairs
+using Acc = Vec;               // their int32 sums
+constexpr int kLanes = 8;      // int32 sums of an Acc
 constexpr int kChunk = 3;      // queries whose accumulators (4 each) stay in registers
 
-static inline Vec zero() { return _mm256_setzero_si256(); }
+static inline Acc zero() { return _mm256_setzero_si256(); }
 static inline Vec load(const int16_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
-static inline void store(int32_t* p, Vec v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
+static inline void store(int32_t* p, Acc v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
 static inline Vec pair(const int16_t* p) {                            // two neighbouring int16 in every lane
   int32_t both;
   __builtin_memcpy(&both, p, 4);
   return _mm256_set1_epi32(both);
 }
 // The sum is added to in place by an instruction of our own: gcc 12 moved every second one through another register.
-static inline Vec dot(Vec acc, Vec a, Vec b) {
+static inline Acc dot(Acc acc, Vec a, Vec b) {
   asm("vpaddd %1, %0, %0" : "+x"(acc) : "x"(_mm256_madd_epi16(a, b)));
   return acc;
 }
+static inline void pin(Acc& v) { asm("" : "+v"(v)); }
 
 #include "kernels/cpu/row_ops_impl.h"
 #include "kernels/cpu/attention_impl.h"

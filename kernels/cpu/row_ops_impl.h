@@ -4,7 +4,7 @@
 //
 // 1. Everything has internal linkage and no function comes from the C++ library: its templates would be compiled under this file's
 //    instruction set and could be linked into code for older machines.
-// 2. The file that includes this provides: kLanes, kChunk, Vec, load, store, zero, pair, dot (see row_ops_avx2.cc), and has F16C.
+// 2. The file that includes this provides: kLanes, kChunk, Vec, Acc, load, store, zero, pair, dot, pin (see row_ops_avx2.cc), and has F16C or NEON.
 
 // --- quantiser (NUMERICS 3) ----------------------------------------------------------------------------------------------
 
@@ -71,14 +71,28 @@ static void rotate(const float* __restrict x, const float* __restrict table, int
 
 // --- storage formats (NUMERICS 4.4, 4.6) ----------------------------------------------------------------------------------------
 
+#if defined(__aarch64__)
+static inline float half(const uint8_t* p) {
+  __fp16 h;
+  __builtin_memcpy(&h, p, 2);
+  return h;
+}
+static inline void eight_halves(const uint8_t* at, float* out) {
+  float16x8_t h = vreinterpretq_f16_u8(vld1q_u8(at));
+  vst1q_f32(out, vcvt_f32_f16(vget_low_f16(h)));
+  vst1q_f32(out + 4, vcvt_high_f32_f16(h));
+}
+#else
 static inline float half(const uint8_t* p) {
   uint16_t h;
   __builtin_memcpy(&h, p, 2);
   return _cvtsh_ss(h);
 }
+static inline void eight_halves(const uint8_t* at, float* out) { _mm256_storeu_ps(out, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)))); }
+#endif
 static void halves(const uint8_t* at, int64_t n, float* out) {
   int64_t i = 0;
-  for (; i + 8 <= n; i += 8) _mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at + 2 * i))));
+  for (; i + 8 <= n; i += 8) eight_halves(at + 2 * i, out + i);
   for (; i < n; ++i) out[i] = half(at + 2 * i);
 }
 

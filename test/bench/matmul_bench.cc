@@ -100,7 +100,7 @@ int main(int argc, char** argv) {
   if (shapes.empty()) shapes = {{2048, 2048, 1}, {1536, 576, 1}, {2048, 2048, 8}, {2048, 2048, 32}, {4864, 896, 512}, {2048, 2048, 512}, {8192, 2048, 512}};
   const double bandwidth = measure_read_bandwidth(pool);
   std::printf("%d threads, read %.1f GB/s\n", pool.threads(), bandwidth * 1e-9);
-  for (Isa isa : {Isa::scalar, Isa::avx2, Isa::avx512, Isa::amx}) {
+  for (Isa isa : kIsas) {
     if (!isa_available(isa) || (argc > 2 ? std::strcmp(argv[2], isa_name(isa)) != 0 : isa == Isa::scalar)) continue;
     const double rate = measure_int8_rate(pool, matmul_table(isa));
     std::printf("%s: int8 %.1f Gmac/s\n", isa_name(isa), rate * 1e-9);

@@ -135,7 +135,7 @@ void time_embed(Device& d) {
 
 int main(int argc, char** argv) {
   Isa isa = best_isa();
-  for (Isa i : {Isa::scalar, Isa::avx2, Isa::avx512, Isa::amx}) {
+  for (Isa i : kIsas) {
     if (argc > 1 && !std::strcmp(argv[1], isa_name(i)) && isa_available(i)) isa = i;
   }
   if (argc > 2) threads = std::max(1, std::atoi(argv[2]));

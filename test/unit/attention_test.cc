@@ -140,7 +140,7 @@ TEST_CASE("attention: every instruction set and thread count gives the scalar bi
     double energy = 0;
     for (float v : want) energy += std::fabs(static_cast<double>(v));
     REQUIRE(energy > 0.01 * static_cast<double>(want.size()));   // a dead engine would agree with itself
-    for (Isa isa : {Isa::scalar, Isa::avx2, Isa::avx512, Isa::amx}) {
+    for (Isa isa : kIsas) {
       if (!isa_available(isa)) continue;
       for (int threads : {1, 2, 7}) {
         if (isa == Isa::scalar && threads == 1) continue;
@@ -219,7 +219,7 @@ TEST_CASE("attention: giant scores saturate, all zero rows and tiny values stay 
     Inputs in({3, 1, 64}, spread);
     std::vector<float> want = Attender(Isa::scalar, 1, in, 1, false).step({{0, 0, 150}});
     for (float v : want) CHECK_FALSE(!std::isfinite(v));
-    for (Isa isa : {Isa::avx2, Isa::avx512}) {
+    for (Isa isa : kIsas) {
       if (isa_available(isa)) CHECK(same_bits(Attender(isa, 2, in, 1, true).step({{0, 0, 150}}), want));
     }
   }

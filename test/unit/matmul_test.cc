@@ -56,7 +56,7 @@ bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
 
 std::vector<Isa> isas() {
   std::vector<Isa> out;
-  for (Isa isa : {Isa::scalar, Isa::avx2, Isa::avx512, Isa::amx})
+  for (Isa isa : kIsas)
     if (isa_available(isa)) out.push_back(isa);
   return out;
 }

@@ -26,8 +26,8 @@ const int kWidths[] = {1, 2, 7, 8, 15, 16, 17, 31, 33, 64, 96, 127, 576, 896, 10
 
 std::vector<Isa> fast_isas() {
   std::vector<Isa> out;
-  for (Isa isa : {Isa::avx2, Isa::avx512}) {
-    if (isa_available(isa)) out.push_back(isa);
+  for (Isa isa : kIsas) {
+    if (isa != Isa::scalar && isa_available(isa)) out.push_back(isa);
   }
   return out;
 }
@@ -259,7 +259,7 @@ TEST_CASE("a row alone equals the row in a batch, for 1, 2 and 7 threads") {
       [&](Device& d, const float* in, int n, const QuantRows& out, uint8_t* bad) { d.norm_quantize(in, weight.data(), 1e-5f, 2 * n, k, out, bad); },
       [&](Device& d, const float* in, int n, const QuantRows& out, uint8_t* bad) { d.quantize(in, 2 * n, k, out, bad); },
   };
-  for (Isa isa : {Isa::scalar, Isa::avx2, Isa::avx512, Isa::amx}) {
+  for (Isa isa : kIsas) {
     if (!isa_available(isa)) continue;
     for (const Op& op : ops) {
       std::vector<uint8_t> want;

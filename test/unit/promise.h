@@ -33,7 +33,7 @@ struct Run {
 
 inline std::vector<kernels::Isa> available_isas() {
   std::vector<kernels::Isa> isas;
-  for (kernels::Isa isa : {kernels::Isa::scalar, kernels::Isa::avx2, kernels::Isa::avx512, kernels::Isa::amx}) {
+  for (kernels::Isa isa : kernels::kIsas) {
     if (kernels::isa_available(isa)) isas.push_back(isa);
   }
   return isas;

@@ -20,7 +20,7 @@ namespace {
 
 std::vector<Isa> isas() {
   std::vector<Isa> out;
-  for (Isa isa : {Isa::scalar, Isa::avx2, Isa::avx512, Isa::amx}) {
+  for (Isa isa : kIsas) {
     if (isa_available(isa)) out.push_back(isa);
   }
   return out;
