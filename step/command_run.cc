@@ -143,6 +143,7 @@ void answer_input(Session& session, RunInput& input, Outputs& outputs, AnswerSto
 int command_run(const Args& args) {
   Manifest manifest = read_manifest(args.operands()[0], manifest_options(args));
   check_flags(args, manifest);
+  note_constant_prompt(manifest);
   const std::string model = locate_model(*args.get("--model"), manifest.model.digest);
   Outputs outputs(args, files_read(args, manifest, model));
 
