@@ -12,6 +12,7 @@ namespace ibid::step {
 int command_lint(const Args& args) {
   Manifest m = read_manifest(args.operands()[0], manifest_options(args));
   std::printf("%s: sound\nconfig %s\n", args.operands()[0].c_str(), config_id_of(effective_config(m)).c_str());
+  note_constant_prompt(m);
   return kDone;
 }
 

@@ -186,6 +186,7 @@ int run_step(const Args& args, const Manifest& manifest, const std::string& mode
 int command_run(const Args& args) {
   Manifest manifest = read_manifest(args.operands()[0], manifest_options(args));
   check_flags(args, manifest);
+  note_constant_prompt(manifest);
   const std::string model = locate_model(*args.get("--model"), manifest.model.digest);
   Outputs outputs(args, files_read(args, manifest, model));
   Watch watch;

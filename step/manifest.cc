@@ -78,6 +78,13 @@ std::string read_text(const std::string& path) {
   return text;
 }
 
+// Files that people name in a manifest's place, known by their first bytes. Errors: bad_data.
+void refuse_archive(std::string_view text, const std::string& path) {
+  if (text.substr(0, 2) == "\x1F\x8B" || text.substr(0, 4) == "\x28\xB5\x2F\xFD") throw Error(ErrorKind::bad_data, path, "this is compressed data, not a step", "unpack it");
+  if (text.size() >= 512 && text.substr(257, 6) == std::string_view("ustar\0", 6))
+    throw Error(ErrorKind::bad_data, path, "this is a bundle, not a step", "'ibid show " + path + "' prints its configuration, 'ibid rerun " + path + "' runs it again");
+}
+
 Json strings(const std::vector<std::string>& texts) {
   Json::Array items;
   for (const std::string& text : texts) items.emplace_back(text);
@@ -128,7 +135,11 @@ Json decoding_config(const DecodingSpec& decoding) {
 ManifestError::ManifestError(const std::string& name, std::vector<Problem> all)
     : Error(kind_of(all), where_of(name, all), text_of(all), all.size() == 1 ? all[0].hint : ""), problems(std::move(all)) {}
 
-Manifest read_manifest(const std::string& path, const ManifestOptions& options) { return parse_manifest(read_text(path), path, options); }
+Manifest read_manifest(const std::string& path, const ManifestOptions& options) {
+  const std::string text = read_text(path);
+  refuse_archive(text, path);
+  return parse_manifest(text, path, options);
+}
 
 Manifest parse_manifest(std::string_view text, const std::string& path, const ManifestOptions& options) {
   auto source = std::make_shared<const SourceText>(path, std::string(text));

@@ -146,6 +146,10 @@ Manifest read_manifest(const std::string& path, const ManifestOptions& options =
 // The same for bytes already at hand; `path` names them in messages and its folder is where side files lie.
 Manifest parse_manifest(std::string_view text, const std::string& path, const ManifestOptions& options = {});
 
+// True when a template of the prompt reads a field of the record. Without one the prompt is the same for all of them, which is sound, and
+// mostly a slip: { annotation } for {{ annotation }}.
+bool reads_fields(const Manifest& manifest);
+
 // The effective configuration: defaults spelled out, name, source and paths left out, side files as digests. The config id
 // is the digest of its canonical JSON (step/canon.h). An absent key always means "none".
 Json effective_config(const Manifest& manifest);

@@ -213,6 +213,13 @@ class Checker {
 
 }  // namespace
 
+bool reads_fields(const Manifest& manifest) {
+  std::vector<std::string> texts;
+  if (manifest.prompt.text) texts.push_back(*manifest.prompt.text);
+  for (const Message& message : manifest.prompt.messages) texts.push_back(message.content);
+  return std::any_of(texts.begin(), texts.end(), [](const std::string& text) { return !runtime::Template(text, "", runtime::UndefinedIs::an_error).free_variables().empty(); });
+}
+
 void check_manifest(const Manifest& manifest, const YamlNode& root, std::vector<Problem>& problems) { Checker(manifest, root, problems).run(); }
 
 }  // namespace ibid::step

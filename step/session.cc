@@ -162,6 +162,10 @@ ManifestOptions manifest_options(const Args& args) {
   return o;
 }
 
+void note_constant_prompt(const Manifest& manifest) {
+  if (!reads_fields(manifest)) note("no template of the prompt uses a field: every record has the same prompt; a field is written {{ NAME }}");
+}
+
 std::vector<Flag> device_flags() {
   return {{"--device", "auto|cpu|cuda[:N]", "where to compute (default auto); never changes a byte of the answer"},
           {"--isa", "scalar|avx2|avx512|amx|neon", "instruction set (default: the best here)"},

@@ -20,6 +20,9 @@ namespace ibid::step {
 // --file and --set. Errors: usage.
 ManifestOptions manifest_options(const Args& args);
 
+// Says what is sound and mostly a slip: a prompt that is the same for every record.
+void note_constant_prompt(const Manifest& manifest);
+
 // Flags of every command that computes.
 std::vector<Flag> device_flags();
 

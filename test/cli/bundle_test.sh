@@ -121,4 +121,12 @@ for i in 1 2 3 4; do
   exits 0 "$ibid" verify "odd$i.tar"
   exits 0 "$ibid" rerun "odd$i.tar" --model "$model"
 done
+# A bundle in a step's place.
+gzip -c a.tar >a.tar.gz
+for command in lint "run --model $model" freeze; do
+  exits 65 "$ibid" $command a.tar
+  holds "a bundle" "$err" "a.tar: this is a bundle, not a step"
+  exits 65 "$ibid" $command a.tar.gz
+  holds "compressed" "$err" "a.tar.gz: this is compressed data, not a step"
+done
 done_ok

@@ -98,6 +98,24 @@ for slip in "annotaton:did you mean 'annotation'?" "tissue:there are sample, ann
   [[ "$err" != *"no column"* ]] || fail "not with --quiet"
 done
 
+# A prompt without a variable is sound, and said.
+says="ibid: no template of the prompt uses a field: every record has the same prompt"
+for prompt in '{ annotation }' 'annotation' '{# {{ annotation }} #}' '{% set a = 1 %}{{ a }}'; do
+  sed "s/{{ annotation }}/$prompt/" "$quick/step.yaml" >constant.yaml
+  exits 0 "$ibid" lint constant.yaml
+  holds "lint" "$err" "$says"
+  holds "it is sound" "$out" "constant.yaml: sound"
+  "$ibid" run constant.yaml few.tsv --model "$model" -o constant.tsv 2>err.txt || same "the model may not end" 65 $?
+  holds "run" "$(cat err.txt)" "$says"
+  exits 0 "$ibid" lint constant.yaml --quiet
+  same "quiet" "" "$err"
+done
+for prompt in '{{ annotation }}' '{% if annotation %}a{% endif %}' '{% for c in annotation %}{{ c }}{% endfor %}'; do
+  sed "s/{{ annotation }}/$prompt/" "$quick/step.yaml" >variable.yaml
+  exits 0 "$ibid" lint variable.yaml
+  same "nothing to say" "" "$err"
+done
+
 # A standard stream that is closed, as daemons have it: no message gets into an output, and nothing is read or written in silence.
 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" -o a.tsv --bundle a.tar --quiet
 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" -o b.tsv --bundle b.tar 2>&-
