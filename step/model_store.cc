@@ -91,12 +91,13 @@ const std::string& DigestCheck::found() {
 
 void DigestCheck::require(ErrorKind kind, const std::string& hint) {
   if (found() == expected_) return;
+  const std::string other = "not the model that the step pins\n  pinned: " + expected_ + "\n  this:   " + found();
   try {
     (void)runtime::open_model(path_);                  // an incomplete or damaged model is named as that: nobody should pin it
   } catch (const Error& e) {
-    throw Error(kind, e.where, std::string(e.what()) + "; and this is not the model that the step pins", e.hint);
+    throw Error(kind, e.where, std::string(e.what()) + "; and this is " + other, e.hint);
   }
-  throw Error(kind, path_, "not the model that the step pins\n  pinned: " + expected_ + "\n  this:   " + found(), hint);
+  throw Error(kind, path_, other, hint);
 }
 
 }  // namespace ibid::step

@@ -31,7 +31,7 @@ std::string sidecar_text(const std::string& model_path, const std::string& diges
 class DigestCheck {
  public:
   DigestCheck(const std::string& path, std::string expected);
-  // Waits; errors when the digests differ, all of `kind`: with both and `hint`, or what is wrong with a model that cannot be opened at all.
+  // Waits; errors when the digests differ, all of `kind` and with both: `hint`, or what is wrong with a model that cannot be opened at all.
   void require(ErrorKind kind, const std::string& hint);
   const std::string& found();                          // waits
 
