@@ -94,6 +94,9 @@ refused "--html: p1.tar is also the bundle" "$ibid" show p1.tar --html p1.tar
 for file in in.tsv s.yaml side.md model/config.json; do cmp $file "../before/$file" || fail "$file was touched"; done
 cmp p1.tar p1.old || fail "the shard was touched"
 same "nothing was written" "" "$(ls x 2>/dev/null || true)"
+ln -s in.tsv staged.tsv
+"$ibid" run s.yaml staged.tsv --model model --quiet -o staged.tsv
+[ ! -L staged.tsv ] && cmp staged.tsv ../a.tsv && cmp in.tsv ../before/in.tsv || fail "a staged link is replaced, and the input it led to stays"
 cat in.tsv >pipe & own -o /dev/null --bundle /dev/null; "$ibid" run s.yaml pipe --model model --quiet -o /dev/stdout >x; wait $!
 cmp x ../a.tsv || fail "streams are no files"
 own -o new.tsv && own -o new.tsv && cmp new.tsv x || fail "an output of before is replaced"
