@@ -33,6 +33,11 @@ done
 sed 's/mouse, day 46/mouse, day 4/' in.tsv >other.tsv
 run step.yaml other.tsv -o other.out --bundle other.tar
 cmp -s other.tar w/a.tar && fail "another input gave the same bundle"
+# First halves that agree are of two steps all the same.
+run step.yaml in.tsv -o /dev/null --bundle half.tar --shard 1/3
+run step.yaml other.tsv -o /dev/null --bundle other.half.tar --shard 1/3
+exits 3 "$ibid" diff half.tar other.half.tar
+same "why they differ" "input   the whole inputs differ, beyond the records that are here" "$out"
 
 # More shards than records, no record at all, an input that is read once, an input of numbered lines.
 head -n 3 in.tsv >few.tsv; head -n 1 in.tsv >none.tsv
