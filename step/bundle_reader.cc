@@ -16,7 +16,7 @@ namespace ibid::step {
 namespace {
 
 constexpr uint64_t kMaxSmallBlob = 64 << 20;           // manifest, config, side files: what is read whole
-constexpr uint64_t kMaxRepeated = 1 << 20;             // of a model's file that stands twice under two names
+constexpr uint64_t kMostCopies = 10;                   // of the same bytes, in the files of a model
 
 constexpr const char* kMoreKeys = "the config blob has keys that ibid does not write";
 
@@ -176,11 +176,11 @@ void Bundle::match_layers() const {
     if (i > 0 && layers_[i - 1].media_type == media::kFile && layers_[i].title <= layers_[i - 1].title) throw corrupt(tar_.path(), "the side files are not in the order of their names");
   expect(media::kStep, "the step as written");
   if (shard_) expect(media::kTokenTexts, "the token texts of a shard");
-  std::set<std::string> large;                         // a blob named a thousand times would be extracted a thousand times
+  uint64_t held = 0, named = 0;                        // a blob that is named a thousand times would be extracted a thousand times
+  for (const TarEntry& entry : tar_.entries()) held += entry.size;
   for (size_t first = i; i < layers_.size() && layers_[i].media_type == media::kModelFile; ++i) {
-    const Layer& file = layers_[i];
-    if (i > first && file.title <= layers_[i - 1].title) throw corrupt(tar_.path(), "the model's files are not in the order of their names");
-    if (file.size > kMaxRepeated && !large.insert(file.digest).second) throw corrupt(tar_.path(), "a large file of the model stands twice: " + file.title);
+    if (i > first && layers_[i].title <= layers_[i - 1].title) throw corrupt(tar_.path(), "the model's files are not in the order of their names");
+    if (layers_[i].size > held || (named += layers_[i].size) / kMostCopies > held) throw corrupt(tar_.path(), "the model's files, together, are far larger than the bundle");
   }
   if (i != layers_.size()) throw corrupt(tar_.path(), "the manifest has a layer that does not belong: " + layers_[i].media_type);
 }

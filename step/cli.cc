@@ -1,6 +1,7 @@
 // See cli.h. The table of commands itself is in commands.cc.
 #include "step/cli.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <time.h>
 #include <unistd.h>
@@ -61,7 +62,7 @@ std::string line_of(const char* level, const std::string& message, const std::st
     Json::Object o{{"level", level}, {"message", message}};
     if (!where.empty()) o.emplace_back("where", where);
     if (!hint.empty()) o.emplace_back("hint", hint);
-    return Json(std::move(o)).dump() + "\n";
+    return printable(Json(std::move(o)).dump() + "\n");
   }
   std::string prefix = std::strcmp(level, "info") == 0 ? "ibid: " : std::string("ibid: ") + level + ": ";
   std::string line = prefix + (where.empty() ? "" : where + ": ") + message + "\n";
@@ -259,6 +260,11 @@ void set_log(const LogOptions& options) {
   set_last_words(Interrupted{0}.message);
 }
 
+bool stderr_takes() {
+  pollfd p{STDERR_FILENO, POLLOUT, 0};
+  return ::poll(&p, 1, 0) == 1 && (p.revents & POLLOUT) != 0;
+}
+
 bool stderr_is_terminal() { return ::isatty(STDERR_FILENO) == 1; }
 
 Progress::Progress(std::optional<uint64_t> total_records) : total_(total_records), terminal_(stderr_is_terminal()), start_(now()), last_(start_) {}
@@ -301,10 +307,10 @@ void catch_signals() {
     sigaction(s, nullptr, &before);
     if (before.sa_handler != SIG_IGN) sigaction(s, &action, nullptr);   // nohup, and a shell's background jobs, mean it
   }
-  action.sa_handler = [](int) {                        // only what a handler may do: unlink, write, signal, raise
+  action.sa_handler = [](int) {                        // only what a handler may do: unlink, poll, write, signal, raise
     remove_temporaries();
     const char* words = g_last_words;
-    (void)!::write(STDERR_FILENO, words, std::strlen(words));
+    if (stderr_takes()) (void)!::write(STDERR_FILENO, words, std::strlen(words));
     signal(g_signal, SIG_DFL);
     raise(g_signal);
   };

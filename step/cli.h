@@ -94,6 +94,7 @@ class Progress {
   double start_, last_;
 };
 bool stderr_is_terminal();
+bool stderr_takes();                                  // a few words at once: whoever is to end waits for no reader
 
 // --- signals: SIGINT, SIGTERM, SIGHUP and SIGUSR2 (what Slurm sends before the end of the time) ask the command to stop between
 // steps of the engine; it then unwinds and dies by the signal. When a step takes longer than kPatienceSeconds, the process removes its

@@ -107,7 +107,8 @@ struct Kept {
   // What a run that is interrupted leaves, in words.
   std::string left() {
     if (!store()) return "interrupted: nothing is kept (" + why_not + ")";
-    uint64_t answers = store()->kept + (journal ? journal->known() : store()->reused);
+    if (cache) return "interrupted: the finished answers are kept in " + place() + kGoesOn;
+    uint64_t answers = journal->kept + journal->known();
     if (answers == 0) return "interrupted: no answer was finished, so none is kept";
     return "interrupted: " + std::to_string(answers) + (answers == 1 ? " answer is" : " answers are") + " kept in " + place() + kGoesOn;
   }

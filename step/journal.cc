@@ -23,8 +23,11 @@ double now() {
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
+constexpr std::string_view kMagic = "ibidjnl1";
+constexpr size_t kHeaderBytes = kMagic.size() + sizeof(Digest) + 8;
+
 std::string header_of(const std::string& config_id) {
-  std::string out = "ibidjnl1";
+  std::string out(kMagic);
   Digest config = parse_digest(config_id);
   out += bytes_of(config);
   Digest check = sha256(out);
@@ -50,6 +53,10 @@ Journal::Journal(const std::string& path, const std::string& config_id, bool wit
       set_aside();
       size = open();
     }
+    if (sound == 0 && ::rename(aside(header).c_str(), path.c_str()) == 0) {      // its turn again
+      ::close(fd_);
+      size = open(), sound = load(header);
+    }
     if (sound > 0 && sound < size) note("the journal's last " + std::to_string(size - sound) + " bytes are torn; they are dropped");
     if (sound < size && ::ftruncate(fd_, static_cast<off_t>(sound)) != 0) throw Error(ErrorKind::io, path, std::string("cannot cut the journal: ") + std::strerror(errno));
     if (sound == 0) append(header);
@@ -68,9 +75,13 @@ uint64_t Journal::open() {
   return static_cast<uint64_t>(s.st_size);
 }
 
-// Hours of answers may be in it, and the other step be the mistake.
+std::string Journal::aside(std::string_view header) const {
+  return path_ + "." + (header.substr(0, kMagic.size()) == kMagic ? sha256_hex(header).substr(0, 8) + "." : "") + "old";
+}
+
+// Hours of answers may be in it, and the other step be the mistake: each step's has a name of its own.
 void Journal::set_aside() {
-  const std::string old = path_ + ".old";
+  const std::string old = aside(read(0, kHeaderBytes));
   if (::rename(path_.c_str(), old.c_str()) != 0) throw Error(ErrorKind::cannot_create, old, std::string("cannot keep the journal of another step: ") + std::strerror(errno));
   ::close(fd_);
   fd_ = -1;

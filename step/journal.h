@@ -4,7 +4,8 @@
 // 1. Safe against an end at any moment: what was appended is found again; a torn tail is recognised by its seal and dropped.
 //    A crash of the machine loses what the last kSyncSeconds wrote, at most.
 // 2. A full disk is an io error; nothing that was appended before is lost.
-// 3. A journal of another step is not used but renamed to NAME.old (replacing an older one), and answers are found by their prompts: another input cannot get a wrong one.
+// 3. A journal of another step is not used but renamed to NAME.XXXXXXXX.old, by its header, and back when its step runs again. Answers are
+//    found by their prompts: another input cannot get a wrong one.
 // 4. Memory: 48 bytes for each answer that was found at the start.
 // 5. One that holds no answer is not left behind.
 #pragma once
@@ -31,6 +32,7 @@ class Journal : public AnswerStore {
   static constexpr double kSyncSeconds = 5;
   struct KeyHash { size_t operator()(const Digest& d) const; };
   uint64_t open();                                     // returns its size
+  std::string aside(std::string_view header) const;    // what a journal that begins so is called meanwhile
   void set_aside();
   std::string read(uint64_t offset, uint64_t size) const;     // shorter at the end of the file
   void append(const std::string& bytes);

@@ -41,7 +41,7 @@ int guarded(const std::vector<std::string>& words) {
     if (std::fflush(stdout) != 0 || std::ferror(stdout)) throw Error(ErrorKind::io, "<stdout>", "writing failed");
     return code;
   } catch (const Interrupted& stop) {
-    print_error(Error(ErrorKind::temporary, "", stop.message));
+    if (stderr_takes()) print_error(Error(ErrorKind::temporary, "", stop.message));
     std::fflush(stderr);
     signal(stop.signal, SIG_DFL);
     raise(stop.signal);                                // pipelines tell a death by signal from a failure

@@ -51,6 +51,13 @@ YamlNode* child(YamlNode& node, const std::string& part, const Position& at, std
   return nullptr;
 }
 
+// Whether a comment ends the value, a plain scalar: the line was meant to be all of it.
+bool is_cut(std::string_view text) {
+  const size_t first = text.find_first_not_of(" \t");
+  if (first == std::string_view::npos || std::string_view("\"'|>[{&!*").find(text[first]) != std::string_view::npos || text.find('\n') != std::string_view::npos) return false;
+  return text.find(" #", first) != std::string_view::npos || text.find("\t#", first) != std::string_view::npos;
+}
+
 void apply_set(YamlNode& root, const std::string& option, std::vector<Problem>& problems) {
   const size_t equals = option.find('=');
   if (equals == std::string::npos) throw Error(ErrorKind::usage, "--set " + option, "expected key=value", "write it like --set decoding.seed=7");
@@ -62,9 +69,8 @@ void apply_set(YamlNode& root, const std::string& option, std::vector<Problem>& 
   if (source->text.empty()) note(problems, at, "the value is empty", "for an empty text write  --set '" + key + "=\"\"'");
   else value = parse_yaml(source, problems);
   if (!value) return;
-  // A scalar in quotes keeps all of it; another one ends here.
-  if (value->items.empty() && value->entries.empty() && source->text.find(" #") != std::string::npos && value->text.find(" #") == std::string::npos)
-    return note(problems, at, "the value ends before ' #', where YAML has a comment", "put it in quotes: --set '" + key + "=\"...\"'");
+  if (value->items.empty() && value->entries.empty() && is_cut(source->text))
+    return note(problems, at, "the value ends before '#', where YAML has a comment", "put it in quotes: --set '" + key + "=\"...\"'");
 
   const std::vector<std::string> parts = parts_of(key);
   const YamlNode* old = node_at(root, key);

@@ -75,8 +75,9 @@ std::string locate_model(const std::string& where, const std::string& digest) {
     std::string path = promised_by(sidecar, digest);
     if (!path.empty() && is_model(path)) return path;
   }
-  if (std::vector<EmbeddedFile> parts = model_embedding(where); sidecars.empty() && !parts.empty())
-    throw Error(ErrorKind::not_found, where + "/config.json", "no such file, and without it the folder, which holds " + parts.front().title + ", is no model", "fetch the model again, all of it");
+  for (const EmbeddedFile& part : fs::is_directory(where, failed) && sidecars.empty() ? model_embedding(where) : std::vector<EmbeddedFile>())
+    if (part.title.ends_with(".safetensors"))
+      throw Error(ErrorKind::not_found, where + "/config.json", "no such file, and without it the folder, which holds " + part.title + ", is no model", "fetch the model again, all of it");
   throw Error(ErrorKind::not_found, where, "no model with digest " + digest + " in this folder (" + std::to_string(sidecars.size()) + " sidecars read)",
               "name the model itself with --model, or run 'ibid pin --write MODEL' once for the models in this folder");
 }

@@ -18,7 +18,7 @@ void require_apart(const Args& args, const std::vector<FileRead>& read) {
   for (const std::string flag : {"-o", "--bundle", "--mqc", "--versions", "--run-record"}) {
     if (flag != "-o" && !args.has(flag)) continue;
     const std::string path = args.text(flag, "-");
-    if (path != "-") require_unread(flag, path, read);
+    require_unread(flag, path, read);
     std::error_code ignored;
     if (path != "-" && std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored)) continue;   // /dev/null takes them all
     std::string place = path == "-" ? path : std::filesystem::weakly_canonical(directory_of(path), ignored).string() + "/" + base_name(path);
@@ -34,11 +34,11 @@ void note_plain(const std::string& path) {
     if (path.ends_with(packed)) note("-o " + path + " is written plain; '-o - | gzip' or zstd packs it");
 }
 
-// Which file on the disk this is; none for what is not there, or is no file. "-": standard input.
+// Which file on the disk this is; none for what is not there, is no file, or has another name that stays. "-": standard input.
 std::optional<std::pair<dev_t, ino_t>> file_of(const std::string& path) {
   struct stat s;
   const bool there = path == "-" ? ::fstat(STDIN_FILENO, &s) == 0 : ::stat(path.c_str(), &s) == 0;
-  if (!there || !S_ISREG(s.st_mode)) return std::nullopt;
+  if (!there || !S_ISREG(s.st_mode) || s.st_nlink > 1) return std::nullopt;
   return std::make_pair(s.st_dev, s.st_ino);
 }
 
@@ -46,6 +46,7 @@ std::optional<std::pair<dev_t, ino_t>> file_of(const std::string& path) {
 
 void require_unread(const std::string& flag, const std::string& path, const std::vector<FileRead>& read) {
   std::error_code ignored;
+  if (path == "-") return;
   if (std::filesystem::is_symlink(path, ignored)) return;   // the link is replaced (output_file.h, 1): engines stage an input under its output's name
   const auto written = file_of(path);
   for (const FileRead& file : read)

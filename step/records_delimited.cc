@@ -122,7 +122,7 @@ class Delimited : public RecordFormat {
     const std::string where = in.where();
     Row row;
     if (!read_row(in, row) || row.raw.empty()) throw Error(ErrorKind::bad_data, where, "no header row", "the first row names the columns");
-    if (row.bare_return)                               // the whole file is the header
+    if (row.bare_return && in.peek() < 0)              // the whole file is the header
       throw Error(ErrorKind::bad_data, where, "a carriage return inside the header row", "do its lines end in CR alone?  tr '\\r' '\\n' <OLD >NEW  converts them");
     if (row.problem.empty() && !is_utf8(row.raw)) row.problem = kNotUtf8;
     if (!row.problem.empty())

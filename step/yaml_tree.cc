@@ -244,6 +244,7 @@ bool has_open_quote(const std::shared_ptr<const SourceText>& source, std::vector
   try {
     walk(text.substr(0, end), to_quote);               // the open quote comes out as the last scalar
   } catch (const YAML::Exception&) {                   // a bracket that it leaves open
+  } catch (const Stop&) {
   }
   note(problems, to_quote.last_scalar(), "this quote is not closed",
       "all up to line " + std::to_string(lines) + ", where the document ends, is its text: close it where the text ends");

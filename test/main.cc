@@ -6,5 +6,5 @@
 
 int main(int argc, char** argv) {
   const int failures = Catch::Session().run(argc, argv);
-  return failures == 0 && ibid::test::data_missing ? 77 : failures;
+  return failures != 0 ? 1 : ibid::test::data_missing ? 77 : 0;
 }

@@ -38,12 +38,12 @@ prove() {
 
 # A folder with Debian's arm64 libraries, unpacked and not run.
 unpack_arm64() {
-  local root=$out/arm64-root
-  [ -e "$root/complete" ] && return 0
+  local root=$out/arm64-root packages=libyaml-cpp-dev,libssl-dev,libarchive-dev,zlib1g-dev,catch2,libboost-context-dev
+  [ "$(cat "$root/complete" 2>/dev/null)" = "$packages" ] && return 0
   rm -rf "$root"
   mkdir "$root"
-  mmdebstrap --quiet --variant=extract --architectures=arm64 --include=libyaml-cpp-dev,libssl-dev,libarchive-dev,zlib1g-dev,catch2,libboost-context-dev --format=tar bookworm - | tar -x -C "$root" --exclude="./dev/*"
-  touch "$root/complete"
+  mmdebstrap --quiet --variant=extract --architectures=arm64 --include=$packages --format=tar bookworm - | tar -x -C "$root" --exclude="./dev/*"
+  echo "$packages" >"$root/complete"
 }
 
 try_gcc-O0() {

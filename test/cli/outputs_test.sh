@@ -70,7 +70,6 @@ same "the rows come between" "$(echo before; cat a.tsv; echo after)" "$(cat toge
 run -o /dev/fd/7 7>seven
 cmp a.tsv seven || fail "a descriptor by its number"
 
-# A link to a file is replaced, never written through: in a work folder it leads to another task's file.
 # An output in a file that is read would be all that is left of it: refused by whatever name, before anything is computed.
 refused() { local says=$1; shift; exits 2 "$@"; holds "an output in what is read" "$err" "$says"; }
 mkdir mine && cp few.tsv mine/in.tsv && cp -r "$model" mine/model && printf 'a side file' >mine/side.md && cd mine
@@ -97,12 +96,16 @@ same "nothing was written" "" "$(ls x 2>/dev/null || true)"
 ln -s in.tsv staged.tsv
 "$ibid" run s.yaml staged.tsv --model model --quiet -o staged.tsv
 [ ! -L staged.tsv ] && cmp staged.tsv ../a.tsv && cmp in.tsv ../before/in.tsv || fail "a staged link is replaced, and the input it led to stays"
+ln in.tsv hard.tsv
+"$ibid" run s.yaml hard.tsv --model model --quiet -o hard.tsv
+cmp hard.tsv ../a.tsv && cmp in.tsv ../before/in.tsv || fail "another name of the input is replaced, and the input stays"
 cat in.tsv >pipe & own -o /dev/null --bundle /dev/null; "$ibid" run s.yaml pipe --model model --quiet -o /dev/stdout >x; wait $!
 cmp x ../a.tsv || fail "streams are no files"
 own -o new.tsv && own -o new.tsv && cmp new.tsv x || fail "an output of before is replaced"
 cd ..
 checks=$((checks + 7))
 
+# A link to a file is replaced, never written through: in a work folder it leads to another task's file.
 echo theirs >theirs.tsv
 ln -s theirs.tsv link.tsv
 run -o link.tsv

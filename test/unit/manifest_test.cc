@@ -221,6 +221,10 @@ TEST_CASE("what a template has from itself is not asked of the records") {
   CHECK(lint("        \xC3\xA9\xC3\xA9 {% nope %}\n").find("step.yaml:8:") != std::string::npos);
 }
 
+TEST_CASE("a quote that is not closed behind more brackets than a manifest may nest") {
+  CHECK(complaint("ibid: 1\nmodel: " + std::string(200, '[') + "\"open\n...\n", {}).find("accepted") == std::string::npos);
+}
+
 TEST_CASE("--set changes the tree before it is judged") {
   const std::string base = small("decoding: {max_tokens: 9}\n");
   CHECK(parse(base, {"decoding.max_tokens=10"}).decoding.max_tokens == 10);
@@ -229,6 +233,8 @@ TEST_CASE("--set changes the tree before it is judged") {
   CHECK(parse(base, {"output.format=csv"}).output.format == OutputFormat::csv);
   CHECK(parse(base, {"prompt.messages.0.user=hi = {{ y }}"}).prompt.messages[0].content == "hi = {{ y }}");
   CHECK(parse(base, {"prompt.messages.0.user=\"C# and rank #1\""}).prompt.messages[0].content == "C# and rank #1");
+  CHECK(parse(base, {"prompt.messages.0.user=|\n  # Task\n  {{ y }}"}).prompt.messages[0].content == "# Task\n{{ y }}");
+  CHECK(parse(base, {"decoding.stop=[a] # not b"}).decoding.stop == std::vector<std::string>{"a"});
   CHECK(parse(base, {"prompt.files.a.text=\"\""}).prompt.files.at("a").text.empty());
   CHECK(config_id(parse(base, {"decoding.max_tokens=10"})) == config_id(parse(small("decoding: {max_tokens: 10}\n"))));
   CHECK(parse(base, {"decoding.max_tokens=10"}).as_written == base);
@@ -238,7 +244,7 @@ TEST_CASE("--set changes the tree before it is judged") {
   for (const char* set : {"decoding.temprature=1", "decodin.max_tokens=1", "decoding.max_tokens=ten", "model.digest=x", "model={}", "prompt.files.a.digest=x",
                           "prompt.files={a: {digest: x}}", "prompt.messages.1.user=x", "prompt.messages.last.user=x", "decoding.max_tokens.more=1",
                           "decoding.stop=[", "name=", "name=*a", "name", "a..b=1", "=1", "decoding.max_tokens=1\n---\n2",
-                          "prompt.messages.0.user=C# and rank #1 {{ x }}", "prompt.messages.0.user=rank #1 {{ x }}"})
+                          "prompt.messages.0.user=C# and rank #1 {{ x }}", "prompt.messages.0.user=rank\t#1 {{ x }}"})
     refuse(set);
   CHECK(all.find("accepted") == std::string::npos);
   compare_with_golden(folder() + "sets.expected", all);
