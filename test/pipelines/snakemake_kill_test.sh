@@ -54,8 +54,12 @@ stopped() {
 start
 further
 kill -9 "$(cat ibid.pid)"                               # out of memory, say: Snakemake tries again, and ibid goes on
+until grep -q "Trying to restart" snakemake.txt; do
+  kill -0 "$leader" 2>/dev/null || fail "Snakemake does not try again: $(cat snakemake.txt)"
+  sleep 0.02
+done
+was=$(answered)                                         # what was answered between the count and the kill does not count
 further
-holds "Snakemake tries again" "$(cat snakemake.txt)" "Trying to restart"
 holds "ibid goes on" "$(cat logs/run/*.log)" "the journal has"
 kill -INT -- "-$leader"
 stopped "SIGINT to all" 1
