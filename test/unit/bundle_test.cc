@@ -238,7 +238,7 @@ TEST_CASE("a shard may say that an id stood in an earlier one, and holds none tw
     ProvedRecord p;
     p.number = number;
     p.id = id;
-    p.record = Json::Object{{"id", id}, {"fields", Json::Array{Json::Array{"name", "string", name}}}, {"prompt", Json()}, {"prompt_ids", Json()}};
+    p.record = Json::Object{{"id", id}, {"fields", Json::Array{Json(Json::Array{"name", "string", name})}}, {"prompt", Json()}, {"prompt_ids", Json()}};
     p.outcome = Json::parse(outcome_leaf(id, {{problem.empty() ? "template_error" : "bad_record", "", {}, problem.empty() ? "x" : problem}}, false), "outcome");
     return p;
   };
