@@ -36,7 +36,6 @@ class AnswerStore {
   virtual std::optional<AnswerRecord> find(const Digest& key) = 0;
   virtual void keep(const Digest& key, const AnswerRecord& answer) = 0;
   uint64_t reused = 0;                                 // answers found, counted by whoever asks
-  uint64_t kept = 0;                                   // answers that keep() could keep
 };
 
 constexpr size_t kSealHead = 44, kSealTail = 32;       // bytes before and behind the answer

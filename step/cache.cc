@@ -111,7 +111,6 @@ void Cache::keep(const Digest& key, const AnswerRecord& answer) {
     writable_ = false;
     return warn("cache: cannot write " + path + ": " + std::strerror(errno) + "; it is not written any more");
   }
-  ++kept;
   written_ += cost_of(sealed.size());
   if (written_ < max_bytes_ / 4096) return;
   written_ = 0;

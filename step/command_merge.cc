@@ -92,8 +92,7 @@ std::vector<FileRead> files_merged(const Args& args) {
   std::vector<FileRead> files;
   for (const std::string& path : args.operands()) files.push_back({path, "a bundle to merge"});
   for (const std::string& path : args.all("--input")) files.push_back({path, "the input"});
-  if (args.has("--model") && is_model(*args.get("--model")))
-    for (const EmbeddedFile& file : model_embedding(*args.get("--model"))) files.push_back({file.path, "a file of the model"});
+  if (args.has("--model") && is_model(*args.get("--model"))) add_model(files, *args.get("--model"));
   return files;
 }
 

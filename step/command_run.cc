@@ -79,7 +79,7 @@ std::vector<FileRead> files_read(const Args& args, const Manifest& manifest, con
   for (size_t i = 1; i < args.operands().size(); ++i) files.push_back({args.operands()[i], "the input"});
   if (args.operands().size() == 1) files.push_back({"-", "the input"});
   for (const auto& [name, file] : manifest.prompt.files) files.push_back({file.read_from, "the side file '" + name + "'"});
-  for (const EmbeddedFile& file : model_embedding(model)) files.push_back({file.path, "a file of the model"});
+  add_model(files, model);
   return files;
 }
 
@@ -99,25 +99,27 @@ struct Kept {
       journal.emplace(Journal::path_beside(outputs.beside()), config_id_of(effective_config(manifest)), with_top);
       if (journal->known() > 0) note("the journal has " + std::to_string(journal->known()) + " finished answers");
     }
-    if (store()) set_last_words("interrupted: the finished answers are kept in " + place() + kGoesOn);
-    else set_last_words("interrupted: nothing is kept (" + why_not + ")");
+    set_last_words(left_uncounted());
   }
   AnswerStore* store() { return cache ? static_cast<AnswerStore*>(&*cache) : journal ? &*journal : nullptr; }
   uint64_t reused() { return store() ? store()->reused : 0; }
   // What a run that is interrupted leaves, in words.
   std::string left() {
-    if (!store()) return "interrupted: nothing is kept (" + why_not + ")";
-    if (cache) return "interrupted: the finished answers are kept in " + place() + kGoesOn;
-    uint64_t answers = journal->kept + journal->known();
+    if (!journal) return left_uncounted();
+    uint64_t answers = journal->held();
     if (answers == 0) return "interrupted: no answer was finished, so none is kept";
-    return "interrupted: " + std::to_string(answers) + (answers == 1 ? " answer is" : " answers are") + " kept in " + place() + kGoesOn;
+    return "interrupted: " + std::to_string(answers) + (answers == 1 ? " answer is" : " answers are") + " kept in " + journal->path() + kGoesOn;
   }
   std::optional<Cache> cache;
   std::optional<Journal> journal;
 
  private:
   static constexpr const char* kGoesOn = "; the same command goes on from there";
-  std::string place() { return journal ? journal->path() : folder; }
+  // The same where nobody can count.
+  std::string left_uncounted() {
+    if (!store()) return "interrupted: nothing is kept (" + why_not + ")";
+    return "interrupted: the finished answers are kept in " + (journal ? journal->path() : folder) + kGoesOn;
+  }
   std::string folder, why_not = "no --resume";
 };
 

@@ -133,7 +133,7 @@ std::optional<AnswerRecord> Journal::find(const Digest& key) {
 void Journal::keep(const Digest& key, const AnswerRecord& answer) {
   append(seal(key, answer, with_top_));
   empty_ = false;
-  ++kept;
+  ++kept_;
   if (now() - synced_ < kSyncSeconds) return;
   if (::fdatasync(fd_) != 0) throw Error(ErrorKind::io, path_, std::string("fdatasync of the journal failed: ") + std::strerror(errno));
   synced_ = now();

@@ -4,7 +4,7 @@
 // 1. Safe against an end at any moment: what was appended is found again; a torn tail is recognised by its seal and dropped.
 //    A crash of the machine loses what the last kSyncSeconds wrote, at most.
 // 2. A full disk is an io error; nothing that was appended before is lost.
-// 3. A journal of another step is not used but renamed to NAME.XXXXXXXX.old, by its header, and back when its step runs again. Answers are
+// 3. A journal of another step is not used but renamed to NAME.(8 digits of its header's digest).old, and back when its step runs again. Answers are
 //    found by their prompts: another input cannot get a wrong one.
 // 4. Memory: 48 bytes for each answer that was found at the start.
 // 5. One that holds no answer is not left behind.
@@ -26,6 +26,7 @@ class Journal : public AnswerStore {
   void keep(const Digest& key, const AnswerRecord& answer) override;
   void remove();                                       // the run is whole
   uint64_t known() const { return known_.size(); }     // answers that were found at the start
+  uint64_t held() const { return known() + kept_; }    // those, and what came since
   const std::string& path() const { return path_; }
 
  private:
@@ -42,6 +43,7 @@ class Journal : public AnswerStore {
   int fd_ = -1;
   bool empty_ = true;
   double synced_ = 0;
+  uint64_t kept_ = 0;
   struct Place { uint64_t offset, size; };
   std::unordered_map<Digest, Place, KeyHash> known_;   // asked, never walked through
 };

@@ -58,6 +58,13 @@ std::string promised_by(const fs::path& sidecar, const std::string& digest) {
   }
 }
 
+// Weights without their configuration are a model that did not arrive whole, not a folder of models.
+void refuse_incomplete(const std::string& folder) {
+  for (const EmbeddedFile& part : model_embedding(folder))
+    if (part.title.ends_with(".safetensors"))
+      throw Error(ErrorKind::not_found, folder + "/config.json", "no such file, and without it the folder, which holds " + part.title + ", is no model", "fetch the model again, all of it");
+}
+
 }  // namespace
 
 std::string locate_model(const std::string& where, const std::string& digest) {
@@ -75,9 +82,7 @@ std::string locate_model(const std::string& where, const std::string& digest) {
     std::string path = promised_by(sidecar, digest);
     if (!path.empty() && is_model(path)) return path;
   }
-  for (const EmbeddedFile& part : fs::is_directory(where, failed) && sidecars.empty() ? model_embedding(where) : std::vector<EmbeddedFile>())
-    if (part.title.ends_with(".safetensors"))
-      throw Error(ErrorKind::not_found, where + "/config.json", "no such file, and without it the folder, which holds " + part.title + ", is no model", "fetch the model again, all of it");
+  if (fs::is_directory(where, failed) && sidecars.empty()) refuse_incomplete(where);
   throw Error(ErrorKind::not_found, where, "no model with digest " + digest + " in this folder (" + std::to_string(sidecars.size()) + " sidecars read)",
               "name the model itself with --model, or run 'ibid pin --write MODEL' once for the models in this folder");
 }

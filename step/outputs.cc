@@ -6,6 +6,7 @@
 
 #include <filesystem>
 
+#include "step/model_store.h"
 #include "step/multiqc.h"
 
 namespace ibid::step {
@@ -43,6 +44,10 @@ std::optional<std::pair<dev_t, ino_t>> file_of(const std::string& path) {
 }
 
 }  // namespace
+
+void add_model(std::vector<FileRead>& files, const std::string& model) {
+  for (const EmbeddedFile& file : model_embedding(model)) files.push_back({file.path, "a file of the model"});
+}
 
 void require_unread(const std::string& flag, const std::string& path, const std::vector<FileRead>& read) {
   std::error_code ignored;
