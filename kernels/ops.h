@@ -136,7 +136,10 @@ bool isa_available(Isa isa);
 Isa best_isa();
 int default_threads();                                             // affinity and cgroup quota, at least 1
 
-struct Roofline { double read_bytes_per_s = 0, int8_macs_per_s = 0; };
+// Of many short windows of a measurement, per second. On a machine shared with others a window's neighbours differ: the median says
+// what could be had in these seconds, the best what the machine can do.
+struct Rate { double median = 0, best = 0; };
+struct Roofline { Rate read_bytes, int8_macs; };
 
 class Device {
  public:

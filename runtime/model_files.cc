@@ -122,9 +122,11 @@ void read_shards(const Folder& folder, ModelFiles& m, std::vector<Stored>& store
 }
 
 [[noreturn]] void fail_no_weights(const Folder& folder) {
+  std::error_code ignored;
+  const bool pickled = std::filesystem::exists(folder.path_of("pytorch_model.bin"), ignored);
   throw Error(ErrorKind::not_found, folder.path_of(kSingle), "no such file",
-              "ibid reads safetensors folders (model.safetensors, or shards with their index) and GGUF files named themselves; "
-              "convert a pytorch_model.bin with transformers' save_pretrained");
+              std::string("ibid reads safetensors folders (model.safetensors, or shards with their index) and GGUF files named themselves; ") +
+                  (pickled ? "convert pytorch_model.bin with transformers' save_pretrained" : "is the download complete?"));
 }
 
 std::vector<Stored> read_folder_tensors(const Folder& folder, ModelFiles& m) {

@@ -1,6 +1,8 @@
 // `ibid bench`: tokens per second, and the share of what this machine can reach, both measured in one run.
 //
-// 1. Read bandwidth and int8 rate are measured here and now (kernels/ops.h, measure_roofline), on the instruction set in use.
+// 1. Read bandwidth and int8 rate are measured here and now (kernels/ops.h, measure_roofline), on the instruction set in use: before
+//    and after each run. A share is of the mean of the two medians, since a shared machine's rate changes within minutes, by half and
+//    more. The best windows stand beside them.
 // 2. Decode is timed by its steps alone, each from its beginning to the next one's, so that everything between is in it. A run's figure is
 //    their mean, as other programs' is, and the median run counts.
 // 3. Shares count the work that cannot be avoided: decode of one sequence reads every matrix once per token; prefill
@@ -101,30 +103,62 @@ void print(const std::vector<Line>& lines, bool tsv) {
   }
 }
 
+// The runs of one kind: the seconds of each, and the share it reached.
+struct Series { std::vector<double> seconds, shares; };
+
+// What the machine reached around the runs.
+class Limits {
+ public:
+  explicit Limits(kernels::Device& device) : device_(device), seen_{device.measure_roofline()} {}
+
+  // Takes a run of `seconds` that did `work` of the kind that `limit` bounds.
+  void take(Series& to, double seconds, kernels::Rate kernels::Roofline::*limit, double work) {
+    seen_.push_back(device_.measure_roofline());
+    double around = ((seen_.end()[-2].*limit).median + (seen_.end()[-1].*limit).median) / 2;
+    to.seconds.push_back(seconds);
+    to.shares.push_back(work / seconds / around);
+  }
+  kernels::Rate overall(kernels::Rate kernels::Roofline::*limit) const {
+    std::vector<double> medians;
+    kernels::Rate rate;
+    for (const kernels::Roofline& r : seen_) {
+      medians.push_back((r.*limit).median);
+      rate.best = std::max(rate.best, (r.*limit).best);
+    }
+    rate.median = median(std::move(medians));
+    return rate;
+  }
+
+ private:
+  kernels::Device& device_;
+  std::vector<kernels::Roofline> seen_;
+};
+
 std::vector<Line> measure(runtime::Engine& engine, Bench& bench, const runtime::ModelConfig& config, kernels::Profile profile, Load load, int repeat) {
+  using kernels::Roofline;
   int products = 2 * kernels::weight_digits(profile);
   Work work = macs_per_row(config, products);
+  double read = (work.layers + work.output) / products * kernels::weight_digits(profile);      // an embedding of its own is not read
   bench.time(1, load.prompt, 1);                       // warms clocks, and every page that is measured below
   bench.time(load.sequences, kShortPrompt, 2);
-  std::vector<double> prefill, one, many, bandwidth, rate;
+  Limits limits(engine.device());
+  Series prefill, one, many;
   for (int i = 0; i < repeat; ++i) {                   // everything in turn, so that a slow moment hits all alike
-    kernels::Roofline roof = engine.device().measure_roofline();
-    bandwidth.push_back(roof.read_bytes_per_s);
-    rate.push_back(roof.int8_macs_per_s);
-    prefill.push_back(bench.time(1, load.prompt, 1));
-    one.push_back(bench.time_per_step(1));
-    many.push_back(bench.time_per_step(load.sequences));
+    limits.take(prefill, bench.time(1, load.prompt, 1), &Roofline::int8_macs, load.prompt * work.layers + work.output);
+    limits.take(one, bench.time_per_step(1), &Roofline::read_bytes, read);
+    limits.take(many, bench.time_per_step(load.sequences), &Roofline::int8_macs, load.sequences * (work.layers + work.output));
   }
-  double p = median(prefill), o = median(one), m = median(many), bw = median(bandwidth), r = median(rate);
+  kernels::Rate bytes = limits.overall(&Roofline::read_bytes), macs = limits.overall(&Roofline::int8_macs);
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   const runtime::EngineStats& stats = engine.stats();
-  double read = (work.layers + work.output) / products * kernels::weight_digits(profile);      // an embedding of its own is not read
-  return {{"read_bandwidth", bw / 1e9, "GB/s", -1},
-          {"int8_rate", r / 1e9, "GMAC/s", -1},
-          {"prefill_" + std::to_string(load.prompt), load.prompt / p, "tokens/s", (load.prompt * work.layers + work.output) / p / r},
-          {"decode_1", 1 / o, "tokens/s", read / o / bw},
-          {"decode_" + std::to_string(load.sequences), load.sequences / m, "tokens/s", load.sequences * (work.layers + work.output) / m / r},
+  return {{"read_bandwidth", bytes.median / 1e9, "GB/s", -1},
+          {"read_best", bytes.best / 1e9, "GB/s", -1},
+          {"int8_rate", macs.median / 1e9, "GMAC/s", -1},
+          {"int8_best", macs.best / 1e9, "GMAC/s", -1},
+          {"prefill_" + std::to_string(load.prompt), load.prompt / median(prefill.seconds), "tokens/s", median(prefill.shares)},
+          {"decode_1", 1 / median(one.seconds), "tokens/s", median(one.shares)},
+          {"decode_" + std::to_string(load.sequences), load.sequences / median(many.seconds), "tokens/s", median(many.shares)},
           {"weights", static_cast<double>(stats.weight_bytes) / 1048576, "MiB", -1},
           {"kv_budget", static_cast<double>(stats.kv_bytes) / 1048576, "MiB", -1},
           {"peak_memory", static_cast<double>(usage.ru_maxrss) / 1024, "MiB", -1}};

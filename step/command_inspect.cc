@@ -147,6 +147,7 @@ int command_verify(const Args& args) {
 }
 
 int command_show(const Args& args) {
+  if (args.has("--limit") && !args.has("--html")) throw Error(ErrorKind::usage, "--limit", "says how many records the page of --html shows");
   Bundle bundle(args.operands()[0]);
   if (args.operands().size() > 1 && args.has("--html")) throw Error(ErrorKind::usage, "--html", "writes a page of the whole bundle; it does not go with a RECORD");
   if (args.operands().size() > 1) return show_record(bundle, args.operands()[1], args.has("--json"));

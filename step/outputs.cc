@@ -35,10 +35,10 @@ void note_plain(const std::string& path) {
     if (path.ends_with(packed)) note("-o " + path + " is written plain; '-o - | gzip' or zstd packs it");
 }
 
-// Which file on the disk this is; none for what is not there, is no file, or has another name that stays. "-": standard input.
-std::optional<std::pair<dev_t, ino_t>> file_of(const std::string& path) {
+// Which file on the disk this is; none for what is not there, is no file, or has another name that stays. "-": the stream.
+std::optional<std::pair<dev_t, ino_t>> file_of(const std::string& path, int stream) {
   struct stat s;
-  const bool there = path == "-" ? ::fstat(STDIN_FILENO, &s) == 0 : ::stat(path.c_str(), &s) == 0;
+  const bool there = path == "-" ? ::fstat(stream, &s) == 0 : ::stat(path.c_str(), &s) == 0;
   if (!there || !S_ISREG(s.st_mode) || s.st_nlink > 1) return std::nullopt;
   return std::make_pair(s.st_dev, s.st_ino);
 }
@@ -51,11 +51,11 @@ void add_model(std::vector<FileRead>& files, const std::string& model) {
 
 void require_unread(const std::string& flag, const std::string& path, const std::vector<FileRead>& read) {
   std::error_code ignored;
-  if (path == "-") return;
-  if (std::filesystem::is_symlink(path, ignored)) return;   // the link is replaced (output_file.h, 1): engines stage an input under its output's name
-  const auto written = file_of(path);
+  if (path != "-" && std::filesystem::is_symlink(path, ignored)) return;   // the link is replaced (output_file.h, 1): engines stage an input under its output's name
+  const auto written = file_of(path, STDOUT_FILENO);
   for (const FileRead& file : read)
-    if (written && written == file_of(file.path)) throw Error(ErrorKind::usage, flag, path + " is also " + file.what, "give the output a file of its own");
+    if (written && written == file_of(file.path, STDIN_FILENO))
+      throw Error(ErrorKind::usage, flag, (path == "-" ? "standard output" : path) + " is also " + file.what, "give the output a file of its own");
 }
 
 std::vector<Flag> Outputs::flags() {

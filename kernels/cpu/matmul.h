@@ -98,7 +98,7 @@ void matmul(const MatmulTable& table, Pool& pool, const Weight& w, const QuantRo
             const float* residual);
 
 // --- probes (seconds of work) ----------------------------------------------------------------------------------------
-double measure_read_bandwidth(Pool& pool);                              // bytes per second, all threads
-double measure_int8_rate(Pool& pool, const MatmulTable& table);         // multiply-adds of int8 per second, all threads
+Rate measure_read_bandwidth(Pool& pool);                                // bytes per second, all threads
+Rate measure_int8_rate(Pool& pool, const MatmulTable& table);           // multiply-adds of int8 per second, all threads
 
 }  // namespace ibid::kernels

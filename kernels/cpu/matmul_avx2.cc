@@ -5,8 +5,11 @@
 // low = sum(p) modulo 2^32 and high = sum(p >> 16). Then sum(p) = 2^16 high + rest, where rest = sum(p mod 2^16) < 2^32 is
 // low - 2^16 high modulo 2^32, because there are at most kMaxDepth / 2 < 2^16 pairs.
 //
-// Per 16 multiply-adds of 8-bit weights: 2 instructions and a share of the widening; of 16-bit weights: 4. Zen and Intel cores since
-// Haswell do three or four of these a cycle and start five or six instructions of any kind, so nothing else may stand in the loops.
+// Per 16 multiply-adds of 8-bit weights: 2 instructions and a share of the loads; of 16-bit weights: 4. Zen and Intel cores since
+// Haswell do three or four of these a cycle and start five or six instructions of any kind, so nothing else may stand in the loops. Half as
+// many start where the core's other thread is busy (a virtual machine's neighbour): then it is their number alone that counts. Hence
+// 8-bit weights are widened beforehand for many rows, so that half of the loads are no instructions (wide_sums): 2.6 in all for one
+// vpmaddwd instead of 3.0.
 //
 // Sums are added to by add_to(), an instruction of our own: left alone, gcc 12 starts all products first and has no registers for
 // the sums, and with a barrier after each it moves every second one through another register.
@@ -20,7 +23,8 @@ namespace ibid::kernels {
 namespace {
 
 constexpr size_t kPiece = 256 * 4;                // of k: pairs of 8-bit weights this deep fit int32
-constexpr size_t kTokens = 6;                     // rows of a tile of one strip, at most: as many as 16 registers hold
+constexpr size_t kTokens = 6, kWideTokens = 3;    // rows of a tile of one strip, of two, at most: as many as 16 registers hold
+constexpr size_t kWideRows = 64;                  // so many are worth widening for: fewer than 48 lose by it
 constexpr size_t kParts = 4;                      // tiles that fetch the next strips together: one alone waits for memory
 constexpr size_t kRowBlock = 24 * kTokens;        // rows that wait for the rest of k
 constexpr size_t kStreamRows = 2, kStreamAhead = 1024;   // so few rows run as fast as memory brings weights: fetched just ahead
@@ -47,17 +51,20 @@ struct Fetch {
 
 IBID_INLINE inline void put_sums(double* sums, __m256d more, bool add) { _mm256_store_pd(sums, add ? _mm256_add_pd(_mm256_load_pd(sums), more) : more); }
 
-// The sums of 4 outputs, each of which has two lanes.
+// The sums of 4 outputs, each of which has two lanes that began at kLaneStart = -2^31. As unsigned numbers these are the sums plus 2^31,
+// so the two add up as 64-bit integers, which are the low bits of a double of 2^52 and more.
+constexpr int32_t kLaneStart = INT32_MIN;
 __m256d add_pairs(__m256i pairs) {
-  const __m256d low = _mm256_cvtepi32_pd(_mm256_castsi256_si128(pairs)), high = _mm256_cvtepi32_pd(_mm256_extracti128_si256(pairs, 1));
-  return _mm256_permute4x64_pd(_mm256_hadd_pd(low, high), 0xD8);
+  const __m256i two = _mm256_add_epi64(_mm256_blend_epi32(pairs, _mm256_setzero_si256(), 0xAA), _mm256_srli_epi64(pairs, 32));
+  const __m256i bits = _mm256_or_si256(two, _mm256_castpd_si256(_mm256_set1_pd(0x1p52)));
+  return _mm256_sub_pd(_mm256_castsi256_pd(bits), _mm256_set1_pd(0x1p52 + 0x1p32));
 }
 
 // The sums of a strip of 8-bit weights and T rows, `depth` <= kPiece deep, from sum[t][first].
 template <int T>
 __attribute__((noinline)) void byte_sums(const int8_t* w, Fetch fetch, const uint8_t* a, size_t a_stride, size_t depth, Sums* sum, size_t first, bool add) {
   __m256i acc[2][T];
-  unroll<T>([&](auto t) IBID_INLINE { acc[0][t] = acc[1][t] = _mm256_setzero_si256(); });
+  unroll<T>([&](auto t) IBID_INLINE { acc[0][t] = acc[1][t] = _mm256_set1_epi32(kLaneStart); });
   for (size_t twice = 0; twice < depth / 8; twice++, w += 2 * kStripBytes, a += 16, fetch.at += fetch.step) {
     __builtin_prefetch(fetch.at, 0, 2);
     unroll<2>([&](auto quad) IBID_INLINE {
@@ -72,6 +79,44 @@ __attribute__((noinline)) void byte_sums(const int8_t* w, Fetch fetch, const uin
     });
   }
   unroll<T>([&](auto t) IBID_INLINE { unroll<2>([&](auto v) IBID_INLINE { put_sums(sum[t] + first + 4 * v, add_pairs(acc[v][t]), add); }); });
+}
+
+// A piece of a line's 8-bit weights as words: [k / 4][4][4 outputs][4].
+using WideLine = __m256i[kPiece * kLine / 16];
+
+void widen(const int8_t* const (&strips)[2], size_t depth, __m256i* out) {
+  for (size_t at = 0; at < depth * kStrip; at += kStripBytes)
+    for (const int8_t* strip : strips)
+      for (size_t half = 0; half < kStripBytes; half += 16)
+        _mm256_store_si256(out++, _mm256_cvtepi8_epi16(_mm_load_si128(reinterpret_cast<const __m128i*>(strip + at + half))));
+}
+
+// x times 16 words in memory, in pairs. (Left to itself, gcc loads them all and has no registers for the sums.)
+IBID_INLINE inline __m256i multiply(__m256i x, const __m256i& words) {
+  __m256i p;
+  asm("vpmaddwd %2, %1, %0" : "=x"(p) : "x"(x), "m"(words));
+  return p;
+}
+
+// The sums of a line and T rows, `depth` <= kPiece deep.
+template <int T>
+__attribute__((noinline)) void wide_sums(const __m256i* w, Fetch fetch, const uint8_t* a, size_t a_stride, size_t depth, Sums* sum, bool add) {
+  __m256i acc[4][T];
+  unroll<T>([&](auto t) IBID_INLINE { unroll<4>([&](auto v) IBID_INLINE { acc[v][t] = _mm256_set1_epi32(kLaneStart); }); });
+  for (size_t left = depth / 16; left > 0; left--, w += 16, a += 32, fetch.at += fetch.step) {
+    __builtin_prefetch(fetch.at, 0, 2);
+    unroll<4>([&](auto quad) IBID_INLINE {
+      const __m256i weights[2] = {w[4 * quad], w[4 * quad + 1]};
+      unroll<T>([&](auto t) IBID_INLINE {
+        int64_t four;
+        std::memcpy(&four, a + t * a_stride + quad * 8, 8);
+        const __m256i x = _mm256_set1_epi64x(four);
+        unroll<2>([&](auto v) IBID_INLINE { add_to(acc[v][t], _mm256_madd_epi16(weights[v], x)); });
+        unroll<2>([&](auto v) IBID_INLINE { add_to(acc[2 + v][t], multiply(x, w[4 * quad + 2 + v])); });
+      });
+    });
+  }
+  unroll<T>([&](auto t) IBID_INLINE { unroll<4>([&](auto v) IBID_INLINE { put_sums(sum[t] + 4 * v, add_pairs(acc[v][t]), add); }); });
 }
 
 // sum(p) of 4 lanes from its two halves: every step is exact.
@@ -105,12 +150,12 @@ __attribute__((noinline)) void word_sums(const int8_t* w, Fetch fetch, const uin
 }
 
 // f(T, row, i) for the tiles i of T rows that make up [0, rows), as equal as can be: few rows run slower than many.
-template <class F>
+template <size_t kMost, class F>
 void each_tile(size_t rows, F f) {
-  const size_t tiles = (rows + kTokens - 1) / kTokens;
+  const size_t tiles = (rows + kMost - 1) / kMost;
   for (size_t i = 0, row = 0; i < tiles; i++) {
     const size_t height = (rows - row) / (tiles - i);
-    unroll<kTokens>([&](auto t) { if (height == t + 1) f(std::integral_constant<int, t + 1>{}, row, i); });
+    unroll<kMost>([&](auto t) { if (height == t + 1) f(std::integral_constant<int, t + 1>{}, row, i); });
     row += height;
   }
 }
@@ -152,7 +197,7 @@ void line_of(const MatmulJob& job, const WeightView& v, size_t n, size_t t, size
     const size_t depth = v.k - from < piece ? v.k - from : piece;
     for (size_t s = 0; s < kLine; s += kStrip) {
       const int8_t* w = v.strip(n + s) + from * kStrip * D;
-      each_tile(rows, [&](auto T, size_t row, size_t part) {
+      each_tile<kTokens>(rows, [&](auto T, size_t row, size_t part) {
         const uint8_t* a = quant_row(*job.a, static_cast<int>(t + row)) + from * sizeof(int16_t);
         const size_t ahead = rows <= kStreamRows ? kStreamAhead : part < parts ? next + part * (depth * kStrip * D / parts) : 0;
         const Fetch fetch{w + ahead, 2 * kStripBytes / parts};
@@ -164,12 +209,34 @@ void line_of(const MatmulJob& job, const WeightView& v, size_t n, size_t t, size
   }
 }
 
+// The same of many rows and 8-bit weights, which are widened once.
+void wide_line_of(const MatmulJob& job, const WeightView& v, size_t n, size_t t, size_t rows) {
+  alignas(32) Sums sums[kRowBlock];
+  alignas(64) WideLine wide;
+  const size_t stride = quant_row_stride(job.a->k);
+  const int8_t* line = v.strip(n);
+  for (size_t from = 0; from < v.k; from += kPiece) {
+    const size_t depth = v.k - from < kPiece ? v.k - from : kPiece, part_bytes = depth * kLine / kParts;
+    widen({line + from * kStrip, v.strip(n + kStrip) + from * kStrip}, depth, wide);
+    each_tile<kWideTokens>(rows, [&](auto T, size_t row, size_t part) {
+      const uint8_t* a = quant_row(*job.a, static_cast<int>(t + row)) + from * sizeof(int16_t);
+      const Fetch fetch{line + (part < kParts ? kLine * (v.k + from) + part * part_bytes : 0), 16 * kLine / kParts};
+      wide_sums<T>(wide, fetch, a, stride, depth, sums + row, from > 0);
+      if (from + depth == v.k) finish_line(job, v, t + row, T, n, sums + row);
+    });
+  }
+}
+
 // All outputs pass over a block of rows before the next block comes, so that the block's activations stay near.
 template <int D>
 void tiles_of(const MatmulJob& job, size_t from, size_t to, size_t row, size_t end) {
   const WeightView v = view(*job.w);
   for (; row < end; row += kRowBlock)
-    for (size_t n = from; n < to; n += kLine) line_of<D>(job, v, n, row, end - row < kRowBlock ? end - row : kRowBlock);
+    for (size_t n = from; n < to; n += kLine) {
+      const size_t rows = end - row < kRowBlock ? end - row : kRowBlock;
+      if (D == 1 && rows >= kWideRows) wide_line_of(job, v, n, row, rows);
+      else line_of<D>(job, v, n, row, rows);
+    }
 }
 
 void tiles(const MatmulJob& job, int panel, int panels, int row, int rows) {

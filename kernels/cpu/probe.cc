@@ -1,5 +1,5 @@
-// What the machine can reach, measured as the best of many short windows, so that other load disturbs little: reading
-// memory, and the instruction set's int8 multiply-add. For `ibid bench` only; no result depends on it.
+// What the machine can reach, in many short windows: reading memory, and the instruction set's int8 multiply-add. For `ibid bench`
+// only; no result depends on it.
 #include <chrono>
 #include <cstring>
 #include <iterator>
@@ -7,6 +7,7 @@
 #include <new>
 
 #include "kernels/cpu/matmul.h"
+#include "kernels/windows.h"
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -41,33 +42,33 @@ struct Free {
 
 }  // namespace
 
-double measure_read_bandwidth(Pool& pool) {
+Rate measure_read_bandwidth(Pool& pool) {
   const std::align_val_t page{size_t{2} << 20};
   std::unique_ptr<uint64_t, Free> buffer(static_cast<uint64_t*>(::operator new(kBufferBytes, page, std::nothrow)));
-  if (!buffer) return 0;
+  if (!buffer) return {};
 #if defined(__linux__)
   madvise(buffer.get(), kBufferBytes, MADV_HUGEPAGE);
 #endif
-  constexpr int kPieces = static_cast<int>(kBufferBytes / kPieceBytes), kPasses = 6, kWindow = 64;
+  constexpr int kPieces = static_cast<int>(kBufferBytes / kPieceBytes), kPasses = 4, kWindow = 64;
   const size_t step = kPieceBytes / sizeof(uint64_t);
   // Written, not merely reserved: untouched pages would all be the one zero page.
   pool.run(kPieces, [&](int piece, int) { std::memset(buffer.get() + static_cast<size_t>(piece) * step, piece + 1, kPieceBytes); });
   std::atomic<uint64_t> sink{0};
-  double best = 0;
+  std::vector<double> windows[std::size(kAheads)];
   for (int first = 0; first < kPasses * kPieces; first += kWindow) {
-    const size_t ahead = kAheads[first / kPieces % std::size(kAheads)];
+    const size_t way = static_cast<size_t>(first / kPieces) % std::size(kAheads), ahead = kAheads[way];
     const double start = now();
     pool.run(kWindow, [&](int i, int) {
       const size_t piece = static_cast<size_t>((first + i) % kPieces);
       sink.fetch_add(read_piece(buffer.get() + piece * step, ahead), std::memory_order_relaxed);
     });
-    const double rate = static_cast<double>(kWindow * kPieceBytes) / (now() - start);
-    if (rate > best) best = rate;
+    windows[way].push_back(static_cast<double>(kWindow * kPieceBytes) / (now() - start));
   }
-  return best;
+  const Rate near = rate_of(windows[0]), far = rate_of(windows[1]);
+  return {std::max(near.median, far.median), std::max(near.best, far.best)};
 }
 
-double measure_int8_rate(Pool& pool, const MatmulTable& table) {
+Rate measure_int8_rate(Pool& pool, const MatmulTable& table) {
   constexpr double kPassSeconds = 0.002;
   constexpr int kPasses = 100, kTasksPerThread = 2;
   int64_t rounds = 64;
@@ -77,15 +78,14 @@ double measure_int8_rate(Pool& pool, const MatmulTable& table) {
     table.burn(rounds);
     seconds = now() - start;
   }
-  double best = 0;
+  std::vector<double> windows;
   for (int pass = 0; pass < kPasses; pass++) {
     std::atomic<int64_t> done{0};
     const double start = now();
     pool.run(pool.threads() * kTasksPerThread, [&](int, int) { done.fetch_add(table.burn(rounds), std::memory_order_relaxed); });
-    const double rate = static_cast<double>(done.load()) / (now() - start);
-    if (rate > best) best = rate;
+    windows.push_back(static_cast<double>(done.load()) / (now() - start));
   }
-  return best;
+  return rate_of(windows);
 }
 
 }  // namespace ibid::kernels

@@ -2,6 +2,7 @@
 
 #include "kernels/cuda/gemm_cublas.h"
 #include "kernels/cuda/mma.h"
+#include "kernels/windows.h"
 
 namespace ibid::kernels::cuda {
 namespace {
@@ -50,55 +51,53 @@ class Memory {
   int8_t* at_ = nullptr;
 };
 
-// Seconds of the fastest of some runs of `work`, each timed by the device; 0 when that cannot be had.
+// `amount` per second of some runs of `work`, each timed by the device; 0 when that cannot be had.
 template <class F>
-double fastest(cudaStream_t stream, F work) {
+Rate measure(cudaStream_t stream, double amount, F work) {
   constexpr int kRuns = 10;
   cudaEvent_t from = nullptr, to = nullptr;
-  if (cudaEventCreate(&from) != cudaSuccess || cudaEventCreate(&to) != cudaSuccess) return 0;
-  double best = 0;
+  if (cudaEventCreate(&from) != cudaSuccess || cudaEventCreate(&to) != cudaSuccess) return {};
+  std::vector<double> windows;
   for (int i = 0; i < kRuns; ++i) {
     float ms = 0;
     cudaEventRecord(from, stream);
     work();
     cudaEventRecord(to, stream);
     cudaEventSynchronize(to);
-    if (cudaEventElapsedTime(&ms, from, to) == cudaSuccess && ms > 0 && (best == 0 || ms * 1e-3 < best)) best = ms * 1e-3;
+    if (cudaEventElapsedTime(&ms, from, to) == cudaSuccess && ms > 0) windows.push_back(amount / (ms * 1e-3));
   }
   cudaEventDestroy(from);
   cudaEventDestroy(to);
-  return best;
+  return rate_of(windows);
 }
 
-double read_rate(Context& c) {
+Rate read_rate(Context& c) {
   const Memory data(kReadBytes, c.stream), sink(sizeof(unsigned), c.stream);
-  if (!data.get() || !sink.get()) return 0;
-  const double seconds = fastest(c.stream, [&] {
+  if (!data.get() || !sink.get()) return {};
+  return measure(c.stream, static_cast<double>(kReadBytes), [&] {
     launch(read_all, dim3(static_cast<unsigned>(2 * c.multiprocessors)), dim3(1024), 0, c.stream, data.get(), kReadBytes / kPieceBytes,
            reinterpret_cast<unsigned*>(sink.get()));
   });
-  return seconds > 0 ? static_cast<double>(kReadBytes) / seconds : 0;
 }
 
 // Multiply-adds of int8 in a second: of the library's bare product, else of the fused kernel with its epilogue.
-double product_rate(Context& c) {
+Rate product_rate(Context& c) {
   const Profile profile = Profile::w8a16;
   const Memory weights(weight_bytes(kOutputs, kDepth, profile), c.stream), rows(quant_rows_bytes(kRows, kDepth), c.stream),
       sums(size_t{2} * kRows * kOutputs * sizeof(int32_t), c.stream);
-  if (!weights.get() || !rows.get() || !sums.get()) return 0;
+  if (!weights.get() || !rows.get() || !sums.get()) return {};
   const Weight w{kOutputs, kDepth, profile, weights.get(), nullptr};
   const QuantRows a{kDepth, rows.get()};
   Context fused = c;
   fused.library = nullptr;
   const bool library = c.library && library_product(c, w, 0, kOutputs, a, 0, kRows, reinterpret_cast<int32_t*>(sums.get()));
-  const double seconds = fastest(c.stream, [&] {
+  return measure(c.stream, 2.0 * kRows * kOutputs * kDepth, [&] {
     if (library) {
       library_product(c, w, 0, kOutputs, a, 0, kRows, reinterpret_cast<int32_t*>(sums.get()));
     } else {
       matmul(fused, w, a, kRows, reinterpret_cast<float*>(sums.get()), nullptr);
     }
   });
-  return seconds > 0 ? 2.0 * kRows * kOutputs * kDepth / seconds : 0;
 }
 
 }  // namespace

@@ -98,11 +98,11 @@ int main(int argc, char** argv) {
   std::vector<Shape> shapes;
   for (int i = 3; i + 2 < argc; i += 3) shapes.push_back({std::atoi(argv[i]), std::atoi(argv[i + 1]), std::atoi(argv[i + 2])});
   if (shapes.empty()) shapes = {{2048, 2048, 1}, {1536, 576, 1}, {2048, 2048, 8}, {2048, 2048, 32}, {4864, 896, 512}, {2048, 2048, 512}, {8192, 2048, 512}};
-  const double bandwidth = measure_read_bandwidth(pool);
+  const double bandwidth = measure_read_bandwidth(pool).best;
   std::printf("%d threads, read %.1f GB/s\n", pool.threads(), bandwidth * 1e-9);
   for (Isa isa : kIsas) {
     if (!isa_available(isa) || (argc > 2 ? std::strcmp(argv[2], isa_name(isa)) != 0 : isa == Isa::scalar)) continue;
-    const double rate = measure_int8_rate(pool, matmul_table(isa));
+    const double rate = measure_int8_rate(pool, matmul_table(isa)).best;
     std::printf("%s: int8 %.1f Gmac/s\n", isa_name(isa), rate * 1e-9);
     for (const Shape& shape : shapes)
       for (Profile profile : {Profile::w16a16, Profile::w8a16}) measure(matmul_table(isa), pool, shape, profile, bandwidth, rate);

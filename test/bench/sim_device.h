@@ -108,7 +108,7 @@ class SimDevice : public kernels::Device {
       out[i].token = specs[i].position < specs[i].noise_key ? kWord : kEnd;
     }
   }
-  kernels::Roofline measure_roofline() override { return {m_.weight_bytes, m_.product_macs}; }
+  kernels::Roofline measure_roofline() override { return {{m_.weight_bytes, m_.weight_bytes}, {m_.product_macs, m_.product_macs}}; }
 
  private:
   static size_t kv_vector_bytes(int head_dim) { return 2 * (2 * static_cast<size_t>(head_dim) + 4); }   // K and V, 16 bits, a scale each

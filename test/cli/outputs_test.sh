@@ -82,6 +82,7 @@ refused "-o: ./in.tsv is also the input" own -o ./in.tsv
 refused "--bundle: in.tsv is also the input" "$ibid" run s.yaml link --model model -o x --bundle in.tsv
 refused "-o: in.tsv is also the input" "$ibid" run s.yaml other.tsv in.tsv --model model -o in.tsv
 refused "--mqc: in.tsv is also the input" bash -c "'$ibid' run s.yaml --model model -o x --mqc in.tsv <in.tsv"
+refused "-o: standard output is also the input" bash -c "'$ibid' run s.yaml in.tsv --model model >>in.tsv"
 refused "--versions: side.md is also the side file 'side'" own -o x --versions side.md
 refused "--run-record: other.md is also the side file 'side'" own -o x --file side=other.md --run-record other.md
 refused "-o: model/config.json is also a file of the model" own -o model/config.json
@@ -90,6 +91,7 @@ cp p1.tar p1.old
 refused "--bundle: p1.tar is also a bundle to merge" "$ibid" merge p1.tar p2.tar -o x --bundle p1.tar
 refused "-o: in.tsv is also the input" "$ibid" merge a.tar --input in.tsv -o in.tsv
 refused "--html: p1.tar is also the bundle" "$ibid" show p1.tar --html p1.tar
+refused "--limit: says how many records" "$ibid" show p1.tar --limit 3
 for file in in.tsv s.yaml side.md model/config.json; do cmp $file "../before/$file" || fail "$file was touched"; done
 cmp p1.tar p1.old || fail "the shard was touched"
 same "nothing was written" "" "$(ls x 2>/dev/null || true)"

@@ -220,6 +220,7 @@ TEST_CASE("every instruction set gives the bits of a plain int64 loop on ragged 
     for (int k : {8, 9, 16, 31, 33, 60, 64, 65, 100, 127, 128, 576, 1030, 4100}) {
       check_everywhere(Case(37, k, 1, profile, true, seed++));
       check_everywhere(Case(20, k, 19, profile, false, seed++));
+      check_everywhere(Case(20, k, 67, profile, false, seed++));
     }
     for (int n : {1, 15, 16, 17, 31, 32, 33, 47, 64, 97, 300}) check_everywhere(Case(n, 24, 10, profile, true, seed++));
   }
@@ -282,10 +283,10 @@ TEST_CASE("the residual may be the output itself") {
 
 TEST_CASE("the largest magnitudes do not overflow") {
   const int16_t kValues[] = {kQuantMax, -kQuantMax, 128, -128, 127, static_cast<int16_t>(-32640 + 128), 32384, 0};   // ends of both digits
-  for (Profile profile : kProfiles)
+  for (auto [profile, rows] : {std::pair(Profile::w16a16, 9), {Profile::w8a16, 9}, {Profile::w8a16, 65}})   // AVX2 widens the weights of many
     for (int16_t value : kValues)
       for (float sign : {1.0f, -1.0f}) {
-        Case c(34, 2000, 9, profile, false, 9);
+        Case c(34, 2000, rows, profile, false, 9);
         for (int16_t& q : c.q) q = value;
         for (float& w : c.weights) w = sign * 3.0f;
         check_everywhere(c);
