@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <filesystem>
 #include <tuple>
 
 #include "step/archived.h"
@@ -14,6 +15,8 @@ namespace ibid::step {
 namespace {
 
 bool is_tar(const std::string& path) {
+  std::error_code ignored;
+  if (std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored)) return false;   // a pipe: what is read of it is gone, and bundles need seeking
   ByteSource in = open_input(path);
   char head[512];
   size_t n = 0, got;

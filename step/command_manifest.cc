@@ -5,6 +5,7 @@
 #include "runtime/model_files.h"
 #include "step/bundle.h"
 #include "step/commands.h"
+#include "step/outputs.h"
 #include "step/session.h"
 
 namespace ibid::step {
@@ -18,6 +19,9 @@ int command_lint(const Args& args) {
 
 int command_freeze(const Args& args) {
   Manifest m = read_manifest(args.operands()[0], manifest_options(args));
+  std::vector<FileRead> files;
+  add_step(files, args.operands()[0], m);
+  require_unread("-o", args.text("-o", "-"), files);
   OutputFile out(args.text("-o", "-"));
   out.write(freeze(m));
   out.commit();

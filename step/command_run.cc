@@ -75,10 +75,10 @@ void check_flags(const Args& args, const Manifest& manifest) {
 
 // What no output may replace.
 std::vector<FileRead> files_read(const Args& args, const Manifest& manifest, const std::string& model) {
-  std::vector<FileRead> files{{args.operands()[0], "the step"}};
+  std::vector<FileRead> files;
+  add_step(files, args.operands()[0], manifest);
   for (size_t i = 1; i < args.operands().size(); ++i) files.push_back({args.operands()[i], "the input"});
   if (args.operands().size() == 1) files.push_back({"-", "the input"});
-  for (const auto& [name, file] : manifest.prompt.files) files.push_back({file.read_from, "the side file '" + name + "'"});
   add_model(files, model);
   return files;
 }

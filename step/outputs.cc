@@ -45,6 +45,11 @@ std::optional<std::pair<dev_t, ino_t>> file_of(const std::string& path, int stre
 
 }  // namespace
 
+void add_step(std::vector<FileRead>& files, const std::string& path, const Manifest& manifest) {
+  files.push_back({path, "the step"});
+  for (const auto& [name, file] : manifest.prompt.files) files.push_back({file.read_from, "the side file '" + name + "'"});
+}
+
 void add_model(std::vector<FileRead>& files, const std::string& model) {
   for (const EmbeddedFile& file : model_embedding(model)) files.push_back({file.path, "a file of the model"});
 }

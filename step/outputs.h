@@ -20,7 +20,8 @@ namespace ibid::step {
 struct FileRead {
   std::string path, what;
 };
-void add_model(std::vector<FileRead>& files, const std::string& model);      // all of its files
+void add_step(std::vector<FileRead>& files, const std::string& path, const Manifest& manifest);      // and its side files
+void add_model(std::vector<FileRead>& files, const std::string& model);                              // all of its files
 
 // Errors: usage, when what a flag writes is one of these files, by whatever path. FIFOs and devices are none; an output that is a
 // link, symbolic or hard, is replaced itself, so what it leads to is safe.

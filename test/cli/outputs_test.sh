@@ -91,6 +91,8 @@ cp p1.tar p1.old
 refused "--bundle: p1.tar is also a bundle to merge" "$ibid" merge p1.tar p2.tar -o x --bundle p1.tar
 refused "-o: in.tsv is also the input" "$ibid" merge a.tar --input in.tsv -o in.tsv
 refused "--html: p1.tar is also the bundle" "$ibid" show p1.tar --html p1.tar
+refused "-o: s.yaml is also the step" "$ibid" freeze s.yaml -o s.yaml
+refused "-o: side.md is also the side file 'side'" "$ibid" freeze s.yaml -o side.md
 refused "--limit: says how many records" "$ibid" show p1.tar --limit 3
 for file in in.tsv s.yaml side.md model/config.json; do cmp $file "../before/$file" || fail "$file was touched"; done
 cmp p1.tar p1.old || fail "the shard was touched"

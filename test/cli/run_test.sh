@@ -263,6 +263,8 @@ exits 0 "$ibid" diff "$quick/step.yaml" frozen.yaml
 sed 's/max_tokens: .*/max_tokens: 3/' "$quick/step.yaml" >short.yaml
 exits 3 "$ibid" diff "$quick/step.yaml" short.yaml
 holds "the field is named" "$out" "decoding.max_tokens"
+out=$("$ibid" diff <(cat "$quick/step.yaml") <(cat short.yaml)) && fail "steps through pipes"
+holds "steps through pipes" "$out" "decoding.max_tokens"
 
 # A record that is not ok: every output is written, the exit code says so; on_error: record accepts it.
 exits 65 "$ibid" run short.yaml few.tsv --model "$model" -o short.out
