@@ -16,7 +16,8 @@ namespace {
 
 bool is_tar(const std::string& path) {
   std::error_code ignored;
-  if (std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored)) return false;   // a pipe: what is read of it is gone, and bundles need seeking
+  // A pipe is none: what is read of it here is gone, and a bundle needs seeking.
+  if (std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored)) return false;
   ByteSource in = open_input(path);
   char head[512];
   size_t n = 0, got;

@@ -12,6 +12,8 @@
 namespace ibid::step {
 namespace {
 
+std::string name_of_output(const std::string& path) { return path == "-" ? "standard output" : path; }
+
 // Two outputs in one file would be the later one alone, and an output in a file that is read would be all that is left of it; nobody
 // would be told. Errors: usage.
 void require_apart(const Args& args, const std::vector<FileRead>& read) {
@@ -25,7 +27,7 @@ void require_apart(const Args& args, const std::vector<FileRead>& read) {
     std::string place = path == "-" ? path : std::filesystem::weakly_canonical(directory_of(path), ignored).string() + "/" + base_name(path);
     auto [other, alone] = flag_of.emplace(place, flag);
     if (alone) continue;
-    throw Error(ErrorKind::usage, flag, (path == "-" ? "standard output" : path) + " is where " + other->second + " goes", "give each output a file of its own");
+    throw Error(ErrorKind::usage, flag, name_of_output(path) + " is where " + other->second + " goes", "give each output a file of its own");
   }
 }
 
@@ -60,7 +62,7 @@ void require_unread(const std::string& flag, const std::string& path, const std:
   const auto written = file_of(path, STDOUT_FILENO);
   for (const FileRead& file : read)
     if (written && written == file_of(file.path, STDIN_FILENO))
-      throw Error(ErrorKind::usage, flag, (path == "-" ? "standard output" : path) + " is also " + file.what, "give the output a file of its own");
+      throw Error(ErrorKind::usage, flag, name_of_output(path) + " is also " + file.what, "give the output a file of its own");
 }
 
 std::vector<Flag> Outputs::flags() {

@@ -20,7 +20,7 @@ inline std::string data_dir() {
   return std::filesystem::exists(beside) ? beside : "";
 }
 
-inline bool data_missing = false;       // a test that passes without its material is reported as skipped (main.cc)
+inline bool data_missing = false;       // a test that passes without its material, or its GPU, is reported as skipped (main.cc)
 
 // Path of a piece of test material; "" when absent, after saying on stdout which test is skipped for want of it.
 inline std::string data_file(const std::string& name) {

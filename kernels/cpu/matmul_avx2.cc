@@ -60,6 +60,13 @@ __m256d add_pairs(__m256i pairs) {
   return _mm256_sub_pd(_mm256_castsi256_pd(bits), _mm256_set1_pd(0x1p52 + 0x1p32));
 }
 
+// Four values of a row, for each of four outputs.
+IBID_INLINE inline __m256i four_of(const uint8_t* at) {
+  int64_t four;
+  std::memcpy(&four, at, sizeof four);
+  return _mm256_set1_epi64x(four);
+}
+
 // The sums of a strip of 8-bit weights and T rows, `depth` <= kPiece deep, from sum[t][first].
 template <int T>
 __attribute__((noinline)) void byte_sums(const int8_t* w, Fetch fetch, const uint8_t* a, size_t a_stride, size_t depth, Sums* sum, size_t first, bool add) {
@@ -71,9 +78,7 @@ __attribute__((noinline)) void byte_sums(const int8_t* w, Fetch fetch, const uin
       const __m128i* half = reinterpret_cast<const __m128i*>(w + quad * kStripBytes);
       const __m256i weights[2] = {_mm256_cvtepi8_epi16(_mm_load_si128(half)), _mm256_cvtepi8_epi16(_mm_load_si128(half + 1))};
       unroll<T>([&](auto t) IBID_INLINE {
-        int64_t four;
-        std::memcpy(&four, a + t * a_stride + quad * 8, 8);
-        const __m256i x = _mm256_set1_epi64x(four);
+        const __m256i x = four_of(a + t * a_stride + quad * 8);
         unroll<2>([&](auto v) IBID_INLINE { add_to(acc[v][t], _mm256_madd_epi16(weights[v], x)); });
       });
     });
@@ -108,9 +113,7 @@ __attribute__((noinline)) void wide_sums(const __m256i* w, Fetch fetch, const ui
     unroll<4>([&](auto quad) IBID_INLINE {
       const __m256i weights[2] = {w[4 * quad], w[4 * quad + 1]};
       unroll<T>([&](auto t) IBID_INLINE {
-        int64_t four;
-        std::memcpy(&four, a + t * a_stride + quad * 8, 8);
-        const __m256i x = _mm256_set1_epi64x(four);
+        const __m256i x = four_of(a + t * a_stride + quad * 8);
         unroll<2>([&](auto v) IBID_INLINE { add_to(acc[v][t], _mm256_madd_epi16(weights[v], x)); });
         unroll<2>([&](auto v) IBID_INLINE { add_to(acc[2 + v][t], multiply(x, w[4 * quad + 2 + v])); });
       });
@@ -125,7 +128,7 @@ __m256d join(__m128i low, __m128i high) {
   return _mm256_add_pd(_mm256_mul_pd(_mm256_cvtepi32_pd(high), _mm256_set1_pd(0x1p16)), _mm256_add_pd(_mm256_cvtepi32_pd(rest), _mm256_set1_pd(0x1p31)));
 }
 
-// The same of 16-bit weights, all of k; a vector of weights is a strip, 2 deep.
+// The sums of a strip of 16-bit weights and T rows, all of k; a vector of weights is a strip, 2 deep.
 template <int T>
 __attribute__((noinline)) void word_sums(const int8_t* w, Fetch fetch, const uint8_t* a, size_t a_stride, size_t depth, Sums* sum, size_t first) {
   __m256i low[T], high[T];

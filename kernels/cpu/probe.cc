@@ -64,8 +64,9 @@ Rate measure_read_bandwidth(Pool& pool) {
     });
     windows[way].push_back(static_cast<double>(kWindow * kPieceBytes) / (now() - start));
   }
-  const Rate near = rate_of(windows[0]), far = rate_of(windows[1]);
-  return {std::max(near.median, far.median), std::max(near.best, far.best)};
+  Rate rate;
+  for (const std::vector<double>& way : windows) rate = {std::max(rate.median, rate_of(way).median), std::max(rate.best, rate_of(way).best)};
+  return rate;
 }
 
 Rate measure_int8_rate(Pool& pool, const MatmulTable& table) {

@@ -21,8 +21,12 @@ using Floats = std::vector<float>;
 
 bool gpu() {
   static const kernels::GpuProbe probe = kernels::probe_cuda(0);
-  if (probe.state != kernels::GpuState::ready) WARN("SKIPPED for want of a GPU: " << probe.why);
-  return probe.state == kernels::GpuState::ready;
+  const bool ready = probe.state == kernels::GpuState::ready;
+  if (!ready) {
+    data_missing = true;                         // never "passed" (main.cc)
+    WARN("SKIPPED for want of a GPU: " << probe.why);
+  }
+  return ready;
 }
 std::unique_ptr<kernels::Device> cpu() { return kernels::make_cpu_device(kernels::best_isa(), kernels::default_threads()); }
 std::unique_ptr<kernels::Device> cuda(const kernels::CudaOptions& options = {}) { return kernels::make_cuda_device(0, options); }
