@@ -1,15 +1,17 @@
-// Choosing a token per row of logits on the device: one block per row (NUMERICS 10 and 11).
+// Choosing a token per row of logits on the device (NUMERICS 10 and 11): what every row needs is found by many blocks for each, parts of
+// the row; the rest is done by one.
 //
 // Owns: filters and their exact integer rules, and what travels between host and device for them. Must not know: text,
 // constraints (they arrive as a mask), requests.
 //
-// Per row of V logits: greedy reads 12 V bytes (maximum, sum, choice) and computes one exponential per logit. Sampling writes and
-// reads V scores, and with top-p V weights, once per pass: 4 V bytes a pass of top-k, 12 V of top-p, at most 8 passes each and mostly 3;
-// a division, an exponential and for the tokens kept a Philox and two logarithms per logit. One block's bandwidth decides:
-// for 150,000 logits some tens of microseconds, beside a decode step of milliseconds.
+// Per row of V logits: greedy reads 8 V bytes (maximum and choice, then sum) and computes one exponential per logit, spread over the
+// multiprocessors. Sampling also writes and reads V scores, and with top-p V weights, once per pass: 4 V bytes a pass of top-k, 12 V of top-p,
+// at most 8 passes each and mostly 3; a division, an exponential and for the tokens kept a Philox and two logarithms per logit. There one
+// block's bandwidth decides: for 150,000 logits some tens of microseconds, beside a decode step of milliseconds.
 //
 // 1. Log-probabilities come from the raw logits; the choice comes from the filtered scores.
-// 2. A rank orders tokens: larger first, and of equals the lower id. Ranks are integers and distinct, so no maximum has an order.
+// 2. A rank orders tokens: larger first, and of equals the lower id. Ranks are integers and distinct, so no maximum has an order, and parts
+//    of a row meet in any; sums are of integers.
 // 3. Barriers are those of block_reduce and last_kept, and one after each filter, before another thread's scores are read.
 #include <algorithm>
 #include <cstring>
@@ -24,7 +26,8 @@ namespace ibid::kernels::cuda {
 
 namespace {
 
-constexpr int kThreads = 1024;
+constexpr int kThreads = 1024, kPartThreads = 256;
+constexpr int kPartLogits = 2048;                // at least, but for short rows: 8 for each thread
 constexpr float kScoreLimit = 0x1p100f;          // of l / T, so that scores stay finite
 constexpr uint32_t kOut = 0x7fc00000;            // the bits of a score that is out of the running: a NaN, which no score is
 constexpr float kLowest = -0x1.fffffep+127f, kSmallestNormal = 0x1p-126f;
@@ -37,14 +40,23 @@ struct RowSpec {
   uint32_t sample_index, position;
 };
 
+// What a part of a row says.
+struct Survey {
+  Rank best;                                     // of the finite logits
+  Rank first, second;                            // of the choice, where it is greedy
+  long long weight;                              // sum of 2^40 exp(l - the row's largest)
+  unsigned largest;                              // bits of the largest magnitude
+};
+
 // What one launch works on. Arrays are by row.
 struct Piece {
   const float* logits;
-  int vocab, stride, words, max_top;             // words: of a bit per token
+  int vocab, stride, words, max_top, parts;      // words: of a bit per token; parts: of a row
   const RowSpec* spec;
   const uint32_t *mask, *seen;
   float* score;                                  // (vocab)
   long long* weight;                             // (vocab); before the filters, the ranks of the most likely tokens
+  Survey* survey;                                // (parts)
   Sampled* out;
   TokenLogprob* top;                             // (max_top)
 };
@@ -64,9 +76,16 @@ struct Row {
   const uint32_t *mask, *seen;
   float* score;
   long long* weight;
-  int vocab;
-  float max, log_sum;                            // of the raw logits
+  Survey* survey;
+  int vocab, parts;
+  float max = 0, log_sum = 0;                    // of the raw logits
 
+  __device__ Row(const Piece& p, size_t index)
+      : logits(p.logits + index * static_cast<size_t>(p.stride)), spec(p.spec[index]), mask(p.mask + index * static_cast<size_t>(p.words)),
+        seen(p.seen + index * static_cast<size_t>(p.words)), score(p.score + index * static_cast<size_t>(p.vocab)),
+        weight(p.weight + index * static_cast<size_t>(p.vocab)), survey(p.survey + index * static_cast<size_t>(p.parts)), vocab(p.vocab), parts(p.parts) {}
+
+  __device__ bool greedy() const { return !(spec.temperature > 0); }
   __device__ bool allowed(int i) const { return !spec.has_mask || (mask[i / 32] >> (i % 32) & 1); }
   // NUMERICS 11.2
   __device__ float penalised(int i) const {
@@ -88,28 +107,99 @@ __device__ Rank rank_of(float value, int id) {
 __device__ int id_of(Rank rank) { return static_cast<int>(0xffffffffu - static_cast<uint32_t>(rank)); }
 
 template <class F>
-__device__ void each(int n, F f) {
+__device__ void each(int from, int end, F f) {
 #pragma unroll 4
-  for (int i = static_cast<int>(threadIdx.x); i < n; i += kThreads) f(i);
+  for (int i = from + static_cast<int>(threadIdx.x); i < end; i += static_cast<int>(blockDim.x)) f(i);
 }
+template <class F>
+__device__ void each(int n, F f) { each(0, n, f); }
 
 __device__ unsigned long long weight_of(float difference) {
   return static_cast<unsigned long long>(math::round_int(static_cast<double>(math::exp32(difference)) * 0x1p40));
 }
 
-// Whether all logits are finite; then the largest, and what turns a logit into a log-probability (NUMERICS 10.3).
-__device__ bool measure(Row& row, Shared& s) {
+// The two largest ranks of all that were taken in.
+struct Two {
+  Rank first = 0, second = 0;
+  __device__ void take(Rank r) {
+    second = max(second, min(first, r));
+    first = max(first, r);
+  }
+  // Of all threads together.
+  __device__ Two of_block(Rank* shared) const {
+    Two all;
+    all.first = block_max(first, shared);
+    all.second = block_max(first == all.first ? second : first, shared);
+    return all;
+  }
+};
+
+// --- parts of rows: block = row * parts + part ----------------------------------------------------------------------------
+
+struct Part { int row, index, from, end; };
+__device__ Part part_of_block(const Piece& p) {
+  const int block = static_cast<int>(blockIdx.x), row = block / p.parts, index = block % p.parts, count = (p.vocab + p.parts - 1) / p.parts;
+  return {row, index, min(index * count, p.vocab), min((index + 1) * count, p.vocab)};
+}
+
+// 4 V bytes of each row.
+__global__ void __launch_bounds__(kPartThreads) survey_kernel(Piece p) {
+  __shared__ Rank ranks[32];
+  __shared__ unsigned magnitudes[32];
+  wait_for_previous();
+  const Part part = part_of_block(p);
+  const Row row(p, static_cast<size_t>(part.row));
   unsigned largest = 0;
   Rank best = 0;
-  each(row.vocab, [&](int i) {
-    float l = row.logits[i];
-    largest = max(largest, math::bits(l) & 0x7fffffff);
-    if ((math::bits(l) & 0x7fffffff) < 0x7f800000) best = max(best, rank_of(l, i));
+  Two choice;
+  each(part.from, part.end, [&](int i) {
+    const float l = row.logits[i];
+    const unsigned magnitude = math::bits(l) & 0x7fffffff;
+    largest = max(largest, magnitude);
+    if (magnitude < 0x7f800000) best = max(best, rank_of(l, i));
+    if (row.greedy() && row.allowed(i)) choice.take(rank_of(row.penalised(i), i));
   });
-  if (block_max(largest, s.largest) >= 0x7f800000) return false;
-  row.max = row.logits[id_of(block_max(best, s.rank))];
+  largest = block_max(largest, magnitudes);
+  best = block_max(best, ranks);
+  choice = choice.of_block(ranks);
+  if (threadIdx.x == 0) row.survey[part.index] = {best, choice.first, choice.second, 0, largest};
+}
+
+// Finds a row's largest logit from its parts; false where one is not finite.
+__device__ bool find_max(Row& row, Rank* ranks, unsigned* magnitudes) {
+  unsigned largest = 0;
+  Rank best = 0;
+  each(row.parts, [&](int i) {
+    largest = max(largest, row.survey[i].largest);
+    best = max(best, row.survey[i].best);
+  });
+  if (block_max(largest, magnitudes) >= 0x7f800000) return false;
+  row.max = row.logits[id_of(block_max(best, ranks))];
+  return true;
+}
+
+// 4 V bytes of each row, V exponentials.
+__global__ void __launch_bounds__(kPartThreads) weigh_kernel(Piece p) {
+  __shared__ Rank ranks[32];
+  __shared__ unsigned magnitudes[32];
+  __shared__ long long sums[32];
+  wait_for_previous();
+  const Part part = part_of_block(p);
+  Row row(p, static_cast<size_t>(part.row));
+  if (!find_max(row, ranks, magnitudes)) return;
   long long sum = 0;
-  each(row.vocab, [&](int i) { sum += static_cast<long long>(weight_of(row.logits[i] - row.max)); });
+  each(part.from, part.end, [&](int i) { sum += static_cast<long long>(weight_of(row.logits[i] - row.max)); });
+  sum = block_sum(sum, sums);
+  if (threadIdx.x == 0) row.survey[part.index].weight = sum;
+}
+
+// --- a row by one block ---------------------------------------------------------------------------------------------------
+
+// The largest logit, and what turns a logit into a log-probability (NUMERICS 10.3); false where a logit is not finite.
+__device__ bool measure(Row& row, Shared& s) {
+  if (!find_max(row, s.rank, s.largest)) return false;
+  long long sum = 0;
+  each(row.parts, [&](int i) { sum += row.survey[i].weight; });
   row.log_sum = math::log32(static_cast<float>(block_sum(sum, s.sum)) * 0x1p-40f);
   return true;
 }
@@ -199,24 +289,21 @@ __device__ void keep_min_p(const Row& row, float largest) {
 
 // --- the choice -------------------------------------------------------------------------------------------------------------
 
-// The first and the second by value(i) among the i that in(i) has; the second of one is none.
-template <class In, class Value>
-__device__ void choose(const Row& row, Shared& s, In in, Value value, Sampled& out) {
-  Rank first = 0, second = 0;
-  each(row.vocab, [&](int i) {
-    if (!in(i)) return;
-    Rank r = rank_of(value(i), i);
-    second = max(second, min(first, r));
-    first = max(first, r);
-  });
-  Rank winner = block_max(first, s.rank);
-  Rank next = block_max(first == winner ? second : first, s.rank);
-  if (threadIdx.x != 0 || winner == 0) return;
-  out.token = id_of(winner);
+// Writes the first of two and its lead in value(i) over the second, which may be none.
+template <class Value>
+__device__ void choose(const Row& row, const Two& two, Value value, Sampled& out) {
+  if (threadIdx.x != 0 || two.first == 0) return;
+  out.token = id_of(two.first);
   out.logprob = row.logprob(out.token);
-  if (next == 0) return;
-  out.runner_up = id_of(next);
+  if (two.second == 0) return;
+  out.runner_up = id_of(two.second);
   out.margin = math::lead(value(out.token), value(out.runner_up));
+}
+
+__device__ void choose_greedy(const Row& row, Shared& s, Sampled& out) {
+  Two two;
+  each(row.parts, [&](int i) { two.take(row.survey[i].first), two.take(row.survey[i].second); });
+  choose(row, two.of_block(s.rank), [&](int i) { return row.penalised(i); }, out);
 }
 
 __device__ void choose_sampling(const Row& row, Shared& s, Sampled& out) {
@@ -229,15 +316,18 @@ __device__ void choose_sampling(const Row& row, Shared& s, Sampled& out) {
   auto key = [&](int i) {
     return row.score[i] + math::gumbel(row.spec.noise_key, static_cast<uint32_t>(i), row.spec.position, row.spec.sample_index);
   };
-  choose(row, s, [&](int i) { return row.in(i); }, key, out);
+  Two two;
+  each(row.vocab, [&](int i) {
+    if (row.in(i)) two.take(rank_of(key(i), i));
+  });
+  choose(row, two.of_block(s.rank), key, out);
 }
 
 __global__ void __launch_bounds__(kThreads) sample_kernel(Piece p) {
   __shared__ Shared s;
   wait_for_previous();
-  size_t index = blockIdx.x, words = static_cast<size_t>(p.words), vocab = static_cast<size_t>(p.vocab);
-  Row row{p.logits + index * static_cast<size_t>(p.stride), p.spec[index], p.mask + index * words, p.seen + index * words,
-          p.score + index * vocab, p.weight + index * vocab, p.vocab, 0, 0};
+  size_t index = blockIdx.x;
+  Row row(p, index);
   Sampled out;
   TokenLogprob* top = p.top + index * static_cast<size_t>(p.max_top);
   each(p.max_top, [&](int i) { top[i] = TokenLogprob(); });
@@ -245,8 +335,8 @@ __global__ void __launch_bounds__(kThreads) sample_kernel(Piece p) {
     out.bad = 1;
   } else {
     if (row.spec.top_logprobs > 0) report_top(row, min(row.spec.top_logprobs, row.vocab), top, s);
-    if (row.spec.temperature > 0) choose_sampling(row, s, out);
-    else choose(row, s, [&](int i) { return row.allowed(i); }, [&](int i) { return row.penalised(i); }, out);
+    if (row.greedy()) choose_greedy(row, s, out);
+    else choose_sampling(row, s, out);
   }
   if (threadIdx.x == 0) p.out[index] = out;
 }
@@ -254,10 +344,14 @@ __global__ void __launch_bounds__(kThreads) sample_kernel(Piece p) {
 // --- host ---------------------------------------------------------------------------------------------------------------------
 
 size_t mask_words(int vocab) { return (static_cast<size_t>(vocab) + 31) / 32; }
+int most_parts(int vocab) { return (vocab + kPartLogits - 1) / kPartLogits; }
+
+// Blocks for each row, all together as many as are in work at one time.
+int parts_of(const Context& c, int rows, int vocab) { return std::clamp(4 * c.multiprocessors / rows, 1, most_parts(vocab)); }
 
 // What travels, and what stays on the device, of `rows` rows: offsets from the start of a scratch area.
 struct Layout {
-  size_t mask, seen, sent, out, top, received, score, weight, total;
+  size_t mask, seen, sent, out, top, received, score, weight, survey, total;
   Layout(int rows, int vocab, int max_top) {
     size_t r = static_cast<size_t>(rows), at = 0;
     auto take = [&](size_t bytes) {
@@ -274,6 +368,7 @@ struct Layout {
     received = at - out;
     score = take(r * static_cast<size_t>(vocab) * 4);
     weight = take(r * static_cast<size_t>(vocab) * 8);
+    survey = take(r * static_cast<size_t>(most_parts(vocab)) * sizeof(Survey));
     total = at;
   }
 };
@@ -319,11 +414,14 @@ void sample(Context& c, const float* logits, int rows, int vocab, int stride, co
                  reinterpret_cast<uint32_t*>(host + l.seen + at));
     }
     check(cudaMemcpyAsync(device, host, l.sent, cudaMemcpyHostToDevice, c.stream), "sending what a sample asks for");
-    Piece p{logits + static_cast<size_t>(row) * static_cast<size_t>(stride), vocab, stride, static_cast<int>(words), max_top,
+    Piece p{logits + static_cast<size_t>(row) * static_cast<size_t>(stride), vocab, stride, static_cast<int>(words), max_top, parts_of(c, count, vocab),
             reinterpret_cast<const RowSpec*>(device), reinterpret_cast<const uint32_t*>(device + l.mask),
             reinterpret_cast<const uint32_t*>(device + l.seen), reinterpret_cast<float*>(device + l.score),
-            reinterpret_cast<long long*>(device + l.weight), reinterpret_cast<Sampled*>(device + l.out),
-            reinterpret_cast<TokenLogprob*>(device + l.top)};
+            reinterpret_cast<long long*>(device + l.weight), reinterpret_cast<Survey*>(device + l.survey),
+            reinterpret_cast<Sampled*>(device + l.out), reinterpret_cast<TokenLogprob*>(device + l.top)};
+    const dim3 parts(static_cast<unsigned>(count) * static_cast<unsigned>(p.parts));
+    launch(survey_kernel, parts, dim3(kPartThreads), 0, c.stream, p);
+    launch(weigh_kernel, parts, dim3(kPartThreads), 0, c.stream, p);
     launch(sample_kernel, dim3(static_cast<unsigned>(count)), dim3(kThreads), 0, c.stream, p);
     check(cudaMemcpyAsync(host + l.sent, device + l.out, l.received, cudaMemcpyDeviceToHost, c.stream), "fetching samples");
     check(cudaStreamSynchronize(c.stream), "sampling");

@@ -58,6 +58,37 @@ TEST_CASE("rows of a batch do not see each other; columns behind the vocabulary 
   }
 }
 
+TEST_CASE("rows in several parts: the first two, and what is not finite, in any of them") {
+  auto cpu = make_cpu_device(Isa::scalar, 1), gpu = shim_device();
+  const int vocab = 6401;
+  const std::vector<float> rest = make_logits(vocab, 8);
+  std::vector<uint32_t> mask((vocab + 31) / 32, 0xffffffffu);
+  for (simt::Schedule s : kSchedules) {
+    simt::set_schedule(s);
+    for (int first : {0, 2133, 6400}) {
+      for (int second : {1, 2132, 4268}) {
+        std::vector<float> logits = rest;
+        logits[static_cast<size_t>(first)] = logits[static_cast<size_t>(second)] = 50.0f;                // equals: the lower id
+        for (float temperature : {0.0f, 0.7f}) {
+          SampleSpec spec;
+          spec.temperature = temperature;
+          const Answer want = choose(*cpu, logits, spec);
+          INFO(name_of(s) << ", " << first << " and " << second << ", T " << temperature);
+          CHECK(same(choose(*gpu, logits, spec).sampled, want.sampled));
+          if (temperature == 0) CHECK((want.sampled.token == std::min(first, second) && want.sampled.runner_up == std::max(first, second)));
+          mask[static_cast<size_t>(first) / 32] &= ~(uint32_t{1} << first % 32);
+          spec.mask = mask.data();
+          const Answer masked = choose(*gpu, logits, spec);
+          CHECK((masked.sampled.token != first && same(masked.sampled, choose(*cpu, logits, spec).sampled)));
+          mask[static_cast<size_t>(first) / 32] = 0xffffffffu;
+        }
+        logits[static_cast<size_t>(first)] = std::numeric_limits<float>::quiet_NaN();
+        CHECK(choose(*gpu, logits, SampleSpec()).sampled.bad == 1);
+      }
+    }
+  }
+}
+
 TEST_CASE("margins beyond the floats, and between infinities") {
   auto cpu = make_cpu_device(Isa::scalar, 1), gpu = shim_device();
   simt::set_schedule({});
