@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The promise under other compilers and on another processor: ibid is built again, and each build must compute the golden digests and the
 # very bytes that this machine's ordinary build writes for the quickstart.
-#   test/portable.sh [gcc-O0] [clang] [aarch64] [sanitizers] [fuzz]      (default: all)
+#   test/portable.sh [gcc-O0] [gcc-Ofast] [clang-O0] [clang] [aarch64] [sanitizers] [fuzz]      (default: all)
 # Not part of test/run.sh: each builds everything anew. aarch64 runs under emulation (qemu-user); its libraries are unpacked from Debian's
 # packages into build/portable, nothing of another architecture is installed. sanitizers also runs the unit tests;
 # fuzz gives hostile bytes to everything that reads files (test/fuzz).
@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . examples/lib/build.sh
 out=$build/portable
-[ $# -gt 0 ] || set -- gcc-O0 clang aarch64 sanitizers fuzz
+[ $# -gt 0 ] || set -- gcc-O0 gcc-Ofast clang-O0 clang aarch64 sanitizers fuzz
 need_packages "${build_packages[@]}"
 build_ibid
 reference=$IBID
@@ -46,18 +46,17 @@ unpack_arm64() {
   echo "$packages" >"$root/complete"
 }
 
-try_gcc-O0() {
-  configure gcc-O0 -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS=-O0
-  compile gcc-O0 ibid
-  prove gcc-O0 "$out/gcc-O0/ibid"
+# again NAME COMPILER FLAGS: with these flags and no build type's.
+again() {
+  configure "$1" -DCMAKE_BUILD_TYPE=None "-DCMAKE_CXX_COMPILER=$2" "-DCMAKE_CXX_FLAGS=$3"
+  compile "$1" ibid
+  prove "$1" "$out/$1/ibid"
 }
-
-try_clang() {
-  need_packages clang
-  configure clang -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER=clang++
-  compile clang ibid
-  prove clang "$out/clang/ibid"
-}
+try_gcc-O0() { again gcc-O0 g++ -O0; }
+# What a builder's flags may say, and must not reach the arithmetic: fast-math, this machine's own instructions.
+try_gcc-Ofast() { again gcc-Ofast g++ "-Ofast -march=native -DNDEBUG"; }
+try_clang-O0() { need_packages clang; again clang-O0 clang++ -O0; }
+try_clang() { need_packages clang; again clang clang++ "-O3 -DNDEBUG"; }
 
 try_aarch64() {
   need_packages g++-aarch64-linux-gnu qemu-user-static mmdebstrap
@@ -92,6 +91,6 @@ try_fuzz() {
 
 quickstart "$out/reference" "$reference"
 for name in "$@"; do
-  declare -F "try_$name" >/dev/null || { say "portable.sh: no '$name'; there are gcc-O0, clang, aarch64, sanitizers, fuzz"; exit 2; }
+  declare -F "try_$name" >/dev/null || { say "portable.sh: no '$name'; there are gcc-O0, gcc-Ofast, clang-O0, clang, aarch64, sanitizers, fuzz"; exit 2; }
   "try_$name"
 done
