@@ -43,10 +43,6 @@ IBID_HD float ceil_int(float x) {
   float n = round_even(x);
   return n < x ? n + 1.0f : n;
 }
-// float(v), rounded once. REQUIRES: |v| < 2^51 (so that the double is exact)
-IBID_HD float to_float(int64_t v) {
-  return static_cast<float>(from_bits(bits(kRound64) + static_cast<uint64_t>(v)) - kRound64);
-}
 // 2^n. REQUIRES: -126 <= n <= 127
 IBID_HD float pow2(int32_t n) { return from_bits(static_cast<uint32_t>(n + 127) << 23); }
 

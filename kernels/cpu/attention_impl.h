@@ -16,9 +16,8 @@ static_assert(sizeof(Work) <= kAttentionScratchBytes && kMaxHeadDim >= kBlock);
 
 static void split_digits(const int16_t* __restrict q, int n, int16_t* __restrict high, int16_t* __restrict low) {
   for (int i = 0; i < n; ++i) {
-    int h = (q[i] + 128) >> 8;
-    high[i] = static_cast<int16_t>(h);
-    low[i] = static_cast<int16_t>(q[i] - 256 * h);
+    high[i] = static_cast<int16_t>(high_digit(q[i]));
+    low[i] = static_cast<int16_t>(low_digit(q[i]));
   }
 }
 
@@ -80,7 +79,10 @@ static float scores(const int32_t (*__restrict sums)[kMaxHeadDim], float a, cons
 }
 
 // What the loop over the weights of a block adds up.
-struct WeightSums { int32_t denominator, largest_bits; };
+struct WeightSums {
+  int32_t denominator;
+  uint32_t largest;
+};
 
 // weight = 2^(t - max) * v_scale: 0 where not visible, since the power is, and scales are always finite.
 static WeightSums powers(const float* __restrict t, const float* __restrict v_scale, float max, int count, float* __restrict weight) {
@@ -92,15 +94,14 @@ static WeightSums powers(const float* __restrict t, const float* __restrict v_sc
     int32_t magnitude = static_cast<int32_t>(math::bits(weight[j]));
     largest = magnitude > largest ? magnitude : largest;
   }
-  return {sum, largest};
+  return {sum, static_cast<uint32_t>(largest)};
 }
 
 static void quantize_digits(const float* __restrict x, float inverse, int count, int16_t* __restrict high, int16_t* __restrict low) {
   for (int j = 0; j < count; ++j) {
     int q = math::round_int(x[j] * inverse);
-    int h = (q + 128) >> 8;
-    high[j] = static_cast<int16_t>(h);
-    low[j] = static_cast<int16_t>(q - 256 * h);
+    high[j] = static_cast<int16_t>(high_digit(q));
+    low[j] = static_cast<int16_t>(low_digit(q));
   }
 }
 
@@ -109,7 +110,7 @@ static float weigh_block(Work& work, int i, float a, const KvBlock& kv, int visi
   out.max = scores(work.sums[i], a, kv.k_scale, visible, count, work.t);
   WeightSums sums = powers(work.t, kv.v_scale, out.max, count, work.weight);
   out.sum = static_cast<float>(sums.denominator) * 0x1p-23f;
-  RowScale s = row_scale(sums.largest_bits);
+  RowScale s = row_scale(sums.largest, kQuantMax);
   quantize_digits(work.weight, s.inverse, count, work.w[i][0], work.w[i][1]);
   return s.scale;
 }

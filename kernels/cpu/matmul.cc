@@ -1,34 +1,15 @@
 #include "kernels/cpu/matmul.h"
 
-#include <bit>
 #include <cstring>
 #include <vector>
 
 #include "kernels/cpu/matmul_isa.h"
+#include "kernels/quantizer.h"
 
 namespace ibid::kernels {
 namespace {
 
 // --- packing ---------------------------------------------------------------------------------------------------------
-
-constexpr uint32_t kInfinityBits = 0x7f800000;
-constexpr float kSmallestMax = 0x1p-96f;    // a row that never exceeds it counts as zero, so that 1/scale stays finite
-
-// Largest magnitude of a row, by its bits: order-free, and a NaN cannot hide.
-uint32_t largest_bits(const float* x, int k) {
-  int32_t largest = 0;                      // as signed, which baseline SIMD can compare; the sign bit is masked away
-  for (int i = 0; i < k; i++) {
-    const int32_t magnitude = std::bit_cast<int32_t>(x[i]) & 0x7fffffff;
-    largest = magnitude > largest ? magnitude : largest;
-  }
-  return static_cast<uint32_t>(largest);
-}
-
-// Round to nearest even of |value| < 2^22, as the bits that 1.5 * 2^23 + value leaves.
-int32_t round_even(float value) {
-  constexpr float kMagic = 12582912.0f;
-  return std::bit_cast<int32_t>(value + kMagic) - std::bit_cast<int32_t>(kMagic);
-}
 
 // Spreads a row of one digit over its panel: four bytes to each quad.
 void scatter(const int8_t* digits, size_t k, int digit_count, int8_t* out) {
@@ -53,13 +34,13 @@ template <int D>
 void split_row(const float* x, int k, float inv, int8_t* high, int8_t* low, int32_t* sum) {
   int32_t sum_high = 0, sum_low = 0;
   for (int i = 0; i < k; i++) {
-    const int32_t q = round_even(x[i] * inv);
-    const int32_t h = D == 2 ? (q + 128) >> 8 : q;
+    const int32_t q = math::round_int(x[i] * inv);
+    const int32_t h = D == 2 ? high_digit(q) : q;
     high[i] = static_cast<int8_t>(h);
     sum_high += h;
     if (D == 2) {
       low[i] = static_cast<int8_t>(q);      // modulo 256 that is q - 256 h
-      sum_low += q - 256 * h;
+      sum_low += low_digit(q);
     }
   }
   sum[0] = sum_high;
@@ -68,14 +49,11 @@ void split_row(const float* x, int k, float inv, int8_t* high, int8_t* low, int3
 
 template <int D>
 bool pack_row(const WeightView& v, bool words, size_t row, const float* x, int k, int8_t* digits) {
-  const uint32_t largest = largest_bits(x, k);
-  if (largest >= kInfinityBits) return false;
-  const float amax = std::bit_cast<float>(largest);
-  const bool zero = amax < kSmallestMax;
-  const float q_max = D == 2 ? kQuantMax : kQuantMax8;
+  const RowScale s = row_scale(largest_magnitude(x, k), D == 2 ? kQuantMax : kQuantMax8);
+  if (s.bad) return false;
   int32_t sum[2];
-  split_row<D>(x, k, zero ? 0.0f : q_max / amax, digits, digits + v.k, sum);
-  v.scale[row] = zero ? 0.0f : amax / q_max;
+  split_row<D>(x, k, s.inverse, digits, digits + v.k, sum);
+  v.scale[row] = s.scale;
   for (size_t d = 0; d < D; d++) v.correction[d * v.n + row] = -128 * sum[d];
   int8_t* panel = v.digit + row / kPanel * v.panel_bytes() + row % kPanel * 4;
   if (words && D == 2) scatter_words(digits, digits + v.k, v.k, v.strip(row));

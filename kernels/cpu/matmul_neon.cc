@@ -6,6 +6,7 @@
 #include <arm_neon.h>
 
 #include "kernels/cpu/matmul_panels.h"
+#include "kernels/quantizer.h"
 
 namespace ibid::kernels {
 namespace {
@@ -17,8 +18,8 @@ void store_row(const QuantRows& a, int row, const int16_t* q, float scale) {
   for (size_t i = 0; i < padded_k(a.k); i++) {
     const int value = i < static_cast<size_t>(a.k) ? q[i] : 0;
     int8_t* at = to + i / kDepthStep * kStepBytes + i % kDepthStep;
-    at[0] = static_cast<int8_t>((value + 128) >> 8);
-    at[kLow] = static_cast<int8_t>(value);        // modulo 256 that is value - 256 H
+    at[0] = static_cast<int8_t>(high_digit(value));
+    at[kLow] = static_cast<int8_t>(low_digit(value));
   }
   *quant_row_scale(a, row) = scale;
 }

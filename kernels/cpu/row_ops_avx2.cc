@@ -4,6 +4,7 @@
 #include "kernels/cpu/row_ops.h"
 #include "kernels/k_quants.h"
 #include "kernels/math.h"
+#include "kernels/quantizer.h"
 
 namespace ibid::kernels::avx2 {
 

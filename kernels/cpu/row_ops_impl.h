@@ -8,33 +8,12 @@
 
 // --- quantiser (NUMERICS 3) ----------------------------------------------------------------------------------------------
 
-static int32_t largest_magnitude(const float* x, int k) {
-  int32_t largest = 0;
-  for (int i = 0; i < k; ++i) {
-    int32_t magnitude = static_cast<int32_t>(math::bits(x[i]) & 0x7fffffff);
-    largest = magnitude > largest ? magnitude : largest;
-  }
-  return largest;
-}
-
-// What a row's largest magnitude says about it.
-struct RowScale {
-  bool finite, zero;
-  float inverse, scale;
-};
-static RowScale row_scale(int32_t largest_bits) {
-  float largest = math::from_bits(static_cast<uint32_t>(largest_bits));
-  bool finite = largest_bits < 0x7f800000;
-  if (!finite || largest < 0x1p-96f) return {finite, true, 0, 0};
-  return {true, false, static_cast<float>(kQuantMax) / largest, largest / static_cast<float>(kQuantMax)};
-}
-
 static bool quantize(const float* x, int k, int16_t* q, float* scale) {
-  RowScale s = row_scale(largest_magnitude(x, k));
+  RowScale s = row_scale(largest_magnitude(x, k), kQuantMax);
   *scale = s.scale;
-  if (s.zero) {
+  if (s.scale == 0) {
     for (int i = 0; i < k; ++i) q[i] = 0;
-    return s.finite;
+    return !s.bad;
   }
   for (int i = 0; i < k; ++i) q[i] = static_cast<int16_t>(math::round_int(x[i] * s.inverse));
   return true;
@@ -50,8 +29,7 @@ static int64_t square_sum(const int16_t* q, int k) {
 
 static bool norm(const float* x, const float* weight, float eps, int k, float* temp, int16_t* q, float* scale) {
   if (!quantize(x, k, q, scale)) return false;
-  float mean = (math::to_float(square_sum(q, k)) * (*scale * *scale)) / static_cast<float>(k);
-  float r = 1.0f / __builtin_sqrtf(mean + eps);
+  float r = inverse_rms(square_sum(q, k), *scale, k, eps);
   for (int i = 0; i < k; ++i) temp[i] = (x[i] * r) * weight[i];
   return quantize(temp, k, q, scale);
 }

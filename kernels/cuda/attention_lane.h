@@ -6,8 +6,9 @@
 // is 1, or 65536, adding an integer to its bits adds that many units.
 #pragma once
 #include "kernels/attention_rules.h"
-#include "kernels/cuda/quantizer.h"
+#include "kernels/cuda/launch.h"
 #include "kernels/math.h"
+#include "kernels/quantizer.h"
 
 namespace ibid::kernels::cuda {
 

@@ -9,8 +9,8 @@
 // 1. Threads meet in one maximum of integers; the barriers are those of block_reduce.
 #include "kernels/cuda/block.h"
 #include "kernels/cuda/cuda_ops.h"
-#include "kernels/cuda/quantizer.h"
 #include "kernels/cuda/stored.h"
+#include "kernels/quantizer.h"
 
 namespace ibid::kernels::cuda {
 

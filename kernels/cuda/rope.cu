@@ -11,7 +11,7 @@
 // 2. Lane i holds the pairs (i + 32 n, i + 32 n + d/2), n < kPairs, of its vector.
 #include "kernels/cuda/block.h"
 #include "kernels/cuda/cuda_ops.h"
-#include "kernels/cuda/quantizer.h"
+#include "kernels/quantizer.h"
 
 namespace ibid::kernels::cuda {
 

@@ -11,7 +11,7 @@
 // 2. Barriers are those of block_reduce; they guard its shared array and nothing else.
 #include "kernels/cuda/block.h"
 #include "kernels/cuda/cuda_ops.h"
-#include "kernels/cuda/quantizer.h"
+#include "kernels/quantizer.h"
 
 namespace ibid::kernels::cuda {
 
@@ -72,6 +72,12 @@ struct Share {
 };
 
 __device__ unsigned largest_of(float4 v) { return max(max(magnitude(v.x), magnitude(v.y)), max(magnitude(v.z), magnitude(v.w))); }
+
+// Four digits as the bytes of a word, the first lowest.
+__device__ unsigned pack4(int a, int b, int c, int d) {
+  return (static_cast<unsigned>(a) & 255) | (static_cast<unsigned>(b) & 255) << 8 | (static_cast<unsigned>(c) & 255) << 16 |
+         static_cast<unsigned>(d) << 24;
+}
 
 __device__ void store4(int8_t* high, int8_t* low, int i, float4 v, const RowScale& s) {
   int a = quantized(v.x, s), b = quantized(v.y, s), c = quantized(v.z, s), d = quantized(v.w, s);
