@@ -47,7 +47,7 @@ __device__ __forceinline__ void finish(const Product& p, int token, int n, int64
 // In flight: a warp asks for the 4 KiB of its next step before it works on this one, so 32 KiB for each CTA; two CTAs on a
 // multiprocessor where the sums are few. 4.8 TB/s at 700 ns want 25 KiB on each of 132.
 
-// CTAs of a multiprocessor, as the registers allow: 8 bytes are spilled for more than 8 tokens and tiles of 16 rows, none otherwise (sm_90).
+// CTAs of a multiprocessor, as the registers allow: 12 bytes are spilled for one digit, more than 16 tokens and tiles of 16 rows, else none.
 template <int D, int MT, int NT>
 constexpr int few_at_once() { return MT * NT * (D + 1) <= 6 ? 2 : 1; }
 
@@ -121,7 +121,9 @@ __device__ __forceinline__ void meet_and_finish(const Product& p, const Sums<D, 
       const int n = row0 + (beside * MT + (first + i) / NT) * 16 + row, token = token0 + (first + i) % NT * 8 + column;
       if (n >= p.n || token >= p.rows) continue;
       int64_t sum = 0;
-      for (int w = beside; w < kWarps; w += across) sum += part[w][i][column * kTileStride + row];
+#pragma unroll
+      for (int w = 0; w < kWarps; ++w)
+        if (beside + w * across < kWarps) sum += part[beside + w * across][i][column * kTileStride + row];
       finish(p, token, n, sum);
     }
   }
@@ -133,6 +135,7 @@ __device__ __forceinline__ void meet_and_finish(const Product& p, const Sums<D, 
 template <int D, int MT, int NT>
 __global__ void __launch_bounds__(kThreads, few_at_once<D, MT, NT>()) matmul_few(Product p, int across, int tiles) {
   constexpr int kSlices = Step<D, MT>::slices;
+  if constexpr (MT == 1) across = 1;             // as it is launched, but known here: fewer registers
   const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4, warp = threadIdx.x / 32, token0 = static_cast<int>(blockIdx.x) * 8 * NT;
   const int slices = static_cast<int>(p.w.depth / kSliceBytes), stride = kWarps / across * kSlices, first = warp / across * kSlices;
   Step<D, MT> now, next;
@@ -147,32 +150,37 @@ __global__ void __launch_bounds__(kThreads, few_at_once<D, MT, NT>()) matmul_few
 #pragma unroll
     for (int d = 0; d < 2; ++d) digits[d] = token < p.rows && slice < slices ? load_piece(from + d * p.a.plane) : zero_piece();
   };
-  int tile = static_cast<int>(blockIdx.y);
+  int tile = static_cast<int>(blockIdx.y), slice = first;
+  bool again = false;
+  Sums<D, MT, NT> sums;
+  sums.clear();
   load(tile, first);
   wait_for_previous();
-  for (bool again = false; tile < tiles; again = true) {
-    const int after = tile + static_cast<int>(gridDim.y);
-    Sums<D, MT, NT> sums;
+  // One loop over the steps of all tiles. Its turns end by moving `next` to where the next turn has it, so by waiting for it: in a loop for each
+  // tile that came before the sums met, and no memory was asked for while they did (seen in the machine code).
+  while (tile < tiles) {
+    now = next;
+    // A single column of tokens is asked for before the weights of the next step: what is asked for later may arrive later, and this step
+    // should not wait for those. More columns have no registers for it.
+    Piece digits[kSlices][2];
+    if constexpr (NT == 1)
+      for (int u = 0; u < kSlices; ++u) read_token(digits[u], 0, slice + u);
+    const int of = tile, at = slice;
+    const bool last = slice + stride >= slices;
+    slice = last ? first : slice + stride;
+    if (last) tile += static_cast<int>(gridDim.y);
+    load(tile, slice);
+#pragma unroll
+    for (int n = 0; n < NT; ++n)
+#pragma unroll
+      for (int u = 0; u < kSlices; ++u) {
+        if constexpr (NT > 1) read_token(digits[u], n, at + u);
+        sums.add(n, now.piece[u], digits[u][0], digits[u][1]);
+      }
+    if (!last) continue;
+    meet_and_finish(p, sums, of * 16 * MT * across, token0, across, again);
     sums.clear();
-    for (int slice = first; slice < slices; slice += stride) {
-      now = next;
-      // A single column of tokens is asked for before the weights of the next step: what is asked for later may arrive later, and this step
-      // should not wait for those. More columns have no registers for it.
-      Piece digits[kSlices][2];
-      if constexpr (NT == 1)
-        for (int u = 0; u < kSlices; ++u) read_token(digits[u], 0, slice + u);
-      const bool last = slice + stride >= slices;
-      load(last ? after : tile, last ? first : slice + stride);
-#pragma unroll
-      for (int n = 0; n < NT; ++n)
-#pragma unroll
-        for (int u = 0; u < kSlices; ++u) {
-          if constexpr (NT > 1) read_token(digits[u], n, slice + u);
-          sums.add(n, now.piece[u], digits[u][0], digits[u][1]);
-        }
-    }
-    meet_and_finish(p, sums, tile * 16 * MT * across, token0, across, again);
-    tile = after;
+    again = true;
   }
 }
 
