@@ -150,11 +150,19 @@ __global__ void __launch_bounds__(kThreads, few_at_once<D, MT, NT>()) matmul_few
 #pragma unroll
     for (int d = 0; d < 2; ++d) digits[d] = token < p.rows && slice < slices ? load_piece(from + d * p.a.plane) : zero_piece();
   };
+  // The last that a tile asks of memory are the scales of its rows, and their biases: the output waits for them. A thread for each line.
+  auto fetch_scales = [&](int tile) {
+    const int line = 32 * static_cast<int>(threadIdx.x), row = tile * 16 * MT * across + line;
+    if (NT > 1 || line >= 16 * MT * across || row >= p.n) return;        // more columns have no registers for it
+    fetch_ahead(p.w.scale + row);
+    if (p.bias) fetch_ahead(p.bias + row);
+  };
   int tile = static_cast<int>(blockIdx.y), slice = first;
   bool again = false;
   Sums<D, MT, NT> sums;
   sums.clear();
   load(tile, first);
+  fetch_scales(tile);
   wait_for_previous();
   // One loop over the steps of all tiles. Its turns end by moving `next` to where the next turn has it, so by waiting for it: in a loop for each
   // tile that came before the sums met, and no memory was asked for while they did (seen in the machine code).
@@ -178,6 +186,7 @@ __global__ void __launch_bounds__(kThreads, few_at_once<D, MT, NT>()) matmul_few
         sums.add(n, now.piece[u], digits[u][0], digits[u][1]);
       }
     if (!last) continue;
+    fetch_scales(tile);
     meet_and_finish(p, sums, of * 16 * MT * across, token0, across, again);
     sums.clear();
     again = true;
