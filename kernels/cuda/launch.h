@@ -5,7 +5,7 @@
 //
 // 1. A kernel is a __global__ function that returns void; its arguments are passed by value.
 //    It may start while the kernel before it still runs (programmatic dependent launch, from sm_90 on), so that its start costs nothing:
-//    every thread calls wait_for_previous(), once, and before it touches anything but weights, whose conversion the host has waited for.
+//    every thread calls wait_for_previous(), once, and before it touches anything but weights, which no kernel writes that the host has not waited for.
 //    Behind it everything that earlier kernels wrote is there. The shim refuses a kernel that does not.
 // 2. Nothing outside this header, mma.h and kernels/math.h may look at whether nvcc compiles it.
 #pragma once

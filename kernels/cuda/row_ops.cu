@@ -25,19 +25,23 @@ __device__ float4 load4(const float* x, int i, int k) {
   return make_float4(x[i], i + 1 < k ? x[i + 1] : 0, i + 2 < k ? x[i + 2] : 0, i + 3 < k ? x[i + 3] : 0);
 }
 
-// Where a row's values come from: four of them, from column i; zero behind k.
+// Where a row's values come from: what is read for four of them, from column i, zero behind k; and the values that it makes.
 struct Plain {
+  using Read = float4;
   const float* x;
   int k;
   __device__ void seek(int row) { x += static_cast<size_t>(row) * static_cast<size_t>(k); }
-  __device__ float4 at(int i) const { return load4(x, i, k); }
+  __device__ Read read(int i) const { return load4(x, i, k); }
+  __device__ float4 made(const Read& v) const { return v; }
 };
 struct Gated {
+  struct Read { float4 gate, up; };
   const float* gate;
   int k;
   __device__ void seek(int row) { gate += 2 * static_cast<size_t>(row) * static_cast<size_t>(k); }
-  __device__ float4 at(int i) const {
-    float4 g = load4(gate, i, k), u = load4(gate + k, i, k);
+  __device__ Read read(int i) const { return {load4(gate, i, k), load4(gate + k, i, k)}; }
+  __device__ float4 made(const Read& v) const {
+    const float4 &g = v.gate, &u = v.up;
     return make_float4(math::silu32(g.x) * u.x, math::silu32(g.y) * u.y, math::silu32(g.z) * u.z, math::silu32(g.w) * u.w);
   }
 };
@@ -48,16 +52,21 @@ struct Share {
   const Source& source;
   float4 held[kHeld];
 
+  // All is asked for before anything is made of it, so that memory is waited for once.
   __device__ explicit Share(const Source& s) : source(s) {
+    typename Source::Read read[kHeld];
     for (int n = 0; n < kHeld; ++n) {
-      if (column(n) < s.k) held[n] = s.at(column(n));
+      if (column(n) < s.k) read[n] = s.read(column(n));
+    }
+    for (int n = 0; n < kHeld; ++n) {
+      if (column(n) < s.k) held[n] = s.made(read[n]);
     }
   }
-  // The same columns of a source that is computed from another one.
-  template <class Other>
-  __device__ Share(const Source& s, const Share<Other>& other) : source(s) {
+  // The same columns of a source that is made of two others.
+  template <class A, class B>
+  __device__ Share(const Source& s, const Share<A>& a, const Share<B>& b) : source(s) {
     for (int n = 0; n < kHeld; ++n) {
-      if (column(n) < s.k) held[n] = s.from(column(n), other.held[n]);
+      if (column(n) < s.k) held[n] = s.made({a.held[n], b.held[n]});
     }
   }
   __device__ static int column(int n) { return 4 * (n * static_cast<int>(blockDim.x) + static_cast<int>(threadIdx.x)); }
@@ -67,7 +76,7 @@ struct Share {
     for (int n = 0; n < kHeld; ++n) {
       if (column(n) < source.k) f(column(n), held[n]);
     }
-    for (int n = kHeld; column(n) < source.k; ++n) f(column(n), source.at(column(n)));
+    for (int n = kHeld; column(n) < source.k; ++n) f(column(n), source.made(source.read(column(n))));
   }
 };
 
@@ -112,20 +121,21 @@ __global__ void __launch_bounds__(kThreads) quantize_kernel(Source source, RowsV
 
 // A row of x times one number times its weights: what is quantised after the norm.
 struct Normed {
-  Plain x;
-  const float* weight;
+  struct Read { float4 x, weight; };
+  Plain x, weight;
   float r;
   int k;
-  __device__ float4 from(int i, float4 v) const {
-    float4 w = load4(weight, i, k);
-    return make_float4((v.x * r) * w.x, (v.y * r) * w.y, (v.z * r) * w.z, (v.w * r) * w.w);
+  __device__ Read read(int i) const { return {x.read(i), weight.read(i)}; }
+  __device__ float4 made(const Read& v) const {
+    return make_float4((v.x.x * r) * v.weight.x, (v.x.y * r) * v.weight.y, (v.x.z * r) * v.weight.z, (v.x.w * r) * v.weight.w);
   }
-  __device__ float4 at(int i) const { return from(i, x.at(i)); }
 };
 
-__global__ void __launch_bounds__(kThreads) norm_kernel(Plain x, const float* weight, float eps, RowsView out, uint8_t* bad) {
+// The weights are on their way before x is there: in decoding they come from memory, and would be waited for behind two reductions.
+__global__ void __launch_bounds__(kThreads) norm_kernel(Plain x, Plain weight, float eps, RowsView out, uint8_t* bad) {
   __shared__ unsigned shared[32];
   __shared__ long long sums[32];
+  Share<Plain> weights(weight);
   wait_for_previous();
   int row = static_cast<int>(blockIdx.x);
   x.seek(row);
@@ -137,7 +147,7 @@ __global__ void __launch_bounds__(kThreads) norm_kernel(Plain x, const float* we
   });
   float r = inverse_rms(block_sum(squares, sums), s.scale, x.k, eps);
   Normed normed{x, weight, r, x.k};
-  Share<Normed> y(normed, share);
+  Share<Normed> y(normed, share, weights);
   RowScale t = s.bad ? s : scale_of(y, shared);  // s is the same in every thread, so all take part or none
   store_row(y, t, out, row, bad);
 }
@@ -160,7 +170,7 @@ void silu_quantize(Context& c, const float* gate_up, int rows, int f, const Quan
 }
 
 void norm_quantize(Context& c, const float* x, const float* weight, float eps, int rows, int k, const QuantRows& out, uint8_t* bad) {
-  if (rows > 0) launch(norm_kernel, dim3(static_cast<unsigned>(rows)), block_for(c, rows, k), 0, c.stream, Plain{x, k}, weight, eps, view(out), bad);
+  if (rows > 0) launch(norm_kernel, dim3(static_cast<unsigned>(rows)), block_for(c, rows, k), 0, c.stream, Plain{x, k}, Plain{weight, k}, eps, view(out), bad);
 }
 
 }  // namespace ibid::kernels::cuda
