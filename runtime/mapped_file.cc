@@ -2,7 +2,9 @@
 // Must not know: what the bytes mean.
 //
 // 1. Only a regular file is mapped: a FIFO or a device would block, or change under the reader.
-// 2. The file must not shrink while it is mapped; nobody can check that for us, and the system then ends the process.
+// 2. What is written over the file shows in the mapping, and its time tells. It is asked of the open file: another that takes the
+//    name changes nothing here.
+// 3. A file that shrinks ends the process with SIGBUS when what is gone is read: nobody can check that before (step/cli.h says it in words).
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -10,6 +12,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "runtime/error.h"
 #include "runtime/model_files.h"
@@ -23,7 +26,7 @@ namespace {
   throw Error(ErrorKind::io, path, std::string("cannot ") + verb + ": " + std::strerror(err));
 }
 
-// Closes a descriptor on every way out; a mapping outlives its descriptor.
+// Closes a descriptor on every way out but the last.
 struct Descriptor {
   int fd;
   ~Descriptor() { if (fd >= 0) ::close(fd); }
@@ -39,14 +42,26 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
   if (::fstat(file.fd, &st) != 0) fail_errno(path, "stat");
   if (!S_ISREG(st.st_mode)) throw Error(ErrorKind::io, path, "not a regular file");
   size_ = static_cast<size_t>(st.st_size);
-  if (size_ == 0) return;  // mmap refuses a length of 0
-  void* p = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd, 0);
-  if (p == MAP_FAILED) fail_errno(path, "map");
-  data_ = static_cast<const char*>(p);
+  written_ = st.st_mtim;
+  if (size_ > 0) {  // mmap refuses a length of 0
+    void* p = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd, 0);
+    if (p == MAP_FAILED) fail_errno(path, "map");
+    data_ = static_cast<const char*>(p);
+  }
+  std::swap(fd_, file.fd);
 }
 
 MappedFile::~MappedFile() {
   if (data_) ::munmap(const_cast<char*>(data_), size_);
+  ::close(fd_);
+}
+
+bool MappedFile::touched() {
+  struct stat st;
+  if (::fstat(fd_, &st) != 0) fail_errno(path_, "stat");
+  const bool same = static_cast<size_t>(st.st_size) == size_ && st.st_mtim.tv_sec == written_.tv_sec && st.st_mtim.tv_nsec == written_.tv_nsec;
+  written_ = st.st_mtim;
+  return !same;
 }
 
 void MappedFile::forget(const void* from, size_t bytes) const {

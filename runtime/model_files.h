@@ -4,6 +4,8 @@
 // 2. Both containers (safetensors folder, GGUF file) give this one type; nothing above knows which it was, but for the names
 //    of tensors and the order of rotary rows (interleaved_rope).
 #pragma once
+#include <time.h>
+
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,11 +27,15 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
   std::string_view bytes() const { return {data_, size_}; }
   const std::string& path() const { return path_; }
+  // Whether its time or size changed since it was mapped, or since this was last asked: then its bytes may have, too. Errors: io.
+  bool touched();
   // These bytes will hardly be read again: they stop counting as this process's memory. Ignored when they are not of this file.
   void forget(const void* from, size_t bytes) const;
 
  private:
   std::string path_;
+  int fd_ = -1;
+  timespec written_{};                 // when its bytes were last changed
   const char* data_ = nullptr;
   size_t size_ = 0;
 };

@@ -135,6 +135,7 @@ void Window::take(runtime::Answer&& answer) {
   auto samples = static_cast<uint64_t>(session_.manifest().decoding.samples);
   uint64_t slot = answer.id / samples, sample = answer.id % samples;
   IBID_CHECK(slot >= first_slot_ && slot - first_slot_ < slots_.size());
+  session_.require_unchanged();                        // before a store keeps the answer: another run would believe it
   Slot& s = slots_[slot - first_slot_];
   s.answered.answers[sample] = from_engine(std::move(answer), session_.manifest());
   if (store_) store_->keep(s.keys[sample], s.answered.answers[sample]);
@@ -260,6 +261,14 @@ void Session::require_pinned() {
   bool archived = *when_other_ == ErrorKind::incomparable;               // then nobody can pin another one
   digest_.require(*when_other_, archived ? "name the model of the archived run; --other-model compares with this one all the same"
                                          : "'ibid pin " + model_path_ + "' prints the stanza for this model; to use it, pin it");
+}
+
+void Session::require_unchanged() {
+  bool touched = false;
+  for (const auto& map : files_.maps) touched = map->touched() || touched;
+  // 'touch' saves files from the cleaner of a scratch disk, and changes no byte.
+  if (!touched || model_digest(model_path_) == digest_.found()) return;
+  throw Error(ErrorKind::io, model_path_, "was written over while it was read", "put the pinned model back and run again; a new model that is moved into place (mv) does not disturb runs that read the old one");
 }
 
 runtime::Engine& Session::engine() {

@@ -2,9 +2,12 @@
 #include "runtime/model_files.h"
 
 #include <bit>
+#include <chrono>
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
 #include <sys/stat.h>
+#include <thread>
 
 #include "test/model_fixture.h"
 
@@ -302,6 +305,25 @@ TEST_CASE("only regular files are mapped") {
   CHECK(mentions(refusal(folder.file("fifo")), "not a regular file"));
   CHECK(mentions(error_of([&] { MappedFile(folder.file("absent")); }), "no such file"));
   CHECK(mentions(error_of([&] { MappedFile(folder.file("empty/x")); }), "no such file"));
+}
+
+TEST_CASE("a mapped file that is written over is noticed, once; one that takes its name is not it") {
+  TempFolder folder;
+  folder.write("a", "bytes");
+  MappedFile file(folder.file("a"));
+  CHECK(!file.touched());
+  for (const char* bytes : {"other", "longer bytes"}) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));        // file systems count time in ticks
+    folder.write("a", bytes);
+    CHECK(file.touched());
+    if (std::string_view(bytes) == "other") CHECK(!file.touched());
+  }
+  folder.write("a", "bytes");
+  folder.write("b", "moved into its place");
+  MappedFile again(folder.file("a"));
+  REQUIRE(std::rename(folder.file("b").c_str(), folder.file("a").c_str()) == 0);
+  CHECK(!again.touched());
+  CHECK(again.bytes() == "bytes");
 }
 
 TEST_CASE("damaged model files give an Error or a model, never anything else") {
