@@ -48,7 +48,7 @@ std::string operand_name(const Command& command, size_t index) {
 }
 
 LogOptions g_log;
-std::atomic<const char*> g_last_words{"ibid: error: interrupted\n"};
+std::atomic<const char*> g_last_words{"ibid: error: interrupted\n"}, g_bus_words{"ibid: error: SIGBUS\n"};
 volatile sig_atomic_t g_signal = 0;
 
 double now() {
@@ -73,6 +73,20 @@ std::string line_of(const char* level, const std::string& message, const std::st
 void put_line(const char* level, const std::string& message, const std::string& hint = "", const std::string& where = "") {
   std::string line = line_of(level, message, hint, where);
   std::fwrite(line.data(), 1, line.size(), stderr);
+}
+
+// A line that a handler may read at any moment: none is ever freed.
+const char* kept_line(const std::string& line) {
+  static std::deque<std::string>& said = *new std::deque<std::string>;
+  return said.emplace_back(line).c_str();
+}
+
+// Only what a handler may do: unlink, poll, write, signal, raise.
+void die_in_handler(int s, const char* words) {
+  remove_temporaries();
+  if (stderr_takes()) (void)!::write(STDERR_FILENO, words, std::strlen(words));
+  signal(s, SIG_DFL);
+  raise(s);
 }
 
 // What is too long for its column stands on a line of its own.
@@ -238,10 +252,7 @@ void warn(const std::string& message) { if (!g_log.quiet) put_line("warning", me
 // A ManifestError's text is complete as it stands: several problems, each with its place and hint.
 void print_error(const Error& error) { put_line("error", error.what(), error.hint, error.where); }
 
-void set_last_words(const std::string& message) {
-  static std::deque<std::string>& said = *new std::deque<std::string>;   // a handler may read the last one at any moment: none is ever freed
-  g_last_words = said.emplace_back(line_of("error", message)).c_str();
-}
+void set_last_words(const std::string& message) { g_last_words = kept_line(line_of("error", message)); }
 
 std::string printable(std::string_view text) {
   std::string out;
@@ -258,6 +269,7 @@ std::string printable(std::string_view text) {
 void set_log(const LogOptions& options) {
   g_log = options;
   set_last_words(Interrupted{0}.message);
+  g_bus_words = kept_line(line_of("error", "a file that was being read became shorter, or its disk failed (SIGBUS)", "was the model written over? put the pinned model back and run again"));
 }
 
 bool stderr_takes() {
@@ -299,22 +311,19 @@ void catch_signals() {
   action.sa_handler = [](int s) {
     g_signal = s;
     alarm(kPatienceSeconds);
+    if (s == SIGXCPU) signal(s, SIG_IGN);              // it comes again with every second of CPU time, and means no more than the first
   };
   sigemptyset(&action.sa_mask);
   action.sa_flags = SA_RESETHAND;                      // a second signal ends the process at once
-  for (int s : {SIGINT, SIGTERM, SIGHUP, SIGUSR2}) {
+  for (int s : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU}) {
     struct sigaction before{};
     sigaction(s, nullptr, &before);
     if (before.sa_handler != SIG_IGN) sigaction(s, &action, nullptr);   // nohup, and a shell's background jobs, mean it
   }
-  action.sa_handler = [](int) {                        // only what a handler may do: unlink, poll, write, signal, raise
-    remove_temporaries();
-    const char* words = g_last_words;
-    if (stderr_takes()) (void)!::write(STDERR_FILENO, words, std::strlen(words));
-    signal(g_signal, SIG_DFL);
-    raise(g_signal);
-  };
+  action.sa_handler = [](int) { die_in_handler(g_signal, g_last_words); };
   sigaction(SIGALRM, &action, nullptr);
+  action.sa_handler = [](int s) { die_in_handler(s, g_bus_words); };
+  sigaction(SIGBUS, &action, nullptr);
   signal(SIGPIPE, SIG_IGN);                            // a closed pipe is an I/O error with a message, exit 74
   signal(SIGXFSZ, SIG_IGN);                            // and so is a limit on the size of files
 }

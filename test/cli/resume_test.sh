@@ -18,7 +18,7 @@ def held():
     if os.path.isdir(path): return sum(os.path.getsize(os.path.join(d, f)) for d, _, fs in os.walk(path) for f in fs if not f.startswith(".tmp"))
     return os.path.getsize(path) if os.path.exists(path) else 0
 start = signal.SIG_DFL
-run = subprocess.Popen(command, preexec_fn=lambda: [signal.signal(s, start) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)], stderr=open("err.txt", "w"))
+run = subprocess.Popen(command, preexec_fn=lambda: [signal.signal(s, start) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)], stderr=open("err.txt", "w"))
 while held() < size:
     assert run.poll() is None, "the run ended before the signal"
     time.sleep(0.002)
@@ -45,7 +45,7 @@ same "the journal is gone" "" "$(find . -name '*.ibid-journal')"
 rm -f .b.tsv.*.ibid-tmp .b.tar.*.ibid-tmp            # what kill -9 leaves
 
 # The signals of schedulers and people: the same, and no temporary file stays.
-for signal in TERM INT HUP USR2; do
+for signal in TERM INT HUP USR1 USR2 XCPU; do
   rm -f b.tsv b.tar
   python3 killer.py "$signal" 4000 .b.tsv.ibid-journal $(command) --resume
   same "SIG$signal publishes nothing" "" "$(ls b.tsv b.tar 2>/dev/null || true)"
@@ -58,6 +58,33 @@ for signal in TERM INT HUP USR2; do
   [ "$last" = "ibid: error: interrupted: the finished answers are kept in ./.b.tsv.ibid-journal; the same command goes on from there" ] ||
     same "its last words" "ibid: error: interrupted: $(reused) answers are kept in ./.b.tsv.ibid-journal; the same command goes on from there" "$last"
 done
+
+# Weights that are written over while they are read: no answer of the mixture is published or kept. A touch, and another model that is moved
+# into their place, change nothing; what became shorter is told, and no temporary file stays.
+# meddled CODE ACTION: runs on a copy of the model, and does ACTION in it when the journal has answers.
+meddled() {
+  rm -rf copy b.tsv b.tar; cp -r "$model" copy
+  local code=0 pid; "$ibid" run "$step" in.tsv --model copy --quiet --threads 1 --batch 4 -o b.tsv --bundle b.tar --resume 2>err.txt & pid=$!
+  until [ -n "$(find . -name .b.tsv.ibid-journal -size +6)" ]; do kill -0 $pid || fail "the run ended too early: $(cat err.txt)"; sleep 0.002; done
+  (cd copy; eval "$2")
+  wait $pid || code=$?
+  same "exit after: $2" "$1" "$code"
+  same "no temporary file after: $2" "" "$(find . -name '*.ibid-tmp')"
+}
+zeros='head -c 400000 /dev/zero | dd of=model.safetensors bs=400000 seek=100000 oflag=seek_bytes conv=notrunc iflag=fullblock status=none'
+meddled 74 "$zeros"
+holds "what happened" "$(cat err.txt)" "ibid: error: copy: was written over while it was read"
+same "nothing is published" "" "$(ls b.tsv b.tar 2>/dev/null || true)"
+run -o b.tsv --bundle b.tar --resume --run-record record.json
+same_bytes "after weights that were written over"
+[ "$(reused)" -gt 0 ] || fail "what was answered before is kept"
+meddled 0 'touch model.safetensors; sleep 0.05; touch model.safetensors'
+same_bytes "touched"
+meddled 0 "cp model.safetensors new; mv model.safetensors old; mv new model.safetensors; $zeros"
+same_bytes "another model in its place"
+meddled 135 ': >model.safetensors'
+same "SIGBUS in words" "ibid: error: a file that was being read became shorter, or its disk failed (SIGBUS)" "$(head -n 1 err.txt)"
+rm -f .b.tsv.ibid-journal
 
 # A disk that fills (a limit on the size of files stands in for it): exit 74, and what was journalled is kept.
 code=0; (ulimit -f 6; $(command) --resume) 2>err.txt || code=$?
