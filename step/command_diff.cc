@@ -34,27 +34,50 @@ uint64_t diff_configs(const Json& a, const Json& b) {
   return lines;
 }
 
-void print_pair(const ProvedRecord& a, const ProvedRecord& b) {
-  auto print = [](const std::string& line) { std::printf("%s\n", printable(line).c_str()); };
-  std::string head = "record  " + std::to_string(a.number + 1) + (a.number == b.number ? "" : ", in B " + std::to_string(b.number + 1)) + " (" + a.id + ")";
-  if (a.record_text != b.record_text) list_differences(a.record, b.record, "", [&](const std::string& line) { print(head + ": " + line.substr(0, 400)); });
-  else print(head + ": " + first_difference(a.outcome, b.outcome, "A", "B", [](int32_t) { return std::string(); }));
-}
+// Records that both bundles have and that differ: the first of them in detail, the others counted.
+class Pairs {
+ public:
+  explicit Pairs(uint64_t limit) : limit_(limit) {}
+  void add(const ProvedRecord& a, const ProvedRecord& b) {
+    texts_ += texts_of(a.outcome) != texts_of(b.outcome);
+    if (++count_ <= limit_) print(a, b);
+  }
+  uint64_t count() const { return count_; }
+  void print_count() const {
+    if (count_) std::printf("records %llu differ, %llu of them in the status or text of an answer\n", static_cast<unsigned long long>(count_), static_cast<unsigned long long>(texts_));
+  }
 
-uint64_t diff_by_place(const Bundle& a, const Bundle& b, uint64_t limit) {
+ private:
+  static std::string texts_of(const Json& outcome) {
+    Json::Array texts;
+    for (const Json& answer : outcome.at("answers").items()) texts.push_back(Json::Array{answer.at("status"), answer.at("text")});
+    return Json(std::move(texts)).dump();
+  }
+  static void print(const ProvedRecord& a, const ProvedRecord& b) {
+    std::string head = "record  " + std::to_string(a.number + 1) + (a.number == b.number ? "" : ", in B " + std::to_string(b.number + 1)) + " (" + a.id + "): ";
+    auto line = [&](const std::string& what) { std::printf("%s\n", printable(head + what).c_str()); };
+    if (a.record_text != b.record_text) list_record_differences(a.record, b.record, line);
+    if (a.outcome_text != b.outcome_text) line(first_difference(a.outcome, b.outcome, "A", "B", [](int32_t) { return std::string(); }));
+  }
+  uint64_t limit_, count_ = 0, texts_ = 0;
+};
+
+// What differs: of the records that both have, and besides.
+struct Differences { uint64_t records = 0, besides = 0; };
+
+Differences diff_by_place(const Bundle& a, const Bundle& b, uint64_t limit) {
   if (a.first() != b.first()) throw Error(ErrorKind::incomparable, b.path(), "begins at another record than " + a.path(), "compare whole bundles, or the same shard of two runs");
   BundleCursor left(a), right(b);
-  uint64_t differing = 0;
+  Pairs differing(limit);
   for (uint64_t n = a.first(); n < std::min(a.end(), b.end()); ++n) {
     if (n % 256 == 0) stop_if_interrupted();
     ProvedRecord ra = left.at(n), rb = right.at(n);
-    if (ra.record_text == rb.record_text && ra.outcome_text == rb.outcome_text) continue;
-    if (++differing <= limit) print_pair(ra, rb);
+    if (ra.record_text != rb.record_text || ra.outcome_text != rb.outcome_text) differing.add(ra, rb);
   }
   if (a.ids().records != b.ids().records)
     std::printf("records %llu in A, %llu in B\n", static_cast<unsigned long long>(a.ids().records), static_cast<unsigned long long>(b.ids().records));
-  if (differing) std::printf("records %llu differ\n", static_cast<unsigned long long>(differing));
-  return differing + (a.ids().records != b.ids().records);
+  differing.print_count();
+  return {differing.count(), a.ids().records != b.ids().records};
 }
 
 // The records of a bundle by id: 40 bytes and a bit for each, so that an inserted record does not make all that follow it differ.
@@ -118,11 +141,12 @@ class Alone {
   std::string names_;
 };
 
-uint64_t diff_by_id(const Bundle& a, const Bundle& b, uint64_t limit) {
+Differences diff_by_id(const Bundle& a, const Bundle& b, uint64_t limit) {
   ById in_b(b);
   BundleCursor left(a), right(b);
   Alone only_a("A", limit), only_b("B", limit);
-  uint64_t differing = 0, next = 0;
+  Pairs differing(limit);
+  uint64_t next = 0;
   bool in_order = true;
   for (uint64_t n = a.first(); n < a.end(); ++n) {
     if (n % 256 == 0) stop_if_interrupted();
@@ -134,15 +158,15 @@ uint64_t diff_by_id(const Bundle& a, const Bundle& b, uint64_t limit) {
     }
     in_order = in_order && partner->number >= next;
     next = partner->number + 1;
-    if (!partner->same && ++differing <= limit) print_pair(r, right.at(partner->number));
+    if (!partner->same) differing.add(r, right.at(partner->number));
   }
   for (uint64_t n = b.first(); n < b.end(); ++n)
     if (!in_b.is_paired(n)) only_b.add([&] { return right.at(n).id; });
-  if (differing) std::printf("records %llu differ\n", static_cast<unsigned long long>(differing));
+  differing.print_count();
   uint64_t alone = only_a.print();
   alone += only_b.print();
   if (!in_order) std::printf("the order differs: records that both have stand in another one\n");
-  return differing + alone + !in_order;
+  return {differing.count(), alone + !in_order};
 }
 
 void print_part(const char* name, const Bundle& bundle) {
@@ -151,12 +175,23 @@ void print_part(const char* name, const Bundle& bundle) {
                 static_cast<unsigned long long>(s->input_records));
 }
 
-uint64_t diff_records(const Bundle& a, const Bundle& b, uint64_t limit) {
+Differences diff_records(const Bundle& a, const Bundle& b, uint64_t limit) {
   if (a.first() != b.first() || a.end() != b.end()) {
     print_part("A", a);
     print_part("B", b);
   }
   return has_ids(a) && has_ids(b) ? diff_by_id(a, b, limit) : diff_by_place(a, b, limit);
+}
+
+uint64_t diff_bundles(const Bundle& a, const Bundle& b, uint64_t limit) {
+  const uint64_t configs = diff_configs(a.config(), b.config());
+  const Differences found = diff_records(a, b, limit);
+  const bool one_step = a.ids().step_id == b.ids().step_id;
+  if (one_step && found.records) std::printf("step    one step id with two results: one of them is wrong, and 'ibid rerun' says which\n");
+  const uint64_t differences = configs + found.records + found.besides;
+  if (differences || one_step) return differences;
+  std::printf("input   the whole inputs differ, beyond the records that are here\n");   // of shards whose own records agree
+  return 1;
 }
 
 }  // namespace
@@ -168,12 +203,7 @@ int command_diff(const Args& args) {
   uint64_t differences = 0;
   if (tar_a) {
     Bundle left(a), right(b);
-    differences = diff_configs(left.config(), right.config());
-    differences += diff_records(left, right, static_cast<uint64_t>(args.number("--limit", 10, 1, INT64_MAX)));
-    if (differences == 0 && left.ids().step_id != right.ids().step_id) {         // shards whose own records agree
-      std::printf("input   the whole inputs differ, beyond the records that are here\n");
-      ++differences;
-    }
+    differences = diff_bundles(left, right, static_cast<uint64_t>(args.number("--limit", 10, 1, INT64_MAX)));
   } else {
     differences = diff_configs(effective_config(read_manifest(a)), effective_config(read_manifest(b)));
   }

@@ -120,8 +120,8 @@ std::string describe_difference(const std::string& number_and_id, const std::pai
   if (record != archived.first) {
     Json before = Json::parse(archived.first, number_and_id), after = Json::parse(record, number_and_id);
     std::string first;
-    list_differences(before, after, "", [&](const std::string& line) { if (first.empty()) first = line; });
-    return number_and_id + ": the prompt: " + (first.size() > 400 ? first.substr(0, 400) + "..." : first);
+    list_record_differences(before, after, [&](const std::string& line) { if (first.empty()) first = line; });
+    return number_and_id + ": " + first;
   }
   auto text = [&](int32_t id) { return id >= 0 && id < session.tokenizer().size() ? std::string(session.tokenizer().token_text(id)) : ""; };
   return number_and_id + ": " + first_difference(Json::parse(archived.second, number_and_id), Json::parse(now.outcome_leaf_text(with_top), number_and_id), "archived", "now", text);
@@ -189,6 +189,7 @@ int command_rerun(const Args& args) {
   for (const std::string& d : differences) std::printf("%s\n", printable(d).c_str());
   if (differing) {
     std::printf("this machine: %s\n", device.c_str());
+    if (!args.has("--other-model")) note("one step id with two results: 'ibid selftest' tests this machine, 'ibid verify' the bundle; please report it when both pass");
     if (args.has("--other-model")) std::printf("model   %s instead of %s\n", session.digest().found().c_str(), manifest.model.digest.c_str());
     return kDiffers;
   }

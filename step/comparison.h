@@ -10,7 +10,10 @@ namespace ibid::step {
 // First difference of two outcome leaves, in words that name left ("archived") and right ("now"); "" when they are equal.
 std::string first_difference(const Json& left, const Json& right, const std::string& left_name, const std::string& right_name, const TokenText& token_text);
 
-// First difference of two JSON values as "path: left -> right" lines, every differing leaf; for configurations.
+// Differences of two JSON values as "path: left -> right" lines, every differing leaf; for configurations.
 void list_differences(const Json& left, const Json& right, const std::string& path, const std::function<void(const std::string&)>& line);
+
+// Differences of two record leaves (require_leaves): the fields by name, else the prompt, else its tokens: the others follow from the first.
+void list_record_differences(const Json& left, const Json& right, const std::function<void(const std::string&)>& line);
 
 }  // namespace ibid::step

@@ -42,7 +42,8 @@ outcomes[0]["answers"] = [{"status": "bad_record", "text": "", "ids": [], "logpr
 exits 4 "$ibid" verify forged.tar
 holds "verify names it" "$err" "record 1 (LF-001) is kept as a bad record"
 rerun 3
-holds "rerun has its prompt" "$out" "record LF-001 (number 1): the prompt"
+holds "rerun has its prompt" "$out" "record LF-001 (number 1): prompt"
+holds "what to do next" "$err" "one step id with two results: 'ibid selftest' tests this machine"
 rerun 3 --records LF-001
 
 # A record under another id: the fields stay, the noise of a sampling step would be another.

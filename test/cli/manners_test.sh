@@ -189,5 +189,6 @@ python3 "$root/test/cli/forge.py" x.tar escape.tar 'outcomes[0]["answers"][0]["t
 exits 0 "$ibid" show escape.tar LF-001
 same "no escape in an answer" "" "$(tr -d '[:print:]\n\t\357\277\275' <out.txt)"
 exits 3 "$ibid" diff x.tar escape.tar
+holds "one of the two is wrong" "$out" "one step id with two results"
 same "nor in a difference" "" "$(tr -d '[:print:]\n\t\357\277\275' <out.txt)"
 done_ok

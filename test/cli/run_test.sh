@@ -234,9 +234,20 @@ exits 3 "$ibid" diff more.tar few.tar
 same "one record less" "only in A: NEW" "$out"
 exits 3 "$ibid" diff changed.tar more.tar
 one=$(awk 'NR == 2 { print $1 }' few.tsv)
-holds "the same record" "$out" "record  1, in B 2 ($one): fields[1][2]: "
-holds "one differs" "$out" "records 1 differ
+holds "the same record" "$out" "record  1, in B 2 ($one): field annotation: "
+holds "and its answer" "$out" "record  1, in B 2 ($one): answer 1, "
+holds "one differs" "$out" "records 1 differ, $(cut -f 1,3,4 changed.out | grep -cvxFf <(cut -f 1,3,4 more.out)) of them in the status or text of an answer
 only in B: NEW, $(awk 'NR == 4 { print $1 }' few.tsv)"
+# What is long is shown where it differs, in whole letters.
+long=$(printf 'liver é %.0s' $(seq 60))
+for i in cortex córtex; do { head -n 1 few.tsv; printf 'L\t%s\n' "$long $i"; } >$i.tsv; exits 65 run $i.tsv -o long.out --bundle $i.tar; done
+exits 3 "$ibid" diff cortex.tar córtex.tar
+holds "the place" "$out" "record  1 (L): field annotation, byte 543: ...\"é liver é liver é liver é liver é  cortex\" -> ...\"é liver é liver é liver é liver é  córtex\"
+record"
+for i in upper lower; do sed "s/{{ annotation }}/{{ annotation | $i }}/" "$quick/step.yaml" >$i.yaml; "$ibid" run $i.yaml few.tsv --model "$model" --quiet -o long.out --bundle $i.tar; done
+exits 3 "$ibid" diff upper.tar lower.tar
+holds "the cause" "$out" 'config  prompt.messages[0].user: "{{ annotation | upper }}" -> "{{ annotation | lower }}"'
+same "a prompt is one line, its tokens are none" "4 0" "$(grep -cE ': prompt(: "|, byte)' out.txt) $(grep -c prompt_ids out.txt || true)"
 exits 3 "$ibid" diff changed.tar more.tar --limit 1
 holds "a few are named" "$out" "only in B: NEW and 1 more"
 exits 3 "$ibid" diff few.tar turned.tar
