@@ -27,6 +27,11 @@ void print_block(const char* title, const std::string& text) { std::printf("--- 
 void print_answer(const Json& answer, size_t index, size_t count) {
   std::string title = count > 1 ? "answer " + std::to_string(index + 1) + " of " + std::to_string(count) : "answer";
   const Json::Array &logprobs = answer.at("logprobs").items(), &margins = answer.at("margins").items();
+  const Json* error = answer.find("error");
+  if (error && logprobs.empty()) {
+    std::printf("--- no answer, status %s: %s\n", answer.at("status").as_string().c_str(), printable(error->as_string()).c_str());
+    return;
+  }
   double sum = 0, least = 0;
   for (size_t i = 0; i < logprobs.size(); ++i) {
     sum += logprobs[i].as_double();
@@ -34,7 +39,7 @@ void print_answer(const Json& answer, size_t index, size_t count) {
   }
   print_block((title + ", status " + answer.at("status").as_string()).c_str(), answer.at("text").as_string());
   std::printf("--- %zu tokens, log-probability %.4f, smallest margin %.4f\n", logprobs.size(), sum, least);
-  if (const Json* error = answer.find("error")) std::printf("--- error: %s\n", printable(error->as_string()).c_str());
+  if (error) std::printf("--- error: %s\n", printable(error->as_string()).c_str());
 }
 
 int show_record(const Bundle& bundle, const std::string& id, bool as_json) {

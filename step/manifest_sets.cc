@@ -36,6 +36,11 @@ YamlNode* child(YamlNode& node, const std::string& part, const Position& at, std
   if (node.kind == Kind::null) node.kind = Kind::map;
   if (node.kind == Kind::map) {
     if (YamlEntry* entry = node.find(part)) return &entry->value;
+    const size_t bracket = part.find('[');             // as messages write it
+    if (bracket != std::string::npos && part.back() == ']' && node.find(part.substr(0, bracket))) {
+      note(problems, at, "'" + part + "' is no key", "an item is a part of its own: " + part.substr(0, bracket) + "." + part.substr(bracket + 1, part.size() - bracket - 2));
+      return nullptr;
+    }
     node.entries.push_back({part, at, {}});
     node.entries.back().value.at = at;
     return &node.entries.back().value;

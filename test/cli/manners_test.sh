@@ -156,6 +156,7 @@ exits 65 "$ibid" run lines.yaml odd.tsv --model "$model" -o lines.out --bundle l
 exits 65 "$ibid" show odd.tar 1
 holds "records have ids" "$err" "records of this step have ids, and the first is $(sed -n 2p few.tsv | cut -f 1); one that could not be named is '#' and its number, as #4"
 exits 0 "$ibid" show odd.tar '#4'
+same "no answer has no log-probability" "--- no answer, status bad_record: 1 field where the header has another number" "$(tail -n 1 <<<"$out")"
 exits 65 "$ibid" rerun odd.tar --model "$model" --records 1
 holds "rerun says so, too" "$err" "records of this step have ids"
 exits 65 "$ibid" show lines.tar sample

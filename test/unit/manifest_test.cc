@@ -242,7 +242,7 @@ TEST_CASE("--set changes the tree before it is judged") {
   std::string all;
   auto refuse = [&](const std::string& set) { all += "--set " + set + "\n" + complaint(base, {{}, {set}}); };
   for (const char* set : {"decoding.temprature=1", "decodin.max_tokens=1", "decoding.max_tokens=ten", "model.digest=x", "model={}", "prompt.files.a.digest=x",
-                          "prompt.files={a: {digest: x}}", "prompt.messages.1.user=x", "prompt.messages.last.user=x", "decoding.max_tokens.more=1",
+                          "prompt.files={a: {digest: x}}", "prompt.messages.1.user=x", "prompt.messages.last.user=x", "prompt.messages[0].user=x", "decoding.max_tokens.more=1",
                           "decoding.stop=[", "name=", "name=*a", "name", "a..b=1", "=1", "decoding.max_tokens=1\n---\n2",
                           "prompt.messages.0.user=C# and rank #1 {{ x }}", "prompt.messages.0.user=rank\t#1 {{ x }}"})
     refuse(set);
