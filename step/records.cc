@@ -85,6 +85,14 @@ std::string with_carriage_returns(const std::string& lines) {
 
 }  // namespace
 
+std::string packed_as(std::string_view head) {
+  static constexpr std::pair<std::string_view, const char*> kBegin[] = {{"\x1f\x8b", "gzip data"}, {"\x28\xb5\x2f\xfd", "zstd data"}, {"\xfd" "7zXZ", "xz data"},
+                                                                        {"PK\x03\x04", "a zip archive, as an .xlsx is"}, {"%PDF-1.", "a PDF"}};
+  for (const auto& [begin, what] : kBegin)
+    if (head.starts_with(begin)) return what;
+  return head.starts_with("BZh") && head.substr(4).starts_with("1AY&SY") ? "bzip2 data" : "";
+}
+
 // --- bytes ---
 
 ByteReader::ByteReader(const Input& input) : name_(input.name), source_(input.open()), buffer_(kBufferBytes) {

@@ -6,6 +6,7 @@
 
 #include <charconv>
 #include <memory>
+#include <utility>
 
 #include "step/digest.h"
 
@@ -31,6 +32,19 @@ Input kept(const std::string& path, const std::string& beside) {
             return [spool, at](char* to, size_t n) {
               size_t got = spool->read(*at, to, n);
               *at += got;
+              return got;
+            };
+          }};
+}
+
+// The same, and a word when it begins like what no reader of text can use; a table says so itself.
+Input looked_at(Input input) {
+  auto begun = std::make_shared<bool>(false);          // a shard opens its input twice
+  return {input.name, [input, begun] {
+            return [input, begun, source = input.open()](char* to, size_t n) {
+              const size_t got = source(to, n);
+              const std::string what = std::exchange(*begun, true) ? "" : packed_as({to, got});
+              if (!what.empty()) note(input.name + " is " + what + ": " + kPackedHint);
               return got;
             };
           }};
@@ -70,7 +84,8 @@ RunInput::RunInput(const Args& args, const Manifest& manifest, const std::string
     if (path != "-" && ::access(path.c_str(), R_OK) != 0) (void)open_input(path);
     bool regular = is_regular(path);
     again = again && regular;
-    inputs_.push_back(!shard_ || regular ? named_input(path) : kept(path, spool_beside));
+    Input input = !shard_ || regular ? named_input(path) : kept(path, spool_beside);
+    inputs_.push_back(is_table(spec_) ? std::move(input) : looked_at(std::move(input)));
   }
   // Records in files are counted also when progress is to say when it will be done.
   if (shard_ || (again && stderr_is_terminal())) survey();

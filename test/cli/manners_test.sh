@@ -59,7 +59,27 @@ printf 'liver, 54yo F\n' >utf8.txt
 exits 0 "$ibid" run text.yaml utf8.txt --model "$model" -o utf8.tsv
 [[ "$err" != *iconv* ]] || fail "a hint for nothing: $err"
 
+# What holds no text is called what it is; only two kinds of packing are undone.
 head -n 3 "$quick/samples.tsv" >few.tsv
+python3 - <<'PY'
+import bz2, gzip, lzma, zipfile
+text = open("few.tsv", "rb").read()
+for name, data in (("few.bz2", bz2.compress(text)), ("few.xz", lzma.compress(text)), ("few.gz.gz", gzip.compress(gzip.compress(text)))): open(name, "wb").write(data)
+with zipfile.ZipFile("few.xlsx", "w") as z: z.writestr("sheet", text)
+PY
+while read -r name what; do
+  exits 65 "$ibid" run "$quick/step.yaml" "$name" --model "$model" --quiet -o packed.out
+  same "$name as a table" "ibid: error: $name:1: is $what, not a table" "$(head -n 1 err.txt)"
+  exits 65 "$ibid" run text.yaml "$name" --model "$model" -o packed.out --shard 1/1 --bundle packed.tar
+  same "$name as lines, once" 1 "$(grep -c "^ibid: $name is $what: gzip and zstd are unpacked, once" err.txt)"
+done <<'KINDS'
+few.bz2 bzip2 data
+few.xz xz data
+few.gz.gz gzip data
+few.xlsx a zip archive, as an .xlsx is
+KINDS
+gzip -k few.tsv
+exits 0 "$ibid" run "$quick/step.yaml" few.tsv.gz --model "$model" -o packed.out
 
 # No record is no error, but is said; a table with other line ends is refused, and no such table.
 printf 'sample\tannotation\n' >none.tsv
