@@ -34,11 +34,11 @@ __device__ Vector load(const float* x, int half) {
   return v;
 }
 
-__device__ void rotate(Vector& v, const float* angles, int half) {
+// angles: cosines, then sines.
+__device__ void rotate(Vector& v, const Vector& angles, int half) {
   for (int n = 0; n < kPairs; ++n) {
-    int i = lane_id() + 32 * n;
-    if (i >= half) return;
-    float c = angles[i], s = angles[half + i], a = v.first[n], b = v.second[n];
+    if (lane_id() + 32 * n >= half) return;
+    float c = angles.first[n], s = angles.second[n], a = v.first[n], b = v.second[n];
     v.first[n] = a * c - b * s;
     v.second[n] = b * c + a * s;
   }
@@ -51,13 +51,12 @@ __device__ RowScale scale_of(const Vector& v) {
 }
 
 // A vector that is not finite stays so, and is found when it is quantised. The lanes of a warp agree.
-__device__ void normalise(Vector& v, const float* weight, float eps, int dim) {
+__device__ void normalise(Vector& v, const Vector& w, float eps, int dim) {
   RowScale s = scale_of(v);
   if (s.bad) return;
   long long squares = 0;
   for (int n = 0; n < kPairs; ++n) squares += square(quantized(v.first[n], s)) + square(quantized(v.second[n], s));
   float r = inverse_rms(warp_sum(squares), s.scale, dim, eps);
-  Vector w = load(weight, dim / 2);
   for (int n = 0; n < kPairs; ++n) {
     v.first[n] = (v.first[n] * r) * w.first[n];
     v.second[n] = (v.second[n] * r) * w.second[n];
@@ -85,27 +84,32 @@ struct Rows {                                    // of Batch, what the kernel re
 
 // Where the digits of one key or value go.
 struct Slot { int8_t *high, *low; float* scale; size_t step; };
-__device__ Slot slot(const KvView& kv, const Rows& rows, int row, int layer, int kv_head, bool value) {
-  int position = rows.position[row], at = position % kBlock;
-  size_t entry = static_cast<size_t>(rows.sequence[row]) * static_cast<size_t>(rows.max_pages) + static_cast<size_t>(position / kBlock);
-  uint8_t* block = kv.block(rows.page_table[entry], layer, kv_head);
+__device__ Slot slot(const KvView& kv, int page, int position, int layer, int kv_head, bool value) {
+  int at = position % kBlock;
+  uint8_t* block = kv.block(page, layer, kv_head);
   if (value) return {kv.v(block, 0) + at, kv.v(block, 0) + kBlock + at, kv.v_scale(block) + at, 2 * kBlock};
   return {kv.k(block, at), kv.k(block, at) + kv.depth, kv.k_scale(block) + at, 1};
 }
 
 __global__ void __launch_bounds__(32 * kWarps)
 rope_kernel(const float* qkv, int vectors, int dim, Rows rows, Rope rope, int layer, KvView kv, HeadsView q, uint8_t* bad) {
-  wait_for_previous();
   int row = static_cast<int>(blockIdx.y), index = static_cast<int>(blockIdx.x) * kWarps + warp_id(), half = dim / 2;
-  if (index >= vectors) return;                  // whole warps
-  Vector v = load(qkv + (static_cast<size_t>(row) * static_cast<size_t>(vectors) + static_cast<size_t>(index)) * static_cast<size_t>(dim), half);
-  bool value = index >= q.heads + kv.kv_heads;
-  if (!value && rope.q_norm) normalise(v, index < q.heads ? rope.q_norm : rope.k_norm, rope.eps, dim);
-  if (!value) rotate(v, rope.table + static_cast<size_t>(rows.position[row]) * static_cast<size_t>(dim), half);
+  bool there = index < vectors, value = index >= q.heads + kv.kv_heads, normed = there && !value && rope.q_norm;
+  Vector v, weight, angles;
+  if (normed) weight = load(index < q.heads ? rope.q_norm : rope.k_norm, half);
+  wait_for_previous();
+  if (!there) return;                            // whole warps
+  // All is asked for before any of it is needed. Two turns to memory: what the addresses depend on, then the rest.
+  int position = rows.position[row], sequence = rows.sequence[row], page = 0;
+  v = load(qkv + (static_cast<size_t>(row) * static_cast<size_t>(vectors) + static_cast<size_t>(index)) * static_cast<size_t>(dim), half);
+  if (!value) angles = load(rope.table + static_cast<size_t>(position) * static_cast<size_t>(dim), half);
+  if (index >= q.heads) page = rows.page_table[static_cast<size_t>(sequence) * static_cast<size_t>(rows.max_pages) + static_cast<size_t>(position / kBlock)];
+  if (normed) normalise(v, weight, rope.eps, dim);
+  if (!value) rotate(v, angles, half);
   RowScale s = scale_of(v);
   Slot to;
   if (index < q.heads) to = {q.head(row, index), q.head(row, index) + q.depth, q.scale(row, index), 1};
-  else to = slot(kv, rows, row, layer, index - q.heads - (value ? kv.kv_heads : 0), value);
+  else to = slot(kv, page, position, layer, index - q.heads - (value ? kv.kv_heads : 0), value);
   store(v, s, half, to.high, to.low, to.step);
   if (lane_id() != 0) return;
   *to.scale = s.scale;
