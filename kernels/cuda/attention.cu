@@ -17,7 +17,6 @@
 namespace ibid::kernels::cuda {
 namespace {
 
-constexpr int kMostGrid = 65'535;                // of z
 constexpr int kMostShares = 8;                   // CTAs for the runs of a tile: more would mostly find none
 // Columns of a run up to which `few` serves it. They would be work for one warp of eight in `many`, which would wait for each copy and each
 // product in turn; `few` reads K and V from L2 again for the second eight. From 17 to 64 columns two to four warps of `many` have work, and a

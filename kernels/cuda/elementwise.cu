@@ -40,22 +40,20 @@ __global__ void __launch_bounds__(kThreads) gather_kernel(const float* x, const 
 
 unsigned pieces(int cols) { return static_cast<unsigned>((cols + kPerBlock - 1) / kPerBlock); }
 
-constexpr int kGridRows = 65535;                 // blocks that a grid has at most in y
-
 }  // namespace
 
 void embed(Context& c, const StoredMatrix& table, const Batch& batch, float* x) {
   int cols = static_cast<int>(table.cols);
-  for (int row = 0; row < batch.rows; row += kGridRows) {
-    dim3 grid(pieces(cols), static_cast<unsigned>(min(batch.rows - row, kGridRows)));
+  for (int row = 0; row < batch.rows; row += kMostGrid) {
+    dim3 grid(pieces(cols), static_cast<unsigned>(min(batch.rows - row, kMostGrid)));
     launch(embed_kernel, grid, dim3(kThreads), 0, c.stream, static_cast<const uint8_t*>(table.data), table.dtype,
            stored_row_bytes(table.dtype, table.cols), cols, batch.token + row, x + static_cast<size_t>(row) * static_cast<size_t>(cols));
   }
 }
 
 void gather_rows(Context& c, const float* x, const int32_t* index, int rows, int k, float* out) {
-  for (int row = 0; row < rows; row += kGridRows) {
-    dim3 grid(pieces(k), static_cast<unsigned>(min(rows - row, kGridRows)));
+  for (int row = 0; row < rows; row += kMostGrid) {
+    dim3 grid(pieces(k), static_cast<unsigned>(min(rows - row, kMostGrid)));
     launch(gather_kernel, grid, dim3(kThreads), 0, c.stream, x, index + row, k, out + static_cast<size_t>(row) * static_cast<size_t>(k));
   }
 }

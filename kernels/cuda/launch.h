@@ -13,6 +13,8 @@
 
 namespace ibid::kernels {
 
+constexpr int kMostGrid = 65'535;                // blocks that a grid has at most in y and in z
+
 #ifdef __CUDACC__
 // Code for an older GPU, translated for this one by the driver, has no instruction to wait with.
 inline bool can_wait(const void* kernel) {

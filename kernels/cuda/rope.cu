@@ -116,15 +116,13 @@ rope_kernel(const float* qkv, int vectors, int dim, Rows rows, Rope rope, int la
   if (s.bad) bad[row] = 1;                       // several warps may say so at once, all the same
 }
 
-constexpr int kGridRows = 65535;
-
 }  // namespace
 
 void rope_store(Context& c, const float* qkv, int heads, const Batch& batch, const Rope& rope, int layer, const KvCache& kv,
                 const QuantHeads& q_out, uint8_t* bad) {
   int dim = kv.shape.head_dim, vectors = heads + 2 * kv.shape.kv_heads;
-  for (int row = 0; row < batch.rows; row += kGridRows) {
-    dim3 grid(static_cast<unsigned>((vectors + kWarps - 1) / kWarps), static_cast<unsigned>(min(batch.rows - row, kGridRows)));
+  for (int row = 0; row < batch.rows; row += kMostGrid) {
+    dim3 grid(static_cast<unsigned>((vectors + kWarps - 1) / kWarps), static_cast<unsigned>(min(batch.rows - row, kMostGrid)));
     Rows rows{batch.position + row, batch.sequence + row, batch.page_table, batch.max_pages};
     HeadsView q = view(q_out, heads, dim);
     q.digit = q.head(row, 0);

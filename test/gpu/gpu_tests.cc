@@ -1,11 +1,11 @@
 // The promise on a real GPU: ops and whole generations equal the CPU's by bits. Run by test/gpu/run.sh; without a GPU it says so.
 //
 // Built for CUDA alone, and knows the device by its face (kernels/ops.h), so that nothing here can see how it does its work.
-#include <cstring>
 #include <set>
 
 #include "runtime/device_proxy.h"
 #include "test/catch.h"
+#include "test/unit/on_device.h"
 #include "test/unit/promise.h"
 #include "test/unit/random.h"
 
@@ -31,30 +31,6 @@ bool gpu() {
 std::unique_ptr<kernels::Device> cpu() { return kernels::make_cpu_device(kernels::best_isa(), kernels::default_threads()); }
 std::unique_ptr<kernels::Device> cuda(const kernels::CudaOptions& options = {}) { return kernels::make_cuda_device(0, options); }
 
-// Device memory for the time of a test.
-class Memory {
- public:
-  Memory(kernels::Device& d, size_t bytes) : device_(d), bytes_(bytes), at_(d.alloc(bytes)) { REQUIRE(at_); }
-  Memory(kernels::Device& d, const void* from, size_t bytes) : Memory(d, bytes) { d.upload(at_, from, bytes); }
-  ~Memory() { device_.release(at_, bytes_); }
-  Memory(const Memory&) = delete;
-  template <class T>
-  T* as() const { return static_cast<T*>(at_); }
-  Floats floats() const {
-    Floats v(bytes_ / sizeof(float));
-    device_.download(v.data(), at_, v.size() * sizeof(float));
-    return v;
-  }
-
- private:
-  kernels::Device& device_;
-  size_t bytes_;
-  void* at_;
-};
-size_t bytes(const Floats& v) { return v.size() * sizeof(float); }
-
-bool same(const Floats& a, const Floats& b) { return a.size() == b.size() && std::memcmp(a.data(), b.data(), bytes(a)) == 0; }
-
 Floats normals(uint64_t seed, size_t count) {
   Random random(seed);
   Floats v(count);
@@ -68,21 +44,21 @@ Floats product(kernels::Device& d, const Product& p) {
   const size_t n = static_cast<size_t>(p.n), k = static_cast<size_t>(p.k), rows = static_cast<size_t>(p.rows);
   const Floats weights = normals(1, n * k), x = normals(2, rows * k), bias = normals(3, n), residual = normals(4, rows * n);
   d.reserve({.rows = p.rows, .wanted = p.rows, .heads = 1, .kv_heads = 1, .head_dim = 64, .max_pages = 1, .widest = p.n, .vocab = p.n});
-  Memory w_memory(d, d.weight_bytes(p.n, p.k, p.profile)), a_memory(d, d.quant_rows_bytes(p.rows, p.k)), bad(d, rows);
-  Memory x_memory(d, x.data(), bytes(x)), bias_memory(d, bias.data(), bytes(bias)), y(d, residual.data(), bytes(residual));
-  kernels::Weight w{p.n, p.k, p.profile, w_memory.as<void>(), bias_memory.as<float>()};
+  const OnDevice<uint8_t> w_memory(d, d.weight_bytes(p.n, p.k, p.profile)), a_memory(d, d.quant_rows_bytes(p.rows, p.k)), bad(d, rows);
+  const OnDevice<float> x_memory(d, x), bias_memory(d, bias), y(d, residual);
+  kernels::Weight w{p.n, p.k, p.profile, w_memory, bias_memory};
   REQUIRE(d.convert_weight(w, 0, {weights.data(), kernels::DType::f32, p.n, p.k}, nullptr));
-  const kernels::QuantRows a{p.k, a_memory.as<void>()};
-  d.quantize(x_memory.as<float>(), p.rows, p.k, a, bad.as<uint8_t>());
-  d.matmul(w, a, p.rows, y.as<float>(), y.as<float>());
+  const kernels::QuantRows a{p.k, a_memory};
+  d.quantize(x_memory, p.rows, p.k, a, bad);
+  d.matmul(w, a, p.rows, y, y);
   d.sync();
-  return y.floats();
+  return y.get();
 }
 
 void check(const Product& p, const kernels::CudaOptions& options) {
   INFO("n " << p.n << " k " << p.k << " rows " << p.rows << " digits " << kernels::weight_digits(p.profile) << " algorithm " << options.gemm_algorithm);
   const auto one = cpu(), other = cuda(options);
-  CHECK(same(product(*one, p), product(*other, p)));
+  CHECK(same_bits(product(*one, p), product(*other, p)));
 }
 
 const runtime::RandomModel& tiny() {

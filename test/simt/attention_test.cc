@@ -9,11 +9,13 @@
 #include "kernels/cuda/attention_lane.h"
 #include "kernels/cuda/cuda_ops.h"
 #include "test/catch.h"
-#include "test/simt/simt.h"
+#include "test/simt/array.h"
 #include "test/unit/random.h"
 
 using namespace ibid::kernels;
+using ibid::test::Array;
 using ibid::test::Random;
+using ibid::test::same_bits;
 
 namespace {
 
@@ -23,16 +25,6 @@ struct Shape { int heads, kv_heads, head_dim; };
 // queries do not have, and the others are as small as queries are large. opposed: a single slow dimension, keys against queries.
 enum class Pattern { plain, crossed, opposed };
 struct Run { int sequence, first, count; };      // rows at positions [first, first + count)
-
-template <class T>
-struct Array {
-  T* at = nullptr;
-  size_t count;
-  explicit Array(size_t n) : count(n) { REQUIRE(cudaMalloc(&at, n * sizeof(T)) == cudaSuccess); }
-  explicit Array(const std::vector<T>& v) : Array(v.size()) { std::memcpy(at, v.data(), v.size() * sizeof(T)); }
-  ~Array() { cudaFree(at); }
-  Array(const Array&) = delete;
-};
 
 constexpr int kMaxPages = 5, kLayers = 2, kLayer = 1;
 
@@ -54,7 +46,7 @@ class Both {
     for (int s = 0; s < sequences_; s++) runs.push_back({s, 0, lengths[static_cast<size_t>(s)]});
     store(runs, spread, pattern);
     gpu_pages_ = std::make_unique<Array<uint8_t>>(pages * cuda::view(kv_).page_bytes());
-    gpu_kv_ = {kv_.shape, gpu_pages_->at};
+    gpu_kv_ = {kv_.shape, *gpu_pages_};
     for (const Run& r : runs) place(r);
   }
 
@@ -87,13 +79,13 @@ class Both {
   Floats on_gpu(cuda::Context& c, const std::vector<int32_t>& wanted) {
     const Array<int32_t> position(position_), sequence(sequence_), table(table_), rows(wanted.empty() ? std::vector<int32_t>{0} : wanted);
     Batch b = describe();
-    b.position = position.at, b.sequence = sequence.at, b.page_table = table.at;
+    b.position = position, b.sequence = sequence, b.page_table = table;
     const Array<uint8_t> q(cuda::quant_heads_stride(shape_.heads, shape_.head_dim) * position_.size());
-    place_queries(q.at);
+    place_queries(q);
     Array<float> out(queries(wanted) * width());
-    cuda::attention(c, {q.at}, shape_.heads, b, wanted.empty() ? nullptr : rows.at, static_cast<int>(queries(wanted)), kLayer, gpu_kv_, out.at);
+    cuda::attention(c, {q}, shape_.heads, b, wanted.empty() ? nullptr : static_cast<const int32_t*>(rows), static_cast<int>(queries(wanted)), kLayer, gpu_kv_, out);
     cudaStreamSynchronize(c.stream);
-    return Floats(out.at, out.at + out.count);
+    return out.get();
   }
   cuda::KvView gpu() const { return cuda::view(gpu_kv_); }
   uint8_t* gpu_block(int sequence, int block, int kv_head) const { return gpu().block(table_[static_cast<size_t>(sequence * kMaxPages + block)], kLayer, kv_head); }
@@ -192,11 +184,9 @@ struct Machine {
   cuda::Context c;
   explicit Machine(bool share) {
     c.multiprocessors = share ? 100'000 : 0;
-    c.scratch = {scratch.at, size_t{16} << 20};
+    c.scratch = {scratch, size_t{16} << 20};
   }
 };
-
-bool same_bits(const Floats& a, const Floats& b) { return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0; }
 
 bool alive(const Floats& x) {
   double energy = 0;

@@ -1,43 +1,23 @@
 // matmul.cu and gemm_cublas.cu: every tile, split and path gives the bits of the scalar CPU product, on any schedule.
 #include <cmath>
-#include <cstring>
 #include <memory>
 #include <vector>
 
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/gemm_cublas.h"
 #include "test/catch.h"
+#include "test/simt/array.h"
 #include "test/simt/fake_cublas.h"
-#include "test/simt/simt.h"
 #include "test/unit/random.h"
 
 using namespace ibid::kernels;
+using ibid::test::Array;
 using ibid::test::Random;
+using ibid::test::same_bits;
 
 namespace {
 
 using Floats = std::vector<float>;
-
-template <class T>
-class Array {
- public:
-  explicit Array(const std::vector<T>& from) : bytes_(from.size() * sizeof(T)) {
-    REQUIRE(cudaMalloc(&at_, bytes_) == cudaSuccess);
-    cudaMemcpy(at_, from.data(), bytes_, cudaMemcpyHostToDevice);
-  }
-  ~Array() { cudaFree(at_); }
-  Array(const Array&) = delete;
-  T* get() const { return at_; }
-  std::vector<T> values() const {
-    std::vector<T> v(bytes_ / sizeof(T));
-    cudaMemcpy(v.data(), at_, bytes_, cudaMemcpyDeviceToHost);
-    return v;
-  }
-
- private:
-  T* at_ = nullptr;
-  size_t bytes_;
-};
 
 // One product in integers: the same q for both devices.
 struct Case {
@@ -108,7 +88,7 @@ struct Placed {
 
   explicit Placed(const Case& c)
       : digits(weight_digits(c.profile)), weights(pack(c)), rows(store(c)), bias(c.bias.empty() ? Floats{0} : c.bias),
-        w{c.n, c.k, c.profile, weights.get(), c.bias.empty() ? nullptr : bias.get()}, a{c.k, rows.get()} {}
+        w{c.n, c.k, c.profile, weights, c.bias.empty() ? nullptr : static_cast<float*>(bias)}, a{c.k, rows} {}
 
   static std::vector<uint8_t> pack(const Case& c) {
     std::vector<uint8_t> bytes(cuda::weight_bytes(c.n, c.k, c.profile));
@@ -139,14 +119,14 @@ struct Placed {
 // A context as the device makes it. multiprocessors decides how large tiles become.
 struct Machine {
   cuda::Context c;
-  Array<uint8_t> scratch{std::vector<uint8_t>((size_t{32} << 20) + 200'000)};    // the library's workspace, and room for some panels
+  Array<uint8_t> scratch{(size_t{32} << 20) + 200'000};    // the library's workspace, and room for some panels
   explicit Machine(bool library, int multiprocessors = 4) {
     simt::offer_cublas(library);
     c.library = cuda::open_library();
     simt::offer_cublas(false);
     REQUIRE((c.library != nullptr) == library);
     c.multiprocessors = multiprocessors;
-    c.scratch = {scratch.get(), (size_t{32} << 20) + 200'000};
+    c.scratch = {scratch, (size_t{32} << 20) + 200'000};
     if (library) c.options.gemm_rows = 1;
   }
   ~Machine() { cuda::close_library(c.library); }
@@ -156,13 +136,11 @@ struct Machine {
     const Placed placed(c_);
     const Array<float> residual(c_.residual.empty() ? Floats{0} : c_.residual);
     const Array<float> y(in_place ? c_.residual : Floats(static_cast<size_t>(c_.rows) * c_.n, std::nanf("")));
-    cuda::matmul(c, placed.w, placed.a, c_.rows, y.get(), c_.residual.empty() ? nullptr : in_place ? y.get() : residual.get());
+    cuda::matmul(c, placed.w, placed.a, c_.rows, y, c_.residual.empty() ? nullptr : static_cast<float*>(in_place ? y : residual));
     cudaStreamSynchronize(c.stream);
-    return y.values();
+    return y.get();
   }
 };
-
-bool same_bits(const Floats& a, const Floats& b) { return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0; }
 
 void check(Machine& machine, const Case& c) {
   INFO("n " << c.n << " k " << c.k << " rows " << c.rows << " digits " << weight_digits(c.profile) << " library " << (machine.c.library != nullptr));
@@ -323,8 +301,8 @@ TEST_CASE("negative control: exchanged digits, another scale, one wrong digit ar
     const Placed placed(c);
     spoil(placed);
     const Array<float> y(Floats(want.size(), 0));
-    cuda::matmul(machine.c, placed.w, placed.a, c.rows, y.get(), nullptr);
-    return !same_bits(y.values(), want);
+    cuda::matmul(machine.c, placed.w, placed.a, c.rows, y, nullptr);
+    return !same_bits(y.get(), want);
   };
   CHECK(spoilt([&](const Placed& p) {
     const cuda::RowsView v = cuda::view(p.a);

@@ -6,37 +6,17 @@
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/mma.h"
 #include "test/catch.h"
-#include "test/simt/simt.h"
+#include "test/simt/array.h"
 #include "test/unit/random.h"
 
 using ibid::kernels::launch;
+using ibid::test::Array;
 using ibid::test::Random;
 
 namespace {
 
 const simt::Schedule kSchedules[] = {{simt::Schedule::ascending, 0}, {simt::Schedule::descending, 0}, {simt::Schedule::shuffled, 1},
                                      {simt::Schedule::shuffled, 2}};
-
-// Device memory for a test.
-template <class T>
-class Array {
- public:
-  explicit Array(const std::vector<T>& from) : size_(from.size()) {
-    REQUIRE(cudaMalloc(&at_, size_ * sizeof(T)) == cudaSuccess);
-    cudaMemcpy(at_, from.data(), size_ * sizeof(T), cudaMemcpyHostToDevice);
-  }
-  ~Array() { cudaFree(at_); }
-  operator T*() { return at_; }
-  std::vector<T> get() {
-    std::vector<T> v(size_);
-    cudaMemcpy(v.data(), at_, size_ * sizeof(T), cudaMemcpyDeviceToHost);
-    return v;
-  }
-
- private:
-  T* at_ = nullptr;
-  size_t size_;
-};
 
 // The kernels here are about other things than waiting for each other.
 const bool kAlone = (simt::machine().must_wait = false, true);
@@ -176,8 +156,8 @@ TEST_CASE("a sum of floats by atomics depends on the schedule, a sum of integers
   std::set<unsigned> integers;
   for (simt::Schedule s : kSchedules) {
     simt::set_schedule(s);
-    Array<float> f({0.0f});
-    Array<unsigned> u({0u});
+    Array<float> f(std::vector<float>(1));
+    Array<unsigned> u(std::vector<unsigned>(1));
     launch(sum<true>, 4, 96, 0, nullptr, static_cast<float*>(f), static_cast<unsigned*>(u));
     launch(sum<false>, 4, 96, 0, nullptr, static_cast<float*>(f), static_cast<unsigned*>(u));
     floats.insert(f.get()[0]);

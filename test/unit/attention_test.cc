@@ -12,6 +12,7 @@
 
 using namespace ibid::kernels;
 using ibid::test::Random;
+using ibid::test::same_bits;
 
 namespace {
 
@@ -90,10 +91,6 @@ class Attender {
 };
 
 const Shape kShapes[] = {{2, 2, 16}, {7, 1, 64}, {6, 2, 80}, {3, 1, 128}, {4, 4, 6}, {1, 1, 256}};
-
-bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
-}
 
 // Attention of one row in float64, straight from the definition; no quantisation, no blocks.
 std::vector<double> exact_row(const Inputs& in, const std::vector<float>& rope, int sequence, int position) {

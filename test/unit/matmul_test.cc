@@ -12,8 +12,11 @@
 #include <vector>
 
 #include "test/catch.h"
+#include "test/unit/random.h"
 
 using namespace ibid::kernels;
+using ibid::test::Random;
+using ibid::test::same_bits;
 
 namespace {
 
@@ -30,28 +33,10 @@ class Bytes {
   std::unique_ptr<uint8_t, Free> data_;
 };
 
-class Random {
- public:
-  explicit Random(uint64_t seed) : state_(seed * 2654435761u + 88172645463325252u) {}
-  uint64_t bits() {
-    state_ ^= state_ << 13, state_ ^= state_ >> 7, state_ ^= state_ << 17;
-    return state_;
-  }
-  int below(int n) { return static_cast<int>((bits() >> 20) % static_cast<uint64_t>(n)); }
-  float real() { return static_cast<float>(below(2'000'001) - 1'000'000) * 1e-6f; }
-
- private:
-  uint64_t state_;
-};
-
 std::vector<float> reals(Random& random, size_t count) {
   std::vector<float> out(count);
-  for (float& x : out) x = random.real();
+  for (float& x : out) x = 2 * random.uniform() - 1;
   return out;
-}
-
-bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
 
 std::vector<Isa> isas() {
@@ -75,7 +60,7 @@ struct Case {
     const size_t area = static_cast<size_t>(rows) * static_cast<size_t>(k);
     weights = reals(random, static_cast<size_t>(n) * static_cast<size_t>(k));
     for (size_t i = 0; i < area; i++) q.push_back(static_cast<int16_t>(random.below(2 * kQuantMax + 1) - kQuantMax));
-    for (int i = 0; i < rows; i++) scale.push_back(std::ldexp(1.0f + random.real() / 4, random.below(20) - 15));
+    for (int i = 0; i < rows; i++) scale.push_back(std::ldexp(0.75f + random.uniform() / 2, random.below(20) - 15));
     if (extras) {
       bias = reals(random, static_cast<size_t>(n));
       residual = reals(random, static_cast<size_t>(rows) * static_cast<size_t>(n));

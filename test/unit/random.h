@@ -1,6 +1,8 @@
-// Reproducible test data: the same numbers on every machine and library.
+// Reproducible test data, the same numbers on every machine and library; and whether results are the same to the bit.
 #pragma once
 #include <cstdint>
+#include <cstring>
+#include <vector>
 
 namespace ibid::test {
 
@@ -24,5 +26,9 @@ class Random {
  private:
   uint64_t state_;
 };
+
+inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
 
 }  // namespace ibid::test
