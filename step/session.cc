@@ -280,6 +280,7 @@ runtime::Engine& Session::engine() {
 }
 
 void Session::open(const Args& args) {
+  detail("model " + model_path_);
   files_ = runtime::open_model(model_path_);
   tokenizer_ = std::make_unique<runtime::Tokenizer>(make_tokenizer(files_));
   int32_t bos = files_.config.bos_id >= 0 ? files_.config.bos_id : tokenizer_->bos_id();
@@ -299,7 +300,18 @@ std::string Session::beyond_model(const std::vector<int32_t>& ids) const {
   return "the prompt has token " + std::to_string(largest) + ", for which the model's embedding of " + std::to_string(files_.config.vocab) + " rows has none";
 }
 
-void Session::load() { engine_ = std::make_unique<runtime::Engine>(std::move(opened_), files_, *tokenizer_, options_); }
+void Session::load() {
+  engine_ = std::make_unique<runtime::Engine>(std::move(opened_), files_, *tokenizer_, options_);
+  auto mib = [](size_t bytes) { return std::to_string((bytes + (1 << 19)) >> 20) + " MiB"; };
+  const runtime::EngineStats& stats = engine_->stats();
+  detail("weights " + mib(stats.weight_bytes) + ", K/V cache " + mib(stats.kv_bytes) + ", work space " + mib(stats.work_bytes));
+}
+
+void Session::say_work() const {
+  if (!loaded()) return;
+  const runtime::EngineStats& stats = engine_->stats();
+  detail(std::to_string(stats.steps) + " steps; " + std::to_string(stats.prompt_rows) + " prompt tokens computed, " + std::to_string(stats.cached_rows) + " shared with another prompt");
+}
 
 uint64_t noise_key(uint64_t seed, const std::string& record_id) {
   Digest d = sha256("ibid noise v1\n" + std::to_string(seed) + "\n" + record_id);
@@ -339,6 +351,7 @@ void answer_all(Session& session, const std::function<bool(Record&)>& next, cons
     if (std::optional<runtime::Answer> answer = session.engine().next()) window.take(std::move(*answer));
     window.emit_ready();
   }
+  session.say_work();
 }
 
 }  // namespace ibid::step

@@ -60,6 +60,7 @@ class Session {
   runtime::Engine& engine();                           // loads the weights if they are not, and requires the digest then
   std::string beyond_model(const std::vector<int32_t>& ids) const;   // why the model cannot have these ids (at least one); "": it can
   void require_pinned();                               // waits for the digest: nothing may be published before
+  void say_work() const;                               // with --verbose
   void require_unchanged();                            // that nobody has written over the weights yet: an answer is theirs only then
 
  private:

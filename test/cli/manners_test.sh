@@ -161,6 +161,17 @@ OPERANDS
 for command in lint freeze "run --model $model"; do exits 65 "$ibid" $command "$root/examples"; holds "$command" "$err" "is a folder, not a file"; done
 exits 65 "$ibid" run "$quick/step.yaml" "$root/examples" --model "$model"
 
+# --verbose names the model that was found, and what was done; --quiet outweighs it.
+cp -r "$model" models-tiny && mkdir models && mv models-tiny models/tiny && "$ibid" pin --write models/tiny --quiet >/dev/null
+exits 0 "$ibid" run "$quick/step.yaml" few.tsv --model models --verbose -o few.out --bundle few.tar
+holds "the model" "$err" "ibid: model models/tiny"
+holds "memory" "$err" "ibid: weights 4 MiB, K/V cache "
+holds "work" "$err" " prompt tokens computed, "
+exits 0 "$ibid" rerun few.tar --model models --verbose
+holds "rerun, too" "$err" "ibid: model models/tiny"
+exits 0 "$ibid" run "$quick/step.yaml" few.tsv --model models --verbose --quiet -o few.out
+same "quiet" "" "$err"
+
 # -h is --help.
 for command in "" run show; do same "$command -h" "$("$ibid" $command --help)" "$("$ibid" $command -h)"; done
 exits 2 "$ibid" verify -x
