@@ -166,6 +166,8 @@ Args::Args(const Command& command, const std::vector<std::string>& words) {
       if (i + 1 == words.size()) throw Error(ErrorKind::usage, name, std::string("needs a value: ") + name + " " + flag->value);
       values_[name].push_back(words[++i]);
     }
+    const std::string_view kind = flag->value ? flag->value : "";
+    if ((kind == "PATH" || kind == "DIR") && values_[name].back().empty()) throw Error(ErrorKind::usage, name, "is empty: is a variable empty?");
   }
   if (has("--help")) return;
   int n = static_cast<int>(operands_.size());

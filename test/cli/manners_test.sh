@@ -158,6 +158,10 @@ merge x.tar|a BUNDLE
 show x.tar|a RECORD
 pin|a MODEL
 OPERANDS
+for flag in --model --cache; do
+  exits 2 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" -o few.out "$flag" ''
+  holds "$flag ''" "$err" "$flag: is empty: is a variable empty?"
+done
 for command in lint freeze "run --model $model"; do exits 65 "$ibid" $command "$root/examples"; holds "$command" "$err" "is a folder, not a file"; done
 exits 65 "$ibid" run "$quick/step.yaml" "$root/examples" --model "$model"
 
