@@ -54,7 +54,7 @@ int show_record(const Bundle& bundle, const std::string& id, bool as_json) {
   std::printf("record  %s (number %llu of %llu), proved against %s\n", printable(id).c_str(), static_cast<unsigned long long>(found->number + 1),
               static_cast<unsigned long long>(bundle.input_records()), bundle.ids().bundle_id.c_str());
   for (const Json& f : record.at("fields").items()) std::printf("field   %s: %s\n", printable(f.items().at(0).as_string()).c_str(), printable(f.items().at(2).as_string()).c_str());
-  if (const Json* cut = record.find("truncated")) std::printf("cut     %s\n", cut->dump().c_str());
+  if (const Json* cut = record.find("truncated")) std::printf("cut     %s\n", printable(cut->dump()).c_str());
   if (record.at("prompt").is_string()) print_block(("prompt, " + std::to_string(record.at("prompt_ids").items().size()) + " tokens").c_str(), record.at("prompt").as_string());
   const Json::Array& answers = outcome.at("answers").items();
   for (size_t i = 0; i < answers.size(); ++i) print_answer(answers[i], i, answers.size());
@@ -65,12 +65,11 @@ int show_record(const Bundle& bundle, const std::string& id, bool as_json) {
 std::string record_leaf_again(const Json& record, const Record& said) {
   std::optional<std::string> prompt;
   std::vector<int32_t> ids;
-  if (!record.at("prompt").is_null()) {
-    prompt = record.at("prompt").as_string();
+  if (!record.at("prompt").is_null())
     for (const Json& id : record.at("prompt_ids").items()) ids.push_back(static_cast<int32_t>(id.as_int()));
-  }
+  if (!ids.empty()) prompt = record.at("prompt").as_string();
   Json cut;
-  if (const Json* t = record.find("truncated")) cut = Json::Object{{"kept_bytes", t->at("kept_bytes")}, {"total_bytes", t->at("total_bytes")}};
+  if (const Json* t = record.find("truncated")) cut = Json::Object{{"kept_bytes", t->at("kept_bytes").as_int()}, {"total_bytes", t->at("total_bytes").as_int()}};
   return record_leaf(said.id, record_canonical(said), prompt, ids, cut);
 }
 
@@ -89,10 +88,28 @@ class RecordCheck {
     if (record_leaf_again(r.record, said) != r.record_text) fail(where, "has a record leaf in a form that ibid does not write");
     const size_t answers = r.outcome.at("answers").items().size(), due = r.record.at("prompt").is_null() ? 1 : static_cast<size_t>(manifest_.decoding.samples);
     if (answers != due) fail(where, "has " + std::to_string(answers) + " answers, not " + std::to_string(due));
-    if (outcome_leaf(r.id, answers_of(r.outcome, where), manifest_.output.logprobs > 0) != r.outcome_text) fail(where, "has an outcome in a form that ibid does not write");
+    const std::vector<AnswerRecord> given = answers_of(r.outcome, where);
+    if (outcome_leaf(r.id, given, manifest_.output.logprobs > 0) != r.outcome_text) fail(where, "has an outcome in a form that ibid does not write");
+    for (const AnswerRecord& a : given)
+      if (std::string odd = oddity(a, !r.record.at("prompt").is_null()); !odd.empty()) fail(where, "has an answer of status " + a.status + " " + odd);
+    if (const Json* t = r.record.find("truncated"); t && !could_be_cut(said, t->at("kept_bytes").as_int(), t->at("total_bytes").as_int()))
+      fail(where, "is cut, and its fields or the step say otherwise");
   }
 
  private:
+  // What an answer of its status does not have (leaves.h, 2); empty: all is as it should be.
+  std::string oddity(const AnswerRecord& a, bool prompted) const {
+    const bool unasked = a.status == "bad_record" || a.status == "template_error", whole = a.status == "ok" || a.status == "truncated";
+    if (prompted == unasked) return prompted ? "and a prompt" : "without a prompt";
+    if (whole != a.error.empty()) return whole ? "and an error" : "without an error";
+    if (whole && a.tokens.empty()) return "without tokens";
+    if (!whole && a.status != "numeric_error" && !(a.tokens.empty() && a.text.empty())) return "and a text";
+    return a.tokens.size() > static_cast<size_t>(manifest_.decoding.max_tokens) ? "and more tokens than the step allows" : "";
+  }
+  bool could_be_cut(const Record& said, int64_t kept, int64_t total) const {
+    const Json variables = said.variables(), *value = manifest_.decoding.truncate ? variables.find(manifest_.decoding.truncate->field) : nullptr;
+    return value && value->is_string() && kept >= 0 && kept < total && static_cast<uint64_t>(total) == value->as_string().size();
+  }
   [[noreturn]] void fail(const std::string& where, const std::string& what) const { throw Error(ErrorKind::corrupt, path_, where + " " + what); }
   Manifest manifest_;
   ArchivedRecords records_;

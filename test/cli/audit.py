@@ -157,7 +157,7 @@ class Segment:
         if self.kind == "records":
             keys(value, ["id", "fields", "prompt", "prompt_ids", "truncated"], ["truncated"], where)
             keys(value.get("truncated", {}), ["kept_bytes", "total_bytes"] * ("truncated" in value), [], where)
-            need((value["prompt"] is None) == (value["prompt_ids"] is None), where + ": its prompt")
+            need((value["prompt"] is None) == (value["prompt_ids"] is None) and value["prompt_ids"] != [], where + ": its prompt")
         else:
             keys(value, ["id", "answers"], [], where)
             need(value["answers"], where + ": no answers")
@@ -226,9 +226,22 @@ def check_config(config):
     return first
 
 
+def fits(answer, prompted, most):                             # leaves.h, 2
+    status, tokens = answer["status"], len(answer["ids"])
+    whole, unasked = status in ("ok", "truncated"), status in ("bad_record", "template_error")
+    empty = tokens == 0 and (whole or answer["text"] == "")
+    return unasked != prompted and whole != ("error" in answer) and tokens <= most and (status == "numeric_error" or empty != whole)
+
+
+def could_be_cut(record, field):
+    kept, total = record["truncated"]["kept_bytes"], record["truncated"]["total_bytes"]
+    return any(f[:2] == [field, "string"] and len(f[2].encode()) == total for f in record["fields"]) and type(kept) == int and 0 <= kept < total
+
+
 def check_records(bundle, first):
     config, statuses, input_digest, number = bundle.config, Counter(), hashlib.sha256(), first
-    names, samples = Names(config["config"]["input"]), config["config"]["decoding"].get("samples", 1)
+    names, decoding = Names(config["config"]["input"]), config["config"]["decoding"]
+    samples = decoding.get("samples", 1)
     for pair in bundle.segments():
         heads = []
         for row in range(pair[0].count):
@@ -246,6 +259,8 @@ def check_records(bundle, first):
             need(("bad_record" in says) == (problem != ""), where + ": whether it is a bad record")
             need(not problem or problem == error, where + ": why it is a bad record")
             need(len(says) == (1 if record["prompt"] is None else samples), where + ": the number of its answers")
+            need(all(fits(a, record["prompt"] is not None, decoding["max_tokens"]) for a in outcome["answers"]), where + ": an answer without the parts of its status")
+            need("truncated" not in record or could_be_cut(record, decoding.get("truncate", {}).get("field")), where + ": what was cut")
             statuses[next((s for s in says if s != "ok"), "ok")] += 1
         for segment in pair:
             need(segment.index == sorted(heads), segment.what + ": its index")

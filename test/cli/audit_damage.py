@@ -85,6 +85,15 @@ make("note_in_record", lambda r, o: assign(r[0], "note", "x"))
 make("order_in_record", lambda r, o: assign(r, 0, dict(sorted(r[0].items()))))
 make("note_in_truncated", lambda r, o: assign(r[0], "truncated", {"kept_bytes": 1, "total_bytes": 2, "note": "x"}))
 make("prompt_half", lambda r, o: assign(r[0], "prompt_ids", None))
+make("prompt_without_tokens", lambda r, o: assign(r[0], "prompt_ids", []))
+for name, cut in ("uncut", {"kept_bytes": 1, "total_bytes": 2}), ("cut_text", {"kept_bytes": "\x9b", "total_bytes": 2}), ("cut_longer", {"kept_bytes": 9999, "total_bytes": 2}):
+    make(name, lambda r, o: assign(r[0], "truncated", cut))
+make("answered_without_prompt", lambda r, o: (r[0].update(prompt=None, prompt_ids=None), o[0]["answers"].__delitem__(slice(1, None))))
+make("answer_of_no_tokens", lambda r, o: o[0]["answers"][0].update(ids=[], logprobs=[], margins=[], top=[]))
+make("answer_too_long", lambda r, o: o[0]["answers"][0].update({k: o[0]["answers"][0][k] * 9 for k in ("ids", "logprobs", "margins", "top")}))
+make("answer_and_error", lambda r, o: assign(o[0]["answers"][0], "error", "x"))
+for status in "template_error", "overflow", "numeric_error":
+    make("answer_as_" + status, lambda r, o: o[0]["answers"][0].update(status=status, **{} if status == "numeric_error" else {"error": "x"}))
 for i in [i for i, line_ in enumerate(parse(l, "leaf") for l in contents[0].split(b"\n")[:config["segments"][0]["count"]]) if line_["fields"][0][1] == "bad_record"][:1]:
     make("unreadable_answered", lambda r, o: (assign(r[i], "id", str(i + 1)), assign(o[i], "id", str(i + 1)), assign(o[i], "answers", o[0]["answers"])))
 make("sound_prompt", lambda r, o: assign(r[0], "prompt", "another"))

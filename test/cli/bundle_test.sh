@@ -63,6 +63,18 @@ for damage in 'del records[0]["prompt_ids"]' 'records[0]["prompt_ids"] = None' '
   exits 4 "$ibid" verify forged.tar
   exits 4 "$ibid" show forged.tar LF-001
 done
+# What was cut is two numbers, and show has nothing of it for a terminal to obey.
+forge 'records[0]["truncated"] = {"kept_bytes": "\u009b2J", "total_bytes": 2}'
+exits 4 "$ibid" verify forged.tar
+exits 0 "$ibid" show forged.tar LF-001
+same "no C1 control" 0 "$(grep -c $'\xc2\x9b' <<<"$out" || true)"
+# Answers that lack what their status has, or have more (the rest of them in audit_damage.py).
+forge 'records[0]["prompt"] = records[0]["prompt_ids"] = None'
+exits 4 "$ibid" verify forged.tar
+holds "an answer to nothing" "$err" "record 1 (LF-001) has an answer of status ok without a prompt"
+forge 'outcomes[0]["answers"][0].update(status="template_error", error="x")'
+exits 4 "$ibid" verify forged.tar
+holds "an answer under an error" "$err" "record 1 (LF-001) has an answer of status template_error and a prompt"
 forge 'outcomes[0]["answers"][0]["note"] = "x"'
 exits 4 "$ibid" verify forged.tar
 holds "more than ibid writes" "$err" "form that ibid does not write"
