@@ -210,26 +210,70 @@ TarFile::TarFile(const std::string& path) : path_(path), fd_(open_for_reading(pa
 
 TarFile::~TarFile() { ::close(fd_); }
 
+// The file as libarchive reads it; that the system cannot read is not damage.
+struct TarFile::Listing {
+  explicit Listing(const TarFile& of) : tar(of), buffer(1 << 16) {}
+  const TarFile& tar;
+  std::vector<char> buffer;
+  uint64_t at = 0;
+  std::exception_ptr failure;
+  ReadArchive archive;
+  static la_ssize_t read(struct archive* handle, void* client, const void** bytes) {
+    auto* self = static_cast<Listing*>(client);
+    try {
+      const size_t n = self->tar.read_at(self->at, self->buffer.data(), self->buffer.size());
+      self->at += n;
+      *bytes = self->buffer.data();
+      return static_cast<la_ssize_t>(n);
+    } catch (...) {
+      self->failure = std::current_exception();
+      archive_set_error(handle, EIO, "reading failed");
+      return ARCHIVE_FATAL;
+    }
+  }
+  static la_int64_t skip(struct archive*, void* client, la_int64_t n) {
+    static_cast<Listing*>(client)->at += static_cast<uint64_t>(n);
+    return n;
+  }
+  [[noreturn]] void damaged(const std::string& what) const {
+    if (failure) std::rethrow_exception(failure);
+    throw Error(ErrorKind::corrupt, tar.path_, what);
+  }
+};
+
+size_t TarFile::read_at(uint64_t at, char* to, size_t n) const {
+  size_t got = 0;
+  while (got < n) {
+    ssize_t more = ::pread(fd_, to + got, n - got, static_cast<off_t>(at + got));
+    if (more < 0 && errno == EINTR) continue;
+    if (more < 0) throw Error(ErrorKind::io, path_, std::string("cannot read: ") + std::strerror(errno));
+    if (more == 0) break;
+    got += static_cast<size_t>(more);
+  }
+  return got;
+}
+
 void TarFile::list_entries() {
-  ReadArchive in;
-  archive_read_support_format_tar(in.handle);
-  if (archive_read_open_filename(in.handle, path_.c_str(), 1 << 16) != ARCHIVE_OK) throw Error(ErrorKind::corrupt, path_, "not a tar file, so not a bundle");
+  Listing listing(*this);
+  struct archive* in = listing.archive.handle;
+  archive_read_support_format_tar(in);
+  if (archive_read_open2(in, &listing, nullptr, &Listing::read, &Listing::skip, nullptr) != ARCHIVE_OK) listing.damaged("not a tar file, so not a bundle");
   std::unordered_set<std::string, TextHash> seen;
   uint64_t end = 0;
   archive_entry* entry = nullptr;
   int result;
-  while ((result = archive_read_next_header(in.handle, &entry)) == ARCHIVE_OK) {
+  while ((result = archive_read_next_header(in, &entry)) == ARCHIVE_OK) {
     const char* name = archive_entry_pathname(entry);
     std::string at = name ? name : "(unnamed)";
     const bool folder = archive_entry_filetype(entry) == AE_IFDIR && archive_entry_size(entry) == 0;   // as skopeo and tar write them
     if ((!folder && archive_entry_filetype(entry) != AE_IFREG) || archive_entry_hardlink(entry)) throw Error(ErrorKind::corrupt, path_, "entry " + at + " is not a regular file");
     if (!seen.insert(at).second) throw Error(ErrorKind::corrupt, path_, "entry " + at + " stands twice");
-    TarEntry e{at, data_offset(static_cast<uint64_t>(archive_read_header_position(in.handle)), at), static_cast<uint64_t>(archive_entry_size(entry))};
+    TarEntry e{at, data_offset(static_cast<uint64_t>(archive_read_header_position(in)), at), static_cast<uint64_t>(archive_entry_size(entry))};
     if (e.offset > file_size_ || e.size > file_size_ - e.offset) throw Error(ErrorKind::corrupt, path_, "cut short inside entry " + at);
     end = e.offset + round_up(e.size);
     if (!folder) entries_.push_back(std::move(e));
   }
-  if (result != ARCHIVE_EOF) throw Error(ErrorKind::corrupt, path_, "damaged tar after entry " + (entries_.empty() ? "(none)" : entries_.back().name) + ": " + message(in.handle));
+  if (result != ARCHIVE_EOF) listing.damaged("damaged tar after entry " + (entries_.empty() ? "(none)" : entries_.back().name) + ": " + message(in));
   check_end(end);
 }
 
@@ -237,10 +281,10 @@ void TarFile::check_end(uint64_t end) const {
   if (file_size_ < end + 2 * kTarBlock) throw Error(ErrorKind::corrupt, path_, "cut short: the end marker of the tar is missing");
   char piece[1 << 14];
   for (uint64_t at = end; at < file_size_;) {
-    ssize_t n = ::pread(fd_, piece, sizeof piece, static_cast<off_t>(at));
-    if (n <= 0) throw Error(ErrorKind::io, path_, "reading failed");
+    const size_t n = read_at(at, piece, sizeof piece);
+    if (n == 0) throw Error(ErrorKind::io, path_, "became shorter while it was read");
     if (std::any_of(piece, piece + n, [](char c) { return c != 0; })) throw Error(ErrorKind::corrupt, path_, "bytes after the end of the tar");
-    at += static_cast<uint64_t>(n);
+    at += n;
   }
 }
 
@@ -249,7 +293,7 @@ void TarFile::check_end(uint64_t end) const {
 uint64_t TarFile::data_offset(uint64_t header, const std::string& name) const {
   char block[kTarBlock];
   auto load = [&](uint64_t at) {
-    if (::pread(fd_, block, sizeof block, static_cast<off_t>(at)) != static_cast<ssize_t>(sizeof block)) throw Error(ErrorKind::corrupt, path_, "cut short at entry " + name);
+    if (read_at(at, block, sizeof block) != sizeof block) throw Error(ErrorKind::corrupt, path_, "cut short at entry " + name);
   };
   load(header);
   if (block[156] == 'x') {
@@ -268,12 +312,7 @@ const TarEntry* TarFile::find(std::string_view name) const {
 std::string TarFile::read(const TarEntry& entry, uint64_t from, uint64_t size) const {
   if (from > entry.size || size > entry.size - from) throw Error(ErrorKind::corrupt, path_, entry.name + " is shorter than its own table says");
   std::string out(size, '\0');
-  for (uint64_t at = 0; at < size;) {
-    ssize_t n = ::pread(fd_, out.data() + at, size - at, static_cast<off_t>(entry.offset + from + at));
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) throw Error(ErrorKind::io, path_, "reading failed");
-    at += static_cast<uint64_t>(n);
-  }
+  if (read_at(entry.offset + from, out.data(), size) != size) throw Error(ErrorKind::io, path_, "became shorter while it was read");
   return out;
 }
 

@@ -57,9 +57,11 @@ class TarFile {
   void stream(const TarEntry& entry, const std::function<void(std::string_view)>& sink) const;
 
  private:
+  struct Listing;
   void list_entries();
   void check_end(uint64_t end) const;
   uint64_t data_offset(uint64_t header, const std::string& name) const;
+  size_t read_at(uint64_t at, char* to, size_t n) const;             // as many as there are. Errors: io
   std::string path_;
   int fd_ = -1;
   uint64_t file_size_ = 0;

@@ -324,6 +324,7 @@ void Bundle::verify_blobs(std::vector<std::string>& damage) const {
       });
       if (digest_text(hash.finish()) != layers_[i].digest) damage.push_back(role_of(i) + " does not have its digest: " + entry.name);
     } catch (const Error& e) {
+      if (e.kind == ErrorKind::io) throw;              // nobody knows what stands there
       damage.push_back(e.what());
     }
   }
@@ -374,6 +375,7 @@ std::vector<std::string> Bundle::verify(const RecordSink& also) const {
       for (const auto& [name, file] : files->members())
         if (!texts.count(name) || digest_of(texts[name]) != file.at("digest").as_string()) damage.push_back("side file " + name + " is not the one that the configuration names");
   } catch (const Error& e) {
+    if (e.kind == ErrorKind::io) throw;
     if (damage.empty()) damage.push_back(e.what());
   }
   return damage;

@@ -122,6 +122,7 @@ std::vector<std::string> damage_of(const Bundle& bundle) {
   try {
     check.emplace(bundle);
   } catch (const Error& e) {
+    if (e.kind == ErrorKind::io) throw;
     foreign = std::string("the configuration is none that ibid writes: ") + e.what();
   }
   std::vector<std::string> damage = bundle.verify([&](const ProvedRecord& r) { if (check) check->check(r); });

@@ -210,6 +210,19 @@ TEST_CASE("a tar cut at any place, or with something behind its end, is refused"
   CHECK(verdict(dir / "long.tar").find("after the end") != std::string::npos);
 }
 
+TEST_CASE("what cannot be read is not damage") {
+  Scratch dir;
+  write_bundle(dir / "b", 30);
+  Bundle bundle(dir / "b");
+  fs::resize_file(dir / "b", 700);
+  try {
+    (void)bundle.verify();
+    FAIL("nothing was said");
+  } catch (const Error& e) {
+    CHECK(e.kind == ErrorKind::io);
+  }
+}
+
 TEST_CASE("a consistent forgery has another id") {
   Scratch dir;
   BundleIds a = write_bundle(dir / "a.tar", 50), b = write_bundle(dir / "b.tar", 50, "forged");
