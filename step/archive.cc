@@ -10,16 +10,15 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <unordered_set>
 
 #include "runtime/error.h"
-#include "runtime/text_hash.h"
 #include "step/gzip.h"
 
 namespace ibid::step {
 namespace {
 
 constexpr uint64_t kTarBlock = 512;
+constexpr size_t kFolder = SIZE_MAX;                   // among places of entries: none
 uint64_t round_up(uint64_t n) { return (n + kTarBlock - 1) / kTarBlock * kTarBlock; }
 
 struct ReadArchive {
@@ -258,7 +257,6 @@ void TarFile::list_entries() {
   struct archive* in = listing.archive.handle;
   archive_read_support_format_tar(in);
   if (archive_read_open2(in, &listing, nullptr, &Listing::read, &Listing::skip, nullptr) != ARCHIVE_OK) listing.damaged("not a tar file, so not a bundle");
-  std::unordered_set<std::string, TextHash> seen;
   uint64_t end = 0;
   archive_entry* entry = nullptr;
   int result;
@@ -267,7 +265,7 @@ void TarFile::list_entries() {
     std::string at = name ? name : "(unnamed)";
     const bool folder = archive_entry_filetype(entry) == AE_IFDIR && archive_entry_size(entry) == 0;   // as skopeo and tar write them
     if ((!folder && archive_entry_filetype(entry) != AE_IFREG) || archive_entry_hardlink(entry)) throw Error(ErrorKind::corrupt, path_, "entry " + at + " is not a regular file");
-    if (!seen.insert(at).second) throw Error(ErrorKind::corrupt, path_, "entry " + at + " stands twice");
+    if (!places_.emplace(at, folder ? kFolder : entries_.size()).second) throw Error(ErrorKind::corrupt, path_, "entry " + at + " stands twice");
     TarEntry e{at, data_offset(static_cast<uint64_t>(archive_read_header_position(in)), at), static_cast<uint64_t>(archive_entry_size(entry))};
     if (e.offset > file_size_ || e.size > file_size_ - e.offset) throw Error(ErrorKind::corrupt, path_, "cut short inside entry " + at);
     end = e.offset + round_up(e.size);
@@ -305,8 +303,8 @@ uint64_t TarFile::data_offset(uint64_t header, const std::string& name) const {
 }
 
 const TarEntry* TarFile::find(std::string_view name) const {
-  auto it = std::find_if(entries_.begin(), entries_.end(), [&](const TarEntry& e) { return e.name == name; });
-  return it == entries_.end() ? nullptr : &*it;
+  auto place = places_.find(std::string(name));
+  return place == places_.end() || place->second == kFolder ? nullptr : &entries_[place->second];
 }
 
 std::string TarFile::read(const TarEntry& entry, uint64_t from, uint64_t size) const {

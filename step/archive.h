@@ -9,8 +9,10 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
+#include "runtime/text_hash.h"
 #include "step/output_file.h"
 
 namespace ibid::step {
@@ -66,6 +68,7 @@ class TarFile {
   int fd_ = -1;
   uint64_t file_size_ = 0;
   std::vector<TarEntry> entries_;
+  std::unordered_map<std::string, size_t, TextHash> places_;         // of every name; a hostile manifest names as many as there are
 };
 
 }  // namespace ibid::step

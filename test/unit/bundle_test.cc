@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 
@@ -55,6 +56,8 @@ std::string slurp(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(in), {}};
 }
+
+double seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
 void spit(const std::string& path, const std::string& bytes) { std::ofstream(path, std::ios::binary) << bytes; }
 
@@ -221,6 +224,22 @@ TEST_CASE("what cannot be read is not damage") {
   } catch (const Error& e) {
     CHECK(e.kind == ErrorKind::io);
   }
+}
+
+TEST_CASE("a tar of many entries is no more work for each of them") {
+  Scratch dir;
+  constexpr int kMany = 20'000;
+  OutputFile out(dir / "many.tar");
+  TarWriter writer(out);
+  for (int i = 0; i < kMany; ++i) writer.add("e" + std::to_string(i), "x");
+  writer.finish();
+  out.commit();
+  TarFile tar(dir / "many.tar");
+  const double before = seconds();
+  size_t found = 0;
+  for (int i = 0; i < 20 * kMany; ++i) found += tar.find("e" + std::to_string(kMany - 1 - i % 10))->size;
+  CHECK(found == 20 * kMany);
+  CHECK(seconds() - before < 5);                       // one after the other they are eight thousand million names
 }
 
 TEST_CASE("a consistent forgery has another id") {
