@@ -4,6 +4,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -69,7 +70,7 @@ class RawInput {
   bool fill() {
     ssize_t n;
     do n = ::read(fd_, buffer_.data() + size_, buffer_.size() - size_);
-    while (n < 0 && errno == EINTR);
+    while (n < 0 && (errno == EINTR || would_block(fd_, POLLIN)));
     if (n < 0) throw Error(ErrorKind::io, name_, std::string("cannot read: ") + std::strerror(errno));
     size_ += static_cast<size_t>(n);
     return n > 0;

@@ -2,6 +2,7 @@
 #include "step/output_file.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -64,10 +65,16 @@ int named_descriptor(std::filesystem::path path) {
 
 }  // namespace
 
+bool would_block(int fd, short events) {
+  if (errno != EAGAIN) return false;
+  pollfd p{fd, events, 0};
+  return ::poll(&p, 1, -1) >= 0 || errno == EINTR;
+}
+
 bool write_fully(int fd, const char* data, size_t size) {
   while (size > 0) {
     ssize_t n = ::write(fd, data, size);
-    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && (errno == EINTR || would_block(fd, POLLOUT))) continue;
     if (n < 0) return false;
     data += n;
     size -= static_cast<size_t>(n);
