@@ -37,6 +37,10 @@ Error unknown_flag(const Command& command, const std::string& name) {
                hint.empty() ? std::string("ibid ") + command.name + " --help lists them" : hint);
 }
 
+std::string usage_line(const Command& c) {
+  return std::string("usage: ibid ") + c.name + " [OPTION...]" + (*c.operands ? std::string(" ") + c.operands : "");
+}
+
 // "an INPUT" for the third operand of "STEP.yaml [INPUT...]".
 std::string operand_name(const Command& command, size_t index) {
   std::istringstream words(command.operands);
@@ -173,9 +177,9 @@ Args::Args(const Command& command, const std::vector<std::string>& words) {
   int n = static_cast<int>(operands_.size());
   if (n < command.min_operands || (command.max_operands >= 0 && n > command.max_operands))
     throw Error(ErrorKind::usage, std::string("ibid ") + command.name, n < command.min_operands ? "an operand is missing" : "too many operands: " + operands_.back(),
-                std::string("usage: ibid ") + command.name + " " + command.operands);
+                usage_line(command));
   for (size_t i = 0; i < operands_.size(); ++i)
-    if (operands_[i].empty()) throw Error(ErrorKind::usage, std::string("ibid ") + command.name, operand_name(command, i) + " is empty: is a variable empty?", std::string("usage: ibid ") + command.name + " " + command.operands);
+    if (operands_[i].empty()) throw Error(ErrorKind::usage, std::string("ibid ") + command.name, operand_name(command, i) + " is empty: is a variable empty?", usage_line(command));
 }
 
 std::optional<std::string> Args::get(const std::string& flag) const {
@@ -232,7 +236,7 @@ int print(const std::string& text) {
 }
 
 std::string help_text(const Command& c) {
-  std::string out = std::string("usage: ibid ") + c.name + " " + c.operands + "\n\n" + c.summary + "\n\noptions:\n";
+  std::string out = usage_line(c) + "\n\n" + c.summary + "\n\noptions:\n";
   for (const std::vector<Flag>* list : {&c.flags, &common_flags()})
     for (const Flag& f : *list) out += "  " + padded(std::string(f.name) + (f.value ? std::string(" ") + f.value : ""), 29) + f.help + "\n";
   return out + "\nexample:\n  " + c.example + "\n";

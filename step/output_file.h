@@ -77,9 +77,9 @@ class SpoolFile {
   std::string buffer_;
 };
 
-// False with errno when not all could be written.
-// After a read or write that failed: whether it was a stream that does not wait, as other programs at its end may have set it; waits then.
+// After a read or write that failed: whether it was of a stream that does not wait, as other programs at its end may have set it; waits then.
 bool would_block(int fd, short events);
+// False with errno when not all could be written.
 bool write_fully(int fd, const char* data, size_t size);
 
 // Removes the temporary file of every OutputFile that is open. For a signal handler that is about to end the process.
