@@ -84,6 +84,7 @@ Outputs::Outputs(const Args& args, const std::vector<FileRead>& read)
       record_file_(open(args, "--run-record")), process_(args.text("--process", "ibid")) {
   require_apart(args, read);
   note_plain(rows_file_.path());
+  if (mqc_file_ && mqc_file_->is_file() && !mqc_file_->path().ends_with("_mqc.json")) note("--mqc " + mqc_file_->path() + ": MultiQC looks for names that end in _mqc.json");
   if (args.has("--embed-model") && !bundle_file_) throw Error(ErrorKind::usage, "--embed-model", "embeds into a bundle; name one with --bundle");
   if (args.has("--process") && !versions_file_) throw Error(ErrorKind::usage, "--process", "names the process in the versions file; name one with --versions");
 }

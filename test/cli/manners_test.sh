@@ -196,6 +196,12 @@ holds "rerun, too" "$err" "ibid: model models/tiny"
 exits 0 "$ibid" run "$quick/step.yaml" few.tsv --model models --verbose --quiet -o few.out
 same "quiet" "" "$err"
 
+# A section that MultiQC would not find is said to be one.
+exits 0 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" -o few.out --mqc section.json
+holds "its name" "$err" "ibid: --mqc section.json: MultiQC looks for names that end in _mqc.json"
+exits 0 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" -o few.out --mqc few_mqc.json
+[[ "$err" != *MultiQC* ]] || fail "nothing to say: $err"
+
 # -h is --help.
 for command in "" run show; do same "$command -h" "$("$ibid" $command --help)" "$("$ibid" $command -h)"; done
 exits 2 "$ibid" verify -x

@@ -116,4 +116,10 @@ run -o link.tsv
 same "theirs stays" theirs "$(cat theirs.tsv)"
 [ ! -L link.tsv ] && cmp a.tsv link.tsv || fail "the link was not replaced"
 checks=$((checks + 4))
+
+# A name may be as long as names are; its temporary file has a shorter one.
+long=$(printf 'n%.0s' $(seq 255))
+run -o "$long"
+cmp a.tsv "$long" || fail "a name of 255 bytes"
+checks=$((checks + 1))
 done_ok
