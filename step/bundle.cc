@@ -24,6 +24,10 @@ bool is_safe_title(const std::string& title) {
          title.size() < 200 && is_utf8(title);
 }
 
+bool is_model_of(const std::string& digest, const Json::Array& files) {
+  return (files.size() == 1 && "sha256:" + files[0].at("sha256").as_string() == digest) || digest_of(canonical(Json(files))) == digest;
+}
+
 BundleWriter::BundleWriter(OutputFile* out, BundleHead head) : out_(out), head_(std::move(head)) {
   for (const EmbeddedFile& file : head_.model)
     if (!is_safe_title(file.title))
@@ -117,6 +121,17 @@ void BundleWriter::write_model_file(const EmbeddedFile& file) {
   layers_.push_back({media::kModelFile, digest, file.title, size});
 }
 
+// The model was hashed when it was opened, hours ago perhaps.
+void BundleWriter::write_model() {
+  if (head_.model.empty()) return;
+  const size_t before = layers_.size();
+  for (const EmbeddedFile& file : head_.model) write_model_file(file);
+  Json::Array files;
+  for (size_t i = before; i < layers_.size(); ++i) files.push_back(Json::Object{{"path", layers_[i].title}, {"sha256", layers_[i].digest.substr(7)}, {"size", layers_[i].size}});
+  if (!is_model_of(head_.config.at("model").at("digest").as_string(), files))
+    throw Error(ErrorKind::io, head_.model.front().path, "cannot be embedded: the model was replaced since it was opened", "put the pinned model back and run again");
+}
+
 std::string BundleWriter::input_digest() const {
   Sha256 so_far = input_.copy();
   return digest_text(so_far.finish());
@@ -144,7 +159,7 @@ BundleIds BundleWriter::finish() {
     for (const auto& [name, text] : head_.files) write_blob(text, media::kFile, name);
     write_blob(head_.step_text, media::kStep, "step.yaml");
     if (head_.shard) write_blob(token_texts_, media::kTokenTexts, "");
-    for (const EmbeddedFile& file : head_.model) write_model_file(file);
+    write_model();
     write_manifest(config);
     tar_->finish();
   }

@@ -83,6 +83,7 @@ class BundleWriter {
   void close_segments();
   void write_segment(SegmentWriter& segment, const SegmentWriter::Closed& closed, const char* media_type);
   void write_blob(const std::string& bytes, const char* media_type, const std::string& title);
+  void write_model();
   void write_model_file(const EmbeddedFile& file);
   std::string config_blob(const BundleIds& ids, const std::string& own_input) const;
   void write_manifest(const std::string& config);

@@ -332,17 +332,11 @@ void Bundle::verify_blobs(std::vector<std::string>& damage) const {
     if (!expected.count(entry.name)) damage.push_back("an entry that the manifest does not name: " + entry.name);
 }
 
-// Whichever way the model came in (model_store.h): its digest is that of the one file, or of the list of them.
 void Bundle::verify_model(std::vector<std::string>& damage) const {
-  Json::Array list;
-  std::string alone;
-  for (const Layer& layer : layers_) {
-    if (layer.media_type != media::kModelFile) continue;
-    list.push_back(Json::Object{{"path", layer.title}, {"sha256", layer.digest.substr(7)}, {"size", layer.size}});
-    alone = list.size() == 1 ? layer.digest : "";
-  }
-  const std::string& pinned = config_.at("model").at("digest").as_string();
-  if (!list.empty() && alone != pinned && digest_of(canonical(Json(std::move(list)))) != pinned) damage.push_back("the embedded model is not the one that the configuration pins");
+  Json::Array files;
+  for (const Layer& layer : layers_)
+    if (layer.media_type == media::kModelFile) files.push_back(Json::Object{{"path", layer.title}, {"sha256", layer.digest.substr(7)}, {"size", layer.size}});
+  if (!files.empty() && !is_model_of(config_.at("model").at("digest").as_string(), files)) damage.push_back("the embedded model is not the one that the configuration pins");
 }
 
 void Bundle::verify_segment(uint64_t i, Sha256& input, std::map<std::string, uint64_t>& statuses, const RecordSink& also) const {

@@ -61,10 +61,10 @@ done
 
 # Weights that are written over while they are read: no answer of the mixture is published or kept. A touch, and another model that is moved
 # into their place, change nothing; what became shorter is told, and no temporary file stays.
-# meddled CODE ACTION: runs on a copy of the model, and does ACTION in it when the journal has answers.
+# meddled CODE ACTION ARGUMENTS...: runs on a copy of the model, and does ACTION in it when the journal has answers.
 meddled() {
   rm -rf copy b.tsv b.tar; cp -r "$model" copy
-  local code=0 pid; "$ibid" run "$step" in.tsv --model copy --quiet --threads 1 --batch 4 -o b.tsv --bundle b.tar --resume 2>err.txt & pid=$!
+  local code=0 pid; "$ibid" run "$step" in.tsv --model copy --quiet --threads 1 --batch 4 -o b.tsv --bundle b.tar --resume "${@:3}" 2>err.txt & pid=$!
   until [ -n "$(find . -name .b.tsv.ibid-journal -size +6)" ]; do kill -0 $pid || fail "the run ended too early: $(cat err.txt)"; sleep 0.002; done
   (cd copy; eval "$2")
   wait $pid || code=$?
@@ -80,8 +80,12 @@ same_bytes "after weights that were written over"
 [ "$(reused)" -gt 0 ] || fail "what was answered before is kept"
 meddled 0 'touch model.safetensors; sleep 0.05; touch model.safetensors'
 same_bytes "touched"
-meddled 0 "cp model.safetensors new; mv model.safetensors old; mv new model.safetensors; $zeros"
+moved="cp model.safetensors new; mv model.safetensors old; mv new model.safetensors; $zeros"
+meddled 0 "$moved"
 same_bytes "another model in its place"
+meddled 74 "$moved" --embed-model
+holds "which is not embedded" "$(cat err.txt)" "cannot be embedded: the model was replaced since it was opened"
+rm -f .b.tsv.ibid-journal
 meddled 135 ': >model.safetensors'
 same "SIGBUS in words" "ibid: error: a file that was being read became shorter, or its disk failed (SIGBUS)" "$(head -n 1 err.txt)"
 rm -f .b.tsv.ibid-journal
