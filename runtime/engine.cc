@@ -156,7 +156,6 @@ Engine::Impl::Impl(std::unique_ptr<kernels::Device> d, const ModelFiles& model, 
   page_table = memory.array<int32_t>(scheduler.page_table().size(), "the page table");
   staged.reserve(4 * static_cast<size_t>(max_rows()));
   stats.weight_bytes = weights.memory->total();
-  stats.work_bytes = work.memory.total() + memory.total() - stats.kv_bytes;
 }
 
 // Takes the scratch of a step, then counts the pages that may take what is left.
@@ -294,7 +293,6 @@ void Engine::Impl::finish(Running& r) {
   Answer& answer = r.answer.answer();
   answer.id = r.request.id;
   answer.prompt_tokens = r.prompt;
-  answer.cached_tokens = r.cached;
   ready.push_back(std::move(answer));
   scheduler.retire(&r);
   live.erase(r.self);

@@ -62,10 +62,9 @@ struct Answer {
   std::vector<AnswerToken> tokens;     // as generated, the end token or the token that completed a stop string included
   std::string text;                    // without end tokens, cut before a stop string
   int prompt_tokens = 0;
-  int cached_tokens = 0;               // of the prompt, found in the prefix cache (volatile: for statistics only)
 };
 
-struct EngineStats { uint64_t steps = 0, prompt_rows = 0, cached_rows = 0, decode_rows = 0; size_t weight_bytes = 0, kv_bytes = 0, work_bytes = 0; };
+struct EngineStats { uint64_t steps = 0, prompt_rows = 0, cached_rows = 0, decode_rows = 0; size_t weight_bytes = 0, kv_bytes = 0; };
 
 class Engine {
  public:

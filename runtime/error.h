@@ -4,7 +4,7 @@
 //      ibid: error: WHERE: WHAT
 //      ibid: hint: HINT
 //    lower case, no full stop; WHAT may hold several lines (a source line and its caret).
-// 2. IBID_CHECK is for our own bugs: it prints condition, file and line and aborts the command; never compiled out.
+// 2. IBID_CHECK is for our own bugs: it throws an Error that names condition, file and line; never compiled out.
 // 3. A record that fails is not an Error: it is a status of that record (runtime/engine.h).
 #pragma once
 #include <stdexcept>
@@ -14,7 +14,7 @@ namespace ibid {
 
 enum class ErrorKind {
   usage,          // the command line is wrong                                   exit 2
-  corrupt,        // a bundle or a signature does not verify                     exit 4
+  corrupt,        // a bundle does not verify                                    exit 4
   incomparable,   // weights absent, or another semantics version                exit 5
   bad_data,       // manifest, model or input data are wrong                     exit 65
   not_found,      // a named input does not exist                                exit 66

@@ -2,7 +2,6 @@
 #include "runtime/json.h"
 
 #include <charconv>
-#include <cstring>
 #include <unordered_set>
 
 #include "runtime/error.h"

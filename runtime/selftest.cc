@@ -2,7 +2,6 @@
 #include "runtime/selftest.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <limits>
 #include <memory>

@@ -1,7 +1,6 @@
 // See template_scopes.h. A scope is analysed whole before the scopes inside it.
 #include "runtime/template_scopes.h"
 
-#include <functional>
 #include <map>
 
 #include "runtime/template_lexer.h"

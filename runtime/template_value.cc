@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 
 #include "runtime/error.h"
 #include "runtime/template_unicode.h"

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstring>
 
 #include "runtime/error.h"
 #include "step/bundle_format.h"

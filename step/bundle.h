@@ -13,7 +13,6 @@
 //    segments are cut at the same absolute places, so the whole ones among them are those of the unsharded bundle.
 #pragma once
 #include <map>
-#include <memory>
 #include <optional>
 #include <set>
 #include <string>

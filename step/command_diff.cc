@@ -6,7 +6,6 @@
 #include <tuple>
 
 #include "step/archived.h"
-#include "step/canon.h"
 #include "step/commands.h"
 #include "step/comparison.h"
 #include "step/manifest.h"

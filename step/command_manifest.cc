@@ -1,6 +1,5 @@
 // `ibid lint`, `ibid freeze`, `ibid pin`: what concerns a step before it runs.
 #include <cstdio>
-#include <filesystem>
 
 #include "runtime/model_files.h"
 #include "step/bundle.h"

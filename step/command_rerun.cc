@@ -13,7 +13,6 @@
 #include <set>
 
 #include "step/archived.h"
-#include "step/canon.h"
 #include "step/commands.h"
 #include "step/comparison.h"
 #include "step/session.h"

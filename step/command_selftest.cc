@@ -9,6 +9,9 @@
 
 namespace ibid::step {
 
+namespace {
+
+// The checks whose digests are not as they should be; `computed` hears of each.
 std::vector<std::string> selftest_failures(kernels::Device& device, const std::function<void(const std::string&, const std::string&)>& computed) {
   std::vector<std::string> failures;
   size_t next = 0;
@@ -22,8 +25,6 @@ std::vector<std::string> selftest_failures(kernels::Device& device, const std::f
   for (; next < std::size(kSelftestGolden); ++next) failures.push_back(std::string(kSelftestGolden[next].name) + " (not run)");
   return failures;
 }
-
-namespace {
 
 // Runs all checks on one device and says how they ended. True when every digest is as it should be.
 bool check_device(const std::string& name, kernels::Device& device, const Args& args) {

@@ -1,4 +1,4 @@
-// argv to command. The only file that ends the process.
+// argv to command, and its exit code. No other file calls exit().
 #include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>

@@ -12,10 +12,8 @@
 #pragma once
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "runtime/template.h"
 #include "step/manifest.h"

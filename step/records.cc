@@ -1,9 +1,7 @@
 // See records.h: what all formats share (bytes, ids, canonical form).
 #include "step/records.h"
 
-#include <cerrno>
 #include <charconv>
-#include <cstdio>
 #include <cstring>
 #include <unordered_set>
 
@@ -267,18 +265,6 @@ bool RecordReader::next(Record& record) {
   record.index = impl_->count++;
   impl_->names.name(record);
   return true;
-}
-
-// --- sources ---
-
-ByteSource file_source(const std::string& path) {
-  std::shared_ptr<FILE> file(std::fopen(path.c_str(), "rb"), [](FILE* f) { if (f) std::fclose(f); });
-  if (!file) throw Error(errno == ENOENT ? ErrorKind::not_found : ErrorKind::io, path, std::string("cannot open: ") + std::strerror(errno));
-  return [file, path](char* buffer, size_t size) {
-    const size_t got = std::fread(buffer, 1, size, file.get());
-    if (got == 0 && std::ferror(file.get())) throw Error(ErrorKind::io, path, std::string("cannot read: ") + std::strerror(errno));
-    return got;
-  };
 }
 
 ByteSource text_source(std::string text) {

@@ -115,8 +115,7 @@ class RecordReader {
   std::unique_ptr<Impl> impl_;
 };
 
-// The source of a file on disk, uncompressed, and of bytes at hand. Errors on opening: not_found, io.
-ByteSource file_source(const std::string& path);
+// The source of bytes at hand.
 ByteSource text_source(std::string text);
 
 }  // namespace ibid::step

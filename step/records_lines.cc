@@ -1,5 +1,4 @@
 // See records.h: the formats that are read line by line (jsonl, text, fasta) and whole (files).
-#include <optional>
 
 #include "step/record_formats.h"
 

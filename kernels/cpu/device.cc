@@ -11,7 +11,6 @@
 #include <new>
 
 #include "kernels/cpu/cpu_ops.h"
-#include "kernels/cpu/fpenv.h"
 
 namespace ibid::kernels {
 
