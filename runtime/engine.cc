@@ -156,6 +156,7 @@ Engine::Impl::Impl(std::unique_ptr<kernels::Device> d, const ModelFiles& model, 
   page_table = memory.array<int32_t>(scheduler.page_table().size(), "the page table");
   staged.reserve(4 * static_cast<size_t>(max_rows()));
   stats.weight_bytes = weights.memory->total();
+  stats.work_bytes = work.memory.total() + memory.total() - stats.kv_bytes;
 }
 
 // Takes the scratch of a step, then counts the pages that may take what is left.

@@ -64,7 +64,7 @@ struct Answer {
   int prompt_tokens = 0;
 };
 
-struct EngineStats { uint64_t steps = 0, prompt_rows = 0, cached_rows = 0, decode_rows = 0; size_t weight_bytes = 0, kv_bytes = 0; };
+struct EngineStats { uint64_t steps = 0, prompt_rows = 0, cached_rows = 0, decode_rows = 0; size_t weight_bytes = 0, kv_bytes = 0, work_bytes = 0; };
 
 class Engine {
  public:
