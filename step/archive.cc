@@ -231,9 +231,12 @@ struct TarFile::Listing {
       return ARCHIVE_FATAL;
     }
   }
+  // Never behind the end: a sparse entry claims more than there is.
   static la_int64_t skip(struct archive*, void* client, la_int64_t n) {
-    static_cast<Listing*>(client)->at += static_cast<uint64_t>(n);
-    return n;
+    auto* self = static_cast<Listing*>(client);
+    const uint64_t skipped = std::min(static_cast<uint64_t>(n), self->tar.file_size_ - std::min(self->at, self->tar.file_size_));
+    self->at += skipped;
+    return static_cast<la_int64_t>(skipped);
   }
   [[noreturn]] void damaged(const std::string& what) const {
     if (failure) std::rethrow_exception(failure);

@@ -213,6 +213,22 @@ TEST_CASE("a tar cut at any place, or with something behind its end, is refused"
   CHECK(verdict(dir / "long.tar").find("after the end") != std::string::npos);
 }
 
+TEST_CASE("a sparse entry that claims more than a file can hold is damage") {
+  Scratch dir;
+  write_bundle(dir / "a.tar", 3);
+  std::string head(512, '\0');
+  head.replace(0, 1, "x").replace(100, 7, "0000644").replace(124, 1, "\x80").replace(128, 7, "\x7f\xff\xff\xff\xff\xff\xfd").replace(156, 1, "S");
+  head.replace(148, 8, "        ").replace(257, 7, "ustar  ").replace(483, 11, "00000000000");
+  unsigned sum = 0;
+  for (char c : head) sum += static_cast<unsigned char>(c);
+  char octal[8];
+  std::snprintf(octal, sizeof octal, "%06o", sum);
+  head.replace(148, 6, octal);
+  head[154] = '\0';
+  spit(dir / "sparse.tar", head + slurp(dir / "a.tar"));
+  CHECK(verdict(dir / "sparse.tar").find("damaged tar after entry x") != std::string::npos);
+}
+
 TEST_CASE("what cannot be read is not damage") {
   Scratch dir;
   write_bundle(dir / "b", 30);
