@@ -18,7 +18,7 @@ void print_ids(const Bundle& b) {
   for (const auto& [status, count] : b.statuses()) std::printf(", %llu %s", static_cast<unsigned long long>(count), status.c_str());
   std::printf("\n");
   if (const std::optional<ShardPart>& s = b.shard())
-    std::printf("part    %s, records %llu to %llu of %llu; result is that of the part\n", s->name().c_str(), static_cast<unsigned long long>(s->first() + 1),
+    std::printf("part    %s, records %llu to %llu of %llu; result is that of the part, step and input are claims until the merge\n", s->name().c_str(), static_cast<unsigned long long>(s->first() + 1),
                 static_cast<unsigned long long>(s->end()), static_cast<unsigned long long>(s->input_records));
 }
 

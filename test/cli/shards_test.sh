@@ -56,7 +56,7 @@ whole m "lines from a pipe"
 
 # A shard is a bundle of its own kind: verified, shown, run again.
 exits 0 "$ibid" verify p2.tar
-holds "verify says what it is" "$out" "shard 2 of 3, records 34 to 65 of 97"
+holds "verify says what it is" "$out" "shard 2 of 3, records 34 to 65 of 97; result is that of the part, step and input are claims until the merge"
 exits 0 "$ibid" show p2.tar 40
 holds "the number is that of the whole input" "$out" "number 40 of 97"
 exits 65 "$ibid" show p2.tar 3
