@@ -398,7 +398,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   } catch (const Error& e) {
     if (std::find(format->expected.begin(), format->expected.end(), e.kind) == format->expected.end())
       finding("an error of another kind (" + std::to_string(exit_code(e.kind)) + "): " + e.where + ": " + e.what());
-    if (e.where.empty() && format->run != try_json && format->run != try_bundle && format->run != try_tar) finding(std::string("an error that does not say where: ") + e.what());
+    // Of a variable that is no double there is no place in the template, and its words are bytes of results.
+    const bool placeless = format->run == try_json || format->run == try_bundle || format->run == try_tar ||
+                           (format->run == try_template && std::string_view(e.what()).starts_with("number out of range: "));
+    if (e.where.empty() && !placeless) finding(std::string("an error that does not say where: ") + e.what());
   } catch (const std::exception& e) {
     finding(std::string("not ibid's own error: ") + e.what());
   }
