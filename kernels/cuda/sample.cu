@@ -423,6 +423,7 @@ void sample(Context& c, const float* logits, int rows, int vocab, int stride, co
     launch(survey_kernel, parts, dim3(kPartThreads), 0, c.stream, p);
     launch(weigh_kernel, parts, dim3(kPartThreads), 0, c.stream, p);
     launch(sample_kernel, dim3(static_cast<unsigned>(count)), dim3(kThreads), 0, c.stream, p);
+    check(cudaGetLastError(), "sampling");       // or what lay there would be fetched as the choice
     check(cudaMemcpyAsync(host + l.sent, device + l.out, l.received, cudaMemcpyDeviceToHost, c.stream), "fetching samples");
     check(cudaStreamSynchronize(c.stream), "sampling");
     std::memcpy(out + row, host + l.sent, static_cast<size_t>(count) * sizeof(Sampled));

@@ -36,6 +36,7 @@ class Staging {
       send(p.device, p.host, static_cast<size_t>(count) * row_bytes, c.stream);
       send(p.device_rows, p.host_rows, static_cast<size_t>(count) * sizeof(int32_t), c.stream);
       convert_rows(c, w, p.device, src.dtype, count, p.device_rows, bad_);
+      check(cudaGetLastError(), "converting weights");
       check(cudaEventRecord(p.done, c.stream), "converting weights");
     }
     uint8_t bad = 0;

@@ -25,6 +25,17 @@ bool probe_is(int ordinal, GpuState state, const std::string& part) {
   return p.state == state && p.why.find(part) != std::string::npos && p.why.find('\n') == std::string::npos;
 }
 
+// What a call fails with, "" where it does not.
+template <class F>
+std::string said(F call) {
+  try {
+    call();
+  } catch (const std::runtime_error& e) {
+    return e.what();
+  }
+  return "";
+}
+
 }  // namespace
 
 TEST_CASE("no driver, no device, no such device, a busy one and a full one are told apart") {
@@ -199,4 +210,28 @@ TEST_CASE("an error inside a recorded step ends the recording") {
   CHECK_THROWS(device->step(batch, 1, [&] { good(), throw std::runtime_error("stop"); }));
   CHECK_NOTHROW(device->step(batch, 1, good));
   CHECK_NOTHROW(device->sync());
+}
+
+TEST_CASE("a launch that fails is an error of the call it was for: no token is chosen of what lay there, no weight taken as converted") {
+  Pretend pretend;
+  auto device = shim_device();
+  const int vocab = 64;
+  OnDevice<float> logits(*device, std::vector<float>(vocab, 1.0f));
+  kernels::SampleSpec spec;
+  kernels::Sampled sampled;
+  auto sample = [&] { device->sample(logits, 1, vocab, vocab, &spec, &sampled, nullptr, 0); };
+  const std::vector<float> values(2 * 64, 1.0f);
+  OnDevice<uint8_t> data(*device, device->weight_bytes(2, 64, kernels::Profile::w8a16));
+  kernels::Weight w{2, 64, kernels::Profile::w8a16, static_cast<uint8_t*>(data), nullptr};
+  auto convert = [&] { device->convert_weight(w, 0, {values.data(), kernels::DType::f32, 2, 64}, nullptr); };
+  simt::machine().launch = cudaErrorLaunchFailure;
+  CHECK(said(sample).find("sampling") != std::string::npos);
+  CHECK(said(convert).find("converting weights") != std::string::npos);
+  simt::machine().launch = cudaErrorMemoryAllocation;        // a kernel is loaded when it is first launched
+  CHECK_THROWS_AS(sample(), std::bad_alloc);
+  CHECK_THROWS_AS(convert(), std::bad_alloc);
+  simt::machine().launch = cudaSuccess;
+  CHECK_NOTHROW(sample());
+  CHECK(sampled.token == 0);
+  CHECK_NOTHROW(convert());
 }

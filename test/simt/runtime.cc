@@ -109,6 +109,10 @@ void launch(const void* kernel, std::function<void()> body, dim3 grid, dim3 bloc
     throw Error("a launch of a size that no device has: " + std::to_string(grid.x) + "x" + std::to_string(grid.y) + "x" +
                 std::to_string(grid.z) + " blocks of " + std::to_string(threads) + " threads");
   }
+  if (machine().launch != cudaSuccess) {
+    report(machine().launch);
+    return;
+  }
   ++counters().launches;
   enqueue(stream, [=, body = std::move(body)] {
     uint64_t before = counters().waits, all = uint64_t{threads} * grid.x * grid.y * grid.z;

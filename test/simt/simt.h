@@ -24,6 +24,7 @@ struct Machine {
   int multiprocessors = 4;
   size_t memory = size_t{4} << 30;             // of a device
   bool must_wait = true;                       // what launch() of launch.h starts must wait for the kernel before
+  cudaError_t launch = cudaSuccess;            // what a launch fails with, doing nothing
 };
 Machine& machine();                            // changes take effect at once
 
