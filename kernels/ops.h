@@ -149,6 +149,7 @@ class Device {
   // --- memory. alloc: 64-byte aligned, zeroed, null when it cannot be had (the caller names the sizes).
   virtual void* alloc(size_t bytes) = 0;
   virtual void release(void* p, size_t bytes) = 0;
+  // upload: `from` stays as it is until download(), sample() or sync() has returned: a device may read it that late.
   virtual void upload(void* to, const void* from, size_t bytes) = 0;
   virtual void download(void* to, const void* from, size_t bytes) = 0;
   virtual void copy_page(const KvCache& kv, int from, int to) = 0; // a whole page; a new owner overwrites what it does not share

@@ -323,6 +323,7 @@ std::vector<float> Engine::Impl::logits(const std::vector<int32_t>& prompt) {
   }
   for (int32_t page : table) pages.release(page);
   device->upload(page_table, scheduler.page_table().data(), scheduler.page_table().size() * sizeof(int32_t));
+  device->sync();
   if (first_bad >= 0) throw Error(ErrorKind::bad_data, path, "numeric error at position " + std::to_string(first_bad) + " of the prompt");
   return all;
 }

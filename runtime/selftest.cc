@@ -96,6 +96,7 @@ class Selftest {
   T* put(const std::vector<T>& values) {
     T* to = memory_.array<T>(values.size(), "selftest");
     device_.upload(to, values.data(), values.size() * sizeof(T));
+    device_.sync();
     return to;
   }
   template <class T>

@@ -92,6 +92,7 @@ StoredMatrix Loader::matrix(const std::string& name, int64_t rows, int64_t cols)
 const float* Loader::upload(const std::vector<float>& values, const char* what) {
   float* to = memory_.array<float>(values.size(), what);
   device_.upload(to, values.data(), values.size() * sizeof(float));
+  device_.sync();                                                      // the values go when the caller returns
   return to;
 }
 
@@ -301,6 +302,7 @@ Weights load_weights(kernels::Device& device, const ModelFiles& files, kernels::
   kernels::rope_table(c.rope_theta, c.head_dim, divisors.empty() ? nullptr : divisors.data(), context, table.data());
   float* rope = w.memory->array<float>(table.size(), "the rope table");
   device.upload(rope, table.data(), table.size() * sizeof(float));
+  device.sync();
   w.rope = rope;
   return w;
 }

@@ -97,6 +97,7 @@ class OneBit : public runtime::DeviceProxy {
     to_.download(&last, y + static_cast<size_t>(rows) * w.n - 1, sizeof last);
     last ^= 1;
     to_.upload(y + static_cast<size_t>(rows) * w.n - 1, &last, sizeof last);
+    to_.sync();
   }
 
  private:

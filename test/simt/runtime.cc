@@ -207,7 +207,7 @@ cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind)
   return cudaSuccess;
 }
 
-// Copies from or to memory that is not pinned have ended when the call returns, as the toolkit says; nothing records them.
+// Copies from or to memory that is not pinned "might be synchronous", says the toolkit: a lazy machine's are not. Nothing records them.
 cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width, size_t height,
                               cudaMemcpyKind kind, cudaStream_t stream) {
   bool bytes = width > 0 && height > 0, known_to = inside(state().device, to), known_from = inside(state().device, from);
@@ -220,7 +220,6 @@ cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_
       std::memmove(static_cast<unsigned char*>(to) + i * to_pitch, static_cast<const unsigned char*>(from) + i * from_pitch, width);
     }
   });
-  if (!pinned) flush();
   return cudaSuccess;
 }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {

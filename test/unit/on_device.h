@@ -14,6 +14,7 @@ class OnDevice {
     at_ = static_cast<T*>(device.alloc(count_ * sizeof(T)));
     REQUIRE(at_);
     device.upload(at_, values.data(), count_ * sizeof(T));
+    device.sync();
   }
   OnDevice(kernels::Device& device, size_t count) : OnDevice(device, std::vector<T>(count)) {}
   ~OnDevice() { device_.release(at_, count_ * sizeof(T)); }
