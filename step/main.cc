@@ -5,6 +5,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <new>
 #include <system_error>
 
@@ -52,6 +53,9 @@ int guarded(const std::vector<std::string>& words) {
   } catch (const std::bad_alloc&) {
     print_error(Error(ErrorKind::temporary, "", "out of memory", "give the job more memory, or lower --memory"));
     return kTemporary;
+  } catch (const std::filesystem::filesystem_error& e) {
+    print_error(Error(ErrorKind::io, e.path1().string(), e.code().message()));
+    return exit_code(ErrorKind::io);
   } catch (const std::exception& e) {
     const auto* system = dynamic_cast<const std::system_error*>(&e);
     if (system && system->code() == std::errc::resource_unavailable_try_again) {
