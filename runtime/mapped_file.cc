@@ -58,10 +58,16 @@ MappedFile::~MappedFile() {
 
 bool MappedFile::touched() {
   struct stat st;
+  if (::fstat(fd_, &st) != 0 && errno == ESTALE) return false;         // another client of NFS removed it: nobody can write to it
   if (::fstat(fd_, &st) != 0) fail_errno(path_, "stat");
   const bool same = static_cast<size_t>(st.st_size) == size_ && st.st_mtim.tv_sec == written_.tv_sec && st.st_mtim.tv_nsec == written_.tv_nsec;
   written_ = st.st_mtim;
   return !same;
+}
+
+bool MappedFile::has_its_name() const {
+  struct stat ours, named;
+  return ::fstat(fd_, &ours) == 0 && ::stat(path_.c_str(), &named) == 0 && ours.st_dev == named.st_dev && ours.st_ino == named.st_ino;
 }
 
 void MappedFile::forget(const void* from, size_t bytes) const {

@@ -29,6 +29,7 @@ class MappedFile {
   const std::string& path() const { return path_; }
   // Whether its time or size changed since it was mapped, or since this was last asked: then its bytes may have, too. Errors: io.
   bool touched();
+  bool has_its_name() const;           // whether its path still leads to it
   // These bytes will hardly be read again: they stop counting as this process's memory. Ignored when they are not of this file.
   void forget(const void* from, size_t bytes) const;
 

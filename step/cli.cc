@@ -328,7 +328,12 @@ void catch_signals() {
   }
   action.sa_handler = [](int) { die_in_handler(g_signal, g_last_words); };
   sigaction(SIGALRM, &action, nullptr);
-  action.sa_handler = [](int s) { die_in_handler(s, g_bus_words); };
+  action.sa_flags = 0;                                 // threads may meet the gap together: the first one speaks, and ends all
+  action.sa_handler = [](int s) {
+    static std::atomic_flag taken;
+    if (taken.test_and_set()) for (;;) pause();
+    die_in_handler(s, g_bus_words);
+  };
   sigaction(SIGBUS, &action, nullptr);
   signal(SIGPIPE, SIG_IGN);                            // a closed pipe is an I/O error with a message, exit 74
   signal(SIGXFSZ, SIG_IGN);                            // and so is a limit on the size of files

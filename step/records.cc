@@ -88,7 +88,7 @@ std::string packed_as(std::string_view head) {
                                                                         {"PK\x03\x04", "a zip archive, as an .xlsx is"}, {"%PDF-1.", "a PDF"}};
   for (const auto& [begin, what] : kBegin)
     if (head.starts_with(begin)) return what;
-  return head.starts_with("BZh") && head.substr(4).starts_with("1AY&SY") ? "bzip2 data" : "";
+  return head.size() > 4 && head.starts_with("BZh") && head.substr(4).starts_with("1AY&SY") ? "bzip2 data" : "";
 }
 
 // --- bytes ---

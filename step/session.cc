@@ -264,10 +264,10 @@ void Session::require_pinned() {
 }
 
 void Session::require_unchanged() {
-  bool touched = false;
-  for (const auto& map : files_.maps) touched = map->touched() || touched;
+  bool touched = false, named = true;
+  for (const auto& map : files_.maps) touched = map->touched() || touched, named = named && map->has_its_name();
   // 'touch' saves files from the cleaner of a scratch disk, and changes no byte.
-  if (!touched || model_digest(model_path_) == digest_.found()) return;
+  if (!touched || (named && model_digest(model_path_) == digest_.found())) return;
   throw Error(ErrorKind::io, model_path_, "was written over while it was read", "put the pinned model back and run again; a new model that is moved into place (mv) does not disturb runs that read the old one");
 }
 
@@ -302,6 +302,8 @@ std::string Session::beyond_model(const std::vector<int32_t>& ids) const {
 
 void Session::load() {
   engine_ = std::make_unique<runtime::Engine>(std::move(opened_), files_, *tokenizer_, options_);
+  for (const auto& map : files_.maps)                  // put back meanwhile, it has the right digest, and the weights may be a mixture
+    if (map->touched()) throw Error(ErrorKind::io, map->path(), "was written to while it was loaded", "run again when nobody writes to it");
   auto mib = [](size_t bytes) { return std::to_string((bytes + (1 << 19)) >> 20) + " MiB"; };
   const runtime::EngineStats& stats = engine_->stats();
   detail("weights " + mib(stats.weight_bytes) + ", K/V cache " + mib(stats.kv_bytes) + ", work space " + mib(stats.work_bytes));

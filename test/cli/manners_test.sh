@@ -78,6 +78,9 @@ few.xz xz data
 few.gz.gz gzip data
 few.xlsx a zip archive, as an .xlsx is
 KINDS
+printf BZh >few.bzh
+exits 65 "$ibid" run "$quick/step.yaml" few.bzh --model "$model" --quiet -o packed.out
+[[ "$err" != *"a bug in ibid"* ]] || fail "three letters: $err"
 gzip -k few.tsv
 exits 0 "$ibid" run "$quick/step.yaml" few.tsv.gz --model "$model" -o packed.out
 
