@@ -58,8 +58,10 @@ MappedFile::~MappedFile() {
 
 bool MappedFile::touched() {
   struct stat st;
-  if (::fstat(fd_, &st) != 0 && errno == ESTALE) return false;         // another client of NFS removed it: nobody can write to it
-  if (::fstat(fd_, &st) != 0) fail_errno(path_, "stat");
+  if (::fstat(fd_, &st) != 0) {
+    if (errno == ESTALE) return false;  // another client of NFS removed it: nobody can write to it
+    fail_errno(path_, "stat");
+  }
   const bool same = static_cast<size_t>(st.st_size) == size_ && st.st_mtim.tv_sec == written_.tv_sec && st.st_mtim.tv_nsec == written_.tv_nsec;
   written_ = st.st_mtim;
   return !same;

@@ -40,6 +40,7 @@ class Loader {
   StoredMatrix embedding();                                            // in the file
   StoredMatrix place(const StoredMatrix& table);                       // as the device reads it
   Weight output(const StoredMatrix& embedding);
+  const float* upload(const std::vector<float>& values, const char* what);
   void refuse_unknown() const;
 
  private:
@@ -48,7 +49,6 @@ class Loader {
   Weight empty_weight(int n, int k, const char* what);
   void convert(Weight& w, int to_row, const std::string& name, const StoredMatrix& src, const int32_t* row_map);
   bool read_bias(const std::string& name, int n, const int32_t* row_map, float* out);
-  const float* upload(const std::vector<float>& values, const char* what);
   std::vector<int32_t> rotary_row_map(int heads) const;
   [[noreturn]] void refuse(const std::string& what, const std::string& hint = "") const {
     throw Error(ErrorKind::bad_data, files_.path, what, hint);
@@ -300,10 +300,7 @@ Weights load_weights(kernels::Device& device, const ModelFiles& files, kernels::
   }
   std::vector<float> table(static_cast<size_t>(context) * c.head_dim);
   kernels::rope_table(c.rope_theta, c.head_dim, divisors.empty() ? nullptr : divisors.data(), context, table.data());
-  float* rope = w.memory->array<float>(table.size(), "the rope table");
-  device.upload(rope, table.data(), table.size() * sizeof(float));
-  device.sync();
-  w.rope = rope;
+  w.rope = loader.upload(table, "the rope table");
   return w;
 }
 

@@ -189,7 +189,7 @@ int command_rerun(const Args& args) {
   if (differing) {
     std::printf("this machine: %s\n", device.c_str());
     if (!args.has("--other-model")) note("one step id with two results: 'ibid selftest' tests this machine, 'ibid verify' the bundle; please report it when both pass");
-    if (args.has("--other-model")) std::printf("model   %s instead of %s\n", session.digest().found().c_str(), manifest.model.digest.c_str());
+    else std::printf("model   %s instead of %s\n", session.digest().found().c_str(), manifest.model.digest.c_str());
     return kDiffers;
   }
   if (args.has("--sample") && chosen) std::printf("%s\n", bound_text(done).c_str());

@@ -40,10 +40,26 @@ struct RowSpec {
   uint32_t sample_index, position;
 };
 
+// The two largest ranks of all that were taken in.
+struct Two {
+  Rank first = 0, second = 0;
+  __device__ void take(Rank r) {
+    second = max(second, min(first, r));
+    first = max(first, r);
+  }
+  // Of all threads together.
+  __device__ Two of_block(Rank* shared) const {
+    Two all;
+    all.first = block_max(first, shared);
+    all.second = block_max(first == all.first ? second : first, shared);
+    return all;
+  }
+};
+
 // What a part of a row says.
 struct Survey {
   Rank best;                                     // of the finite logits
-  Rank first, second;                            // of the choice, where it is greedy
+  Two choice;                                    // where it is greedy
   long long weight;                              // sum of 2^40 exp(l - the row's largest)
   unsigned largest;                              // bits of the largest magnitude
 };
@@ -118,22 +134,6 @@ __device__ unsigned long long weight_of(float difference) {
   return static_cast<unsigned long long>(math::round_int(static_cast<double>(math::exp32(difference)) * 0x1p40));
 }
 
-// The two largest ranks of all that were taken in.
-struct Two {
-  Rank first = 0, second = 0;
-  __device__ void take(Rank r) {
-    second = max(second, min(first, r));
-    first = max(first, r);
-  }
-  // Of all threads together.
-  __device__ Two of_block(Rank* shared) const {
-    Two all;
-    all.first = block_max(first, shared);
-    all.second = block_max(first == all.first ? second : first, shared);
-    return all;
-  }
-};
-
 // --- parts of rows: block = row * parts + part ----------------------------------------------------------------------------
 
 struct Part { int row, index, from, end; };
@@ -162,7 +162,7 @@ __global__ void __launch_bounds__(kPartThreads) survey_kernel(Piece p) {
   largest = block_max(largest, magnitudes);
   best = block_max(best, ranks);
   choice = choice.of_block(ranks);
-  if (threadIdx.x == 0) row.survey[part.index] = {best, choice.first, choice.second, 0, largest};
+  if (threadIdx.x == 0) row.survey[part.index] = {best, choice, 0, largest};
 }
 
 // Finds a row's largest logit from its parts; false where one is not finite.
@@ -302,7 +302,7 @@ __device__ void choose(const Row& row, const Two& two, Value value, Sampled& out
 
 __device__ void choose_greedy(const Row& row, Shared& s, Sampled& out) {
   Two two;
-  each(row.parts, [&](int i) { two.take(row.survey[i].first), two.take(row.survey[i].second); });
+  each(row.parts, [&](int i) { two.take(row.survey[i].choice.first), two.take(row.survey[i].choice.second); });
   choose(row, two.of_block(s.rank), [&](int i) { return row.penalised(i); }, out);
 }
 
