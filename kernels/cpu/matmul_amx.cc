@@ -8,6 +8,7 @@ namespace {
 
 constexpr int kTileRows = 16;
 constexpr int kFewRows = 8;         // below it the AVX-512 tiles are as fast
+constexpr size_t kPanelInL1 = 32 * 1024;   // of 48 KB; the rest is for sums, outputs and what passes by
 
 struct alignas(64) TileConfig {
   uint8_t palette = 1, start_row = 0, reserved[14] = {};
@@ -34,6 +35,7 @@ struct Tiles {
 template <int D>
 struct Unit {
   alignas(64) int32_t sum[D][4][kTileRows][16];   // per digit of the weights: a_high half 0, a_low half 0, the same of half 1
+  const int32_t* correction[D];                   // (kPanel) each
   Epilogue epilogue;
   size_t live = 0, next = 0;                      // rows that exist, row to finish next
 
@@ -41,36 +43,46 @@ struct Unit {
     if (next == live) return;
     const size_t t = next++;
     for (size_t half = 0; half < 2; half++) {
-      const auto load = [&](size_t digit, size_t low) { return _mm512_load_si512(sum[digit][2 * half + low][t]); };
+      const auto load = [&](size_t digit, size_t low) {
+        return _mm512_add_epi32(_mm512_load_si512(sum[digit][2 * half + low][t]), _mm512_load_si512(correction[digit] + 16 * half));
+      };
       if constexpr (D == 2) epilogue.template finish<D>(t, half, load(0, 0), _mm512_add_epi32(load(0, 1), load(1, 0)), load(1, 1));
       else epilogue.template finish<D>(t, half, __m512i{}, load(0, 0), load(0, 1));
     }
   }
 };
 
-// The four sums of one digit of a panel with 16 rows, each begun at the corrections. Finishes `pace` rows of `other` per block.
+// The four sums of one digit of a panel with 16 rows. What else is to do, `pace` rows of `other` and the lines of `ahead` for each
+// block, is spread between the tile instructions, which wait for each other and for memory: in one piece it came on top of them.
+// `stay`: the panel is in L1 and shall stay there, so the rows pass it by.
 // The tile instructions' operands are invisible to the compiler, hence the barriers.
-template <int D>
-__attribute__((noinline)) void sum_digit(const int8_t* w, const int32_t* correction, const uint8_t* a, size_t a_stride,
-                                         size_t blocks, int32_t (*sum)[kTileRows][16], Unit<D>& other, size_t pace, Ahead ahead) {
+template <int D, bool stay>
+__attribute__((noinline)) void sum_digit(const int8_t* w, const uint8_t* a, size_t a_stride, size_t blocks,
+                                         int32_t (*sum)[kTileRows][16], Unit<D>& other, size_t pace, Ahead ahead) {
+  const auto between = [&](size_t quarter) IBID_INLINE {
+    ahead.step(quarter, 4);
+    for (size_t i = quarter; i < pace; i += 4) other.finish_row();
+  };
   asm volatile("" ::: "memory");
-  _tile_loadd(0, correction, 0);
-  _tile_loadd(1, correction, 0);
-  _tile_loadd(2, correction + 16, 0);
-  _tile_loadd(3, correction + 16, 0);
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
   for (size_t b = 0; b < blocks; b++) {
-    _tile_loadd(4, a, a_stride);
+    if constexpr (stay) _tile_stream_loadd(4, a, a_stride); else _tile_loadd(4, a, a_stride);
     _tile_loadd(6, w, kQuadBytes);
     _tile_dpbusd(0, 4, 6);
-    _tile_loadd(5, a + kLow, a_stride);
+    between(0);
+    if constexpr (stay) _tile_stream_loadd(5, a + kLow, a_stride); else _tile_loadd(5, a + kLow, a_stride);
     _tile_dpbusd(1, 5, 6);
+    between(1);
     _tile_loadd(7, w + 64, kQuadBytes);
     _tile_dpbusd(2, 4, 7);
+    between(2);
     _tile_dpbusd(3, 5, 7);
+    between(3);
     a += kStepBytes;
     w += kBlockBytes * D;
-    ahead.step();
-    for (size_t i = 0; i < pace; i++) other.finish_row();
   }
   _tile_stored(0, sum[0], 64);
   _tile_stored(1, sum[1], 64);
@@ -79,9 +91,8 @@ __attribute__((noinline)) void sum_digit(const int8_t* w, const int32_t* correct
   asm volatile("" ::: "memory");
 }
 
-template <int D>
-void tiles_of(const MatmulJob& job, int panel, int panels, int row, int rows) {
-  if (rows < kFewRows) return vector_tiles<D>(job, panel, panels, row, rows);
+template <int D, bool stay>
+void tile_panels(const MatmulJob& job, int panel, int panels, int row, int rows) {
   const WeightView v = view(*job.w);
   const Tiles tiles;
   const size_t all = static_cast<size_t>(rows), passes = (all + kTileRows - 1) / kTileRows, blocks = v.k / kDepthStep;
@@ -96,14 +107,22 @@ void tiles_of(const MatmulJob& job, int panel, int panels, int row, int rows) {
       const int first = row + static_cast<int>(done);
       for (size_t d = 0; d < D; d++) {
         const Ahead ahead{w + v.panel_bytes() + (pass * D + d) * blocks * ahead_pace * 64, p + 1 < end ? ahead_pace : 0};
-        sum_digit<D>(w + d * kBlockBytes, v.correction + d * v.n + p * kPanel, quant_row(*job.a, first),
-                     quant_row_stride(job.a->k), blocks, units[now].sum[d], units[now ^ 1], pace, ahead);
+        sum_digit<D, stay>(w + d * kBlockBytes, quant_row(*job.a, first), quant_row_stride(job.a->k), blocks, units[now].sum[d],
+                           units[now ^ 1], pace, ahead);
+        units[now].correction[d] = v.correction + d * v.n + p * kPanel;
       }
       units[now].epilogue = Epilogue(job, v, p, static_cast<size_t>(first));
       units[now].live = all - done < kTileRows ? all - done : kTileRows;
       units[now].next = 0;
     }
   for (int i = 0; i < kTileRows; i++) units[now ^ 1].finish_row();
+}
+
+template <int D>
+void tiles_of(const MatmulJob& job, int panel, int panels, int row, int rows) {
+  if (rows < kFewRows) vector_tiles<D>(job, panel, panels, row, rows);
+  else if (view(*job.w).panel_bytes() <= kPanelInL1) tile_panels<D, true>(job, panel, panels, row, rows);
+  else tile_panels<D, false>(job, panel, panels, row, rows);
 }
 
 void tiles(const MatmulJob& job, int panel, int panels, int row, int rows) {

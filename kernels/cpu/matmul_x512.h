@@ -31,19 +31,22 @@ inline void store_digits(const QuantRows& a, int row, const int16_t* q, float sc
   *quant_row_scale(a, row) = scale;
 }
 
-// 16 exact sums to float32, each by one rounding: 65536 high + 256 cross + low, or 256 cross + low when D is 1.
+// 16 exact sums S = 65536 high + 256 cross + low (high is 0 when D is 1) to float32, each by one rounding. Carried upwards S becomes
+// 2^b upper + b bits. `upper` without its last 8 bits, and those with the b bits, are at most 24 bits each, which float32 holds
+// exactly: their sum is the only rounding.
 template <int D>
 inline __m512 sums_to_float(__m512i high, __m512i cross, __m512i low) {
-  __m256 half[2];
-  for (int i = 0; i < 2; i++) {
-    const auto wide = [i](__m512i x) {
-      return _mm512_cvtepi32_epi64(i == 0 ? _mm512_castsi512_si256(x) : _mm512_extracti64x4_epi64(x, 1));
-    };
-    __m512i sum = _mm512_add_epi64(_mm512_slli_epi64(wide(cross), 8), wide(low));
-    if (D == 2) sum = _mm512_add_epi64(sum, _mm512_slli_epi64(wide(high), 16));
-    half[i] = _mm512_cvtepi64_ps(sum);
+  constexpr int kBits = D == 2 ? 16 : 8;
+  const __m512i byte = _mm512_set1_epi32(255);
+  __m512i upper = cross, rest = low;
+  if (D == 2) {
+    upper = _mm512_add_epi32(high, _mm512_srai_epi32(cross, 8));
+    rest = _mm512_add_epi32(low, _mm512_slli_epi32(_mm512_and_si512(cross, byte), 8));
   }
-  return _mm512_insertf32x8(_mm512_castps256_ps512(half[0]), half[1], 1);
+  upper = _mm512_add_epi32(upper, _mm512_srai_epi32(rest, kBits));
+  const __m512i coarse = _mm512_andnot_si512(byte, upper), fine = _mm512_or_si512(
+      _mm512_slli_epi32(_mm512_and_si512(upper, byte), kBits), _mm512_and_si512(rest, _mm512_set1_epi32((1 << kBits) - 1)));
+  return _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(coarse), _mm512_set1_ps(1 << kBits)), _mm512_cvtepi32_ps(fine));
 }
 
 // The written epilogue for outputs of one panel, 16 at a time. It holds what the job says by value: the compiler must take

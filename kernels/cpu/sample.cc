@@ -40,6 +40,7 @@ struct Candidates {
 
 // What turns a logit into a log-probability: (l - max) - log_sum.
 struct Normaliser {
+  int first = 0;                           // the first by score
   float max = 0, log_sum = 0;
   float logprob(float logit) const {
     float value = (logit - max) - log_sum;
@@ -50,7 +51,8 @@ struct Normaliser {
 
 Normaliser normaliser(const RowOps& ops, const float* logits, int vocab) {
   Normaliser n;
-  n.max = logits[ops.argmax(logits, vocab)];
+  n.first = ops.argmax(logits, vocab);
+  n.max = logits[n.first];
   n.log_sum = math::log32(static_cast<float>(ops.weigh(logits, vocab, n.max, nullptr)) * 0x1p-40f);
   return n;
 }
@@ -116,13 +118,13 @@ void keep_min_p(Candidates& set, float min_p, float max) {
   set.keep([&](int i) { return set.score[i] >= least; });
 }
 
-int runner_up(const RowOps& ops, const Candidates& set, int winner) {
-  int before = winner > 0 ? ops.argmax(set.score, winner) : -1;
-  int rest = set.count - winner - 1;
-  int after = rest > 0 ? winner + 1 + ops.argmax(set.score + winner + 1, rest) : -1;
+int runner_up(const RowOps& ops, const float* score, int count, int winner) {
+  int before = winner > 0 ? ops.argmax(score, winner) : -1;
+  int rest = count - winner - 1;
+  int after = rest > 0 ? winner + 1 + ops.argmax(score + winner + 1, rest) : -1;
   if (before < 0) return after;
   if (after < 0) return before;
-  return set.score[after] > set.score[before] ? after : before;
+  return score[after] > score[before] ? after : before;
 }
 
 void choose(const RowOps& ops, Candidates& set, const SampleSpec& spec, Sampled& out) {
@@ -136,10 +138,19 @@ void choose(const RowOps& ops, Candidates& set, const SampleSpec& spec, Sampled&
   }
   int winner = ops.argmax(set.score, set.count);
   out.token = set.id[winner];
-  int second = runner_up(ops, set, winner);
+  int second = runner_up(ops, set.score, set.count, winner);
   if (second < 0) return;
   out.runner_up = set.id[second];
   out.margin = math::lead(set.score[winner], set.score[second]);
+}
+
+// Nothing changes the scores: greedy over the logits as they are, whose places are the ids.
+bool plain(const SampleSpec& spec) { return spec.temperature <= 0 && !spec.mask && (spec.repetition_penalty == 1.0f || spec.seen_count == 0); }
+
+void choose_plain(const RowOps& ops, const float* logits, int vocab, int first, Sampled& out) {
+  out.token = first;
+  out.runner_up = runner_up(ops, logits, vocab, first);
+  if (out.runner_up >= 0) out.margin = math::lead(logits[first], logits[out.runner_up]);
 }
 
 // The `count` most likely tokens, lowest id first among equals, by insertion: few of many logits enter a short list.
@@ -162,10 +173,14 @@ void sample_row(CpuContext& c, WorkerScratch& scratch, const float* logits, int 
   }
   Normaliser n = normaliser(c.rows, logits, vocab);
   if (spec.top_logprobs > 0) report_top(logits, vocab, n, std::min(spec.top_logprobs, vocab), top);
-  Candidates set{scratch.score, scratch.id, scratch.weight, scratch.rank};
-  start(set, logits, vocab, spec);
-  if (set.count == 0) return;
-  choose(c.rows, set, spec, out);
+  if (plain(spec)) {
+    choose_plain(c.rows, logits, vocab, n.first, out);
+  } else {
+    Candidates set{scratch.score, scratch.id, scratch.weight, scratch.rank};
+    start(set, logits, vocab, spec);
+    if (set.count == 0) return;
+    choose(c.rows, set, spec, out);
+  }
   out.logprob = n.logprob(logits[out.token]);
 }
 
