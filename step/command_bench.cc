@@ -5,8 +5,8 @@
 //    more. The best windows stand beside them.
 // 2. Decode is timed by its steps alone, each from its beginning to the next one's, so that everything between is in it. A run's figure is
 //    their mean, as other programs' is, and the median run counts.
-// 3. Shares count the work that cannot be avoided: decode of one sequence reads every matrix once per token; prefill
-//    and batches need one int8 product per weight, token and pair of digits. Attention, norms and sampling are on top, uncounted.
+// 3. Shares count the work that cannot be avoided: a step reads every matrix once, and needs one int8 product per weight, token and pair
+//    of digits; the longer of the two bounds it. Attention, norms and sampling are on top, uncounted.
 #include <sys/resource.h>
 #include <time.h>
 
@@ -111,12 +111,13 @@ class Limits {
  public:
   explicit Limits(kernels::Device& device) : device_(device), seen_{device.measure_roofline()} {}
 
-  // Takes a run of `seconds` that did `work` of the kind that `limit` bounds.
-  void take(Series& to, double seconds, kernels::Rate kernels::Roofline::*limit, double work) {
+  // Takes a run of `seconds` that read so many bytes and did so many multiply-adds.
+  void take(Series& to, double seconds, double bytes, double macs) {
     seen_.push_back(device_.measure_roofline());
-    double around = ((seen_.end()[-2].*limit).median + (seen_.end()[-1].*limit).median) / 2;
+    auto around = [&](kernels::Rate kernels::Roofline::*limit) { return ((seen_.end()[-2].*limit).median + (seen_.end()[-1].*limit).median) / 2; };
+    double least = std::max(bytes / around(&kernels::Roofline::read_bytes), macs / around(&kernels::Roofline::int8_macs));
     to.seconds.push_back(seconds);
-    to.shares.push_back(work / seconds / around);
+    to.shares.push_back(least / seconds);
   }
   kernels::Rate overall(kernels::Rate kernels::Roofline::*limit) const {
     std::vector<double> medians;
@@ -144,9 +145,9 @@ std::vector<Line> measure(runtime::Engine& engine, Bench& bench, const runtime::
   Limits limits(engine.device());
   Series prefill, one, many;
   for (int i = 0; i < repeat; ++i) {                   // everything in turn, so that a slow moment hits all alike
-    limits.take(prefill, bench.time(1, load.prompt, 1), &Roofline::int8_macs, load.prompt * work.layers + work.output);
-    limits.take(one, bench.time_per_step(1), &Roofline::read_bytes, read);
-    limits.take(many, bench.time_per_step(load.sequences), &Roofline::int8_macs, load.sequences * (work.layers + work.output));
+    limits.take(prefill, bench.time(1, load.prompt, 1), read, load.prompt * work.layers + work.output);
+    limits.take(one, bench.time_per_step(1), read, work.layers + work.output);
+    limits.take(many, bench.time_per_step(load.sequences), read, load.sequences * (work.layers + work.output));
   }
   kernels::Rate bytes = limits.overall(&Roofline::read_bytes), macs = limits.overall(&Roofline::int8_macs);
   rusage usage{};
