@@ -44,8 +44,8 @@ inline __m512 sums_to_float(__m512i high, __m512i cross, __m512i low) {
     rest = _mm512_add_epi32(low, _mm512_slli_epi32(_mm512_and_si512(cross, byte), 8));
   }
   upper = _mm512_add_epi32(upper, _mm512_srai_epi32(rest, kBits));
-  const __m512i coarse = _mm512_andnot_si512(byte, upper), fine = _mm512_or_si512(
-      _mm512_slli_epi32(_mm512_and_si512(upper, byte), kBits), _mm512_and_si512(rest, _mm512_set1_epi32((1 << kBits) - 1)));
+  const __m512i coarse = _mm512_andnot_si512(byte, upper), bits = _mm512_and_si512(rest, _mm512_set1_epi32((1 << kBits) - 1));
+  const __m512i fine = _mm512_or_si512(_mm512_slli_epi32(_mm512_and_si512(upper, byte), kBits), bits);
   return _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(coarse), _mm512_set1_ps(1 << kBits)), _mm512_cvtepi32_ps(fine));
 }
 

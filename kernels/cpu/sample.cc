@@ -40,7 +40,6 @@ struct Candidates {
 
 // What turns a logit into a log-probability: (l - max) - log_sum.
 struct Normaliser {
-  int first = 0;                           // the first by score
   float max = 0, log_sum = 0;
   float logprob(float logit) const {
     float value = (logit - max) - log_sum;
@@ -49,11 +48,10 @@ struct Normaliser {
   }
 };
 
-Normaliser normaliser(const RowOps& ops, const float* logits, int vocab) {
+Normaliser normaliser(const RowOps& ops, const float* logits, int vocab, float max) {
   Normaliser n;
-  n.first = ops.argmax(logits, vocab);
-  n.max = logits[n.first];
-  n.log_sum = math::log32(static_cast<float>(ops.weigh(logits, vocab, n.max, nullptr)) * 0x1p-40f);
+  n.max = max;
+  n.log_sum = math::log32(static_cast<float>(ops.weigh(logits, vocab, max, nullptr)) * 0x1p-40f);
   return n;
 }
 
@@ -171,10 +169,11 @@ void sample_row(CpuContext& c, WorkerScratch& scratch, const float* logits, int 
     out.bad = 1;
     return;
   }
-  Normaliser n = normaliser(c.rows, logits, vocab);
+  int first = c.rows.argmax(logits, vocab);
+  Normaliser n = normaliser(c.rows, logits, vocab, logits[first]);
   if (spec.top_logprobs > 0) report_top(logits, vocab, n, std::min(spec.top_logprobs, vocab), top);
   if (plain(spec)) {
-    choose_plain(c.rows, logits, vocab, n.first, out);
+    choose_plain(c.rows, logits, vocab, first, out);
   } else {
     Candidates set{scratch.score, scratch.id, scratch.weight, scratch.rank};
     start(set, logits, vocab, spec);
