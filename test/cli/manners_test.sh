@@ -149,24 +149,7 @@ checks=$((checks + 4))
 exits 74 bash -c "'$ibid' run '$quick/step.yaml' few.tsv --model '$model' >&-"
 exits 74 bash -c "'$ibid' run '$quick/step.yaml' --model '$model' <&-"
 # Streams that do not wait, as who shares them may have set them: read and written all the same.
-python3 - a.tsv few.tsv "$ibid" run "$quick/step.yaml" --model "$model" --quiet <<'PY'
-import fcntl, os, subprocess, sys, time
-want, rows = (open(name, "rb").read() for name in sys.argv[1:3])
-(give_read, give), (take, take_write) = os.pipe(), os.pipe()
-fcntl.fcntl(take_write, fcntl.F_SETPIPE_SZ, 4096)
-for end in (give_read, take_write): os.set_blocking(end, False)
-os.write(take_write, b"x" * 4096)
-run = subprocess.Popen(sys.argv[3:], stdin=give_read, stdout=take_write)
-os.close(take_write)
-for row in rows.splitlines(True):
-    time.sleep(0.1)
-    os.write(give, row)
-for end in (give, give_read): os.close(end)
-time.sleep(0.5)
-got = b""
-while piece := os.read(take, 1 << 16): got += piece
-assert run.wait() == 0 and got == b"x" * 4096 + want, (run.returncode, got[4096:])
-PY
+python3 "$root/test/cli/pipes.py" 0 a.tsv few.tsv "$ibid" run "$quick/step.yaml" --model "$model" --quiet
 checks=$((checks + 1))
 # An operand that is an empty variable is named, and so is a folder in place of a step, as it is in place of an input.
 head -n 4 "$quick/samples.tsv" >few.tsv
