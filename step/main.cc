@@ -10,6 +10,7 @@
 #include <system_error>
 
 #include "step/cli.h"
+#include "step/output_file.h"
 #include "step/version.h"
 
 using namespace ibid;
@@ -74,10 +75,21 @@ void occupy_standard_streams() {
     if (::fcntl(fd, F_GETFD) < 0 && ::open("/dev/null", fd == STDOUT_FILENO ? O_RDONLY : O_WRONLY) != fd) std::abort();
 }
 
+// Whoever shares our standard output may have set it not to wait: then stdio gives up where a pipe is full, and write_fully does not.
+void write_stdout_fully() {
+  cookie_io_functions_t through{};
+  through.write = [](void*, const char* data, size_t size) { return write_fully(STDOUT_FILENO, data, size) ? static_cast<ssize_t>(size) : 0; };
+  std::FILE* out = ::fopencookie(nullptr, "w", through);
+  if (!out) std::abort();
+  if (::isatty(STDOUT_FILENO)) std::setvbuf(out, nullptr, _IOLBF, BUFSIZ);      // as stdio has it
+  stdout = out;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   occupy_standard_streams();
+  write_stdout_fully();
   catch_signals();
   int code = guarded({argv + 1, argv + argc});
   std::fflush(stderr);

@@ -151,6 +151,21 @@ exits 74 bash -c "'$ibid' run '$quick/step.yaml' --model '$model' <&-"
 # Streams that do not wait, as who shares them may have set them: read and written all the same.
 python3 "$root/test/cli/pipes.py" 0 a.tsv few.tsv "$ibid" run "$quick/step.yaml" --model "$model" --quiet
 checks=$((checks + 1))
+: >no-rows
+# waited CODE COMMAND...: what it prints is the same when nobody takes it at once.
+waited() {
+  exits "$@"
+  cp out.txt want.txt
+  python3 "$root/test/cli/pipes.py" "$1" want.txt no-rows "${@:2}"
+  checks=$((checks + 1))
+}
+waited 0 "$ibid" --help
+waited 0 "$ibid" lint "$quick/step.yaml"
+waited 0 "$ibid" pin "$model"
+waited 0 "$ibid" show long.tar long --json           # more than the pipe and a buffer hold
+waited 0 "$ibid" verify a.tar
+waited 0 "$ibid" diff a.tar b.tar
+waited 3 "$ibid" diff a.tar long.tar
 # An operand that is an empty variable is named, and so is a folder in place of a step, as it is in place of an input.
 head -n 4 "$quick/samples.tsv" >few.tsv
 while IFS='|' read -r words name; do
