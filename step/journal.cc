@@ -43,7 +43,7 @@ size_t Journal::KeyHash::operator()(const Digest& d) const {
   return h;
 }
 
-std::string Journal::path_beside(const std::string& output) { return directory_of(output) + "/." + base_name(output) + ".ibid-journal"; }
+std::string Journal::path_beside(const std::string& output) { return directory_of(output) + "/" + name_with("." + base_name(output), ".ibid-journal"); }
 
 Journal::Journal(const std::string& path, const std::string& config_id, bool with_top) : path_(path), with_top_(with_top), synced_(now()) {
   try {
@@ -76,7 +76,8 @@ uint64_t Journal::open() {
 }
 
 std::string Journal::aside(std::string_view header) const {
-  return path_ + "." + (header.substr(0, kMagic.size()) == kMagic ? sha256_hex(header).substr(0, 8) + "." : "") + "old";
+  const std::string step = header.substr(0, kMagic.size()) == kMagic ? sha256_hex(header).substr(0, 8) + "." : "";
+  return directory_of(path_) + "/" + name_with(base_name(path_), "." + step + "old");
 }
 
 // Hours of answers may be in it, and the other step be the mistake: each step's has a name of its own.

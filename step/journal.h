@@ -18,7 +18,7 @@ namespace ibid::step {
 
 class Journal : public AnswerStore {
  public:
-  static std::string path_beside(const std::string& output);   // ".NAME.ibid-journal" in the same folder
+  static std::string path_beside(const std::string& output);   // ".NAME.ibid-journal" in the same folder, NAME cut where it must be
   // Errors: cannot_create, io.
   Journal(const std::string& path, const std::string& config_id, bool with_top);
   ~Journal() override;

@@ -16,12 +16,14 @@
 #include <set>
 
 #include "runtime/error.h"
+#include "step/digest.h"
 
 namespace ibid::step {
 namespace {
 
 constexpr size_t kBuffer = 1 << 16;
-constexpr size_t kNameShown = 200;                     // of an output's name in that of its temporary file: a name has at most 255 bytes
+constexpr size_t kNameBytes = 255;                     // a file's name has no more
+constexpr size_t kNameShown = 200;                     // of an output's name in that of its temporary file
 
 // The temporary files that exist, for remove_temporaries(); a signal handler may read it at any moment.
 std::array<std::atomic<const char*>, 32> g_temporaries{};
@@ -97,6 +99,14 @@ std::string directory_of(const std::string& path) {
 std::string base_name(const std::string& path) {
   size_t slash = path.rfind('/');
   return slash == std::string::npos ? path : path.substr(slash + 1);
+}
+
+std::string name_with(const std::string& name, const std::string& suffix) {
+  if (name.size() + suffix.size() <= kNameBytes) return name + suffix;
+  const std::string told = "." + sha256_hex(name).substr(0, 16) + suffix;
+  size_t cut = kNameBytes - told.size();
+  for (int i = 0; i < 3 && (name[cut] & 0xC0) == 0x80; ++i) --cut;            // some file systems refuse a part of a character
+  return name.substr(0, cut) + told;
 }
 
 std::string read_file(const std::string& path, size_t max_bytes) {

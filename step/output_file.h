@@ -88,6 +88,9 @@ void remove_temporaries();
 // Folder part of a path ("." when there is none) and its last part.
 std::string directory_of(const std::string& path);
 std::string base_name(const std::string& path);
+// The name of a file that belongs to a file. One longer than a name may be is cut between two characters, and digits of its digest tell
+// it from others that begin alike.
+std::string name_with(const std::string& name, const std::string& suffix);
 
 // The whole content of a small file. Errors: not_found, io, bad_data (larger than max_bytes).
 std::string read_file(const std::string& path, size_t max_bytes);

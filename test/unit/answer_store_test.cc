@@ -131,6 +131,25 @@ TEST_CASE("a journal of another step is not used and comes back with its own, a 
   CHECK(read_file(dir.file("precious")) == "precious");
 }
 
+TEST_CASE("every output that can be has a journal of its own, and one that is set aside, however long its name is") {
+  for (size_t length : {228u, 229u, 241u, 242u, 255u}) {
+    TempFolder dir;
+    const std::string name(length - 1, 'a');
+    INFO("a name of " << length << " bytes");
+    auto files = [&] { return std::distance(fs::directory_iterator(dir.path()), fs::directory_iterator()); };
+    const std::string path = Journal::path_beside(dir.file(name + "1")), other = Journal::path_beside(dir.file(name + "2"));
+    CHECK((path == dir.file("." + name + "1.ibid-journal")) == (length <= 241));
+    CHECK(path.ends_with(".ibid-journal"));
+    Journal(path, kConfig, true).keep(key_of(1), answer(1));
+    CHECK_FALSE(Journal(other, kConfig, true).find(key_of(1)));
+    CHECK(files() == 1);
+    CHECK_FALSE(Journal(path, "sha256:" + std::string(64, 'd'), true).find(key_of(1)));
+    CHECK_FALSE(fs::exists(path));
+    CHECK(files() == 1);
+    CHECK(same(Journal(path, kConfig, true).find(key_of(1)), 1));
+  }
+}
+
 TEST_CASE("a full disk is an io error, and what was journalled before is there") {
   TempFolder dir;
   std::string path = dir.file(".a.ibid-journal");
