@@ -23,7 +23,6 @@ namespace {
 
 constexpr size_t kBuffer = 1 << 16;
 constexpr size_t kNameBytes = 255;                     // a file's name has no more
-constexpr size_t kNameShown = 200;                     // of an output's name in that of its temporary file
 
 // The temporary files that exist, for remove_temporaries(); a signal handler may read it at any moment.
 std::array<std::atomic<const char*>, 32> g_temporaries{};
@@ -135,7 +134,8 @@ OutputFile::OutputFile(const std::string& path) : path_(path) {
     is_file_ = true;
     // In containers every process has the same few numbers: what a killed one left may have our name already.
     for (int again = 0; fd_ < 0 && again < 100; ++again) {
-      temporary_ = directory_of(path) + "/." + base_name(path).substr(0, kNameShown) + "." + std::to_string(::getpid()) + (again ? "-" + std::to_string(again) : "") + ".ibid-tmp";
+      const std::string process = std::to_string(::getpid()) + (again ? "-" + std::to_string(again) : "");
+      temporary_ = directory_of(path) + "/" + name_with("." + base_name(path), "." + process + ".ibid-tmp");
       fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
       if (fd_ < 0 && errno != EEXIST) break;
     }

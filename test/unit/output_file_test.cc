@@ -2,6 +2,7 @@
 #include "step/output_file.h"
 
 #include "runtime/error.h"
+#include "runtime/json.h"
 #include "test/catch.h"
 #include "test/model_fixture.h"
 
@@ -39,6 +40,29 @@ TEST_CASE("an output is there when it is committed, and the old one until then")
   CHECK(files_in(dir.path()) == 1);
   CHECK_FALSE(OutputFile("/dev/null").is_file());
   CHECK(mentions(error_of([&] { OutputFile none(dir.file("no/such/folder")); }), "cannot create"));
+}
+
+TEST_CASE("a name that gets longer than names are is cut between two characters, and stays unlike others") {
+  CHECK(name_with("a", ".b") == "a.b");
+  CHECK(name_with(std::string(253, 'a'), ".b") == std::string(253, 'a') + ".b");
+  CHECK(name_with(std::string(253, 'a') + "1", ".b") != name_with(std::string(253, 'a') + "2", ".b"));
+  for (std::string character : {"a", "\u00e9", "\u20ac", "\U0001F9EC"}) {
+    for (size_t before = 0; before < 4; ++before) {
+      std::string name(before, 'x');
+      while (name.size() + character.size() <= 255) name += character;
+      INFO(name);
+      CHECK(is_utf8(name_with(name, ".suffix")));
+      CHECK(name_with(name, ".suffix").size() <= 255);
+      CHECK(name_with(name, ".suffix").size() > 255 - character.size());
+      CHECK(name_with(name, ".suffix").ends_with(".suffix"));
+      TempFolder dir;
+      OutputFile out(dir.file(name));
+      CHECK(is_utf8(fs::directory_iterator(dir.path())->path().filename().string()));
+      out.commit();
+      CHECK(fs::exists(dir.file(name)));
+    }
+  }
+  CHECK(name_with(std::string(255, '\x80'), ".suffix").size() == 252);         // no text at all: cut all the same
 }
 
 TEST_CASE("what a killed process of the same number left is not in the way, and not touched") {
