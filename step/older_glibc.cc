@@ -14,7 +14,7 @@ extern "C" {
 // 2.32. "There may be other threads": then libstdc++ counts references atomically.
 char __libc_single_threaded = 0;
 
-// 2.36. Only std::random_device asks, which ibid does not use.
+// 2.36. std::random_device asks.
 uint32_t arc4random() noexcept {
   uint32_t value;
   if (getentropy(&value, sizeof value) != 0) std::abort();

@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <random>
 #include <set>
 
 #include "runtime/error.h"
@@ -42,6 +43,17 @@ void unregister_temporary(const char* path) {
 bool is_written_in_place(const std::string& path) {
   struct stat s;
   return ::stat(path.c_str(), &s) == 0 && !S_ISREG(s.st_mode);
+}
+
+// In containers every process has the same few numbers: what a killed one left may have our name already. Then chance makes another.
+std::string temporary_name(const std::string& path, bool taken) {
+  std::string process = std::to_string(::getpid());
+  if (taken) {
+    char digits[16];
+    std::snprintf(digits, sizeof digits, "-%08x", std::random_device()());
+    process += digits;
+  }
+  return directory_of(path) + "/" + name_with("." + base_name(path), "." + process + ".ibid-tmp");
 }
 
 bool is_folder(const std::string& path) {
@@ -132,10 +144,8 @@ OutputFile::OutputFile(const std::string& path) : path_(path) {
     fd_ = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
   } else {
     is_file_ = true;
-    // In containers every process has the same few numbers: what a killed one left may have our name already.
-    for (int again = 0; fd_ < 0 && again < 100; ++again) {
-      const std::string process = std::to_string(::getpid()) + (again ? "-" + std::to_string(again) : "");
-      temporary_ = directory_of(path) + "/" + name_with("." + base_name(path), "." + process + ".ibid-tmp");
+    for (int tries = 0; fd_ < 0 && tries < 100; ++tries) {
+      temporary_ = temporary_name(path, tries > 0);
       fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
       if (fd_ < 0 && errno != EEXIST) break;
     }

@@ -1,6 +1,8 @@
 // An output appears whole or not at all, whatever an earlier process left behind.
 #include "step/output_file.h"
 
+#include <memory>
+
 #include "runtime/error.h"
 #include "runtime/json.h"
 #include "test/catch.h"
@@ -77,6 +79,20 @@ TEST_CASE("what a killed process of the same number left is not in the way, and 
   second.commit();
   CHECK(read_file(dir.file("a")) == "2");
   CHECK(read_file(dir.file(left)) == "left");
+}
+
+TEST_CASE("nor are hundreds of them, which have one number and one name") {
+  TempFolder dir;
+  std::vector<std::unique_ptr<OutputFile>> left;
+  for (size_t i = 1; i <= 300; ++i) {
+    left.push_back(std::make_unique<OutputFile>(dir.file("a")));
+    REQUIRE(files_in(dir.path()) == i);
+  }
+  for (const fs::directory_entry& file : fs::directory_iterator(dir.path()))
+    CHECK(mentions(file.path().filename(), ".a." + std::to_string(::getpid())));
+  left.back()->commit();
+  left.clear();
+  CHECK(files_in(dir.path()) == 1);
 }
 
 TEST_CASE("the temporary files of open outputs can be removed at any moment, and nothing else is") {
