@@ -211,10 +211,13 @@ void OutputFile::commit(const std::vector<OutputFile*>& files) {
 }
 
 SpoolFile::SpoolFile(const std::string& beside) : where_(directory_of(beside)) {
-  std::string name = where_ + "/.ibid-spool-XXXXXX";  // the X are mkstemp's to fill
-  fd_ = ::mkstemp(name.data());
+  fd_ = ::open(where_.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  if (fd_ >= 0) return;
+  // Not every file system has files without a name. Here one is left behind if the process is killed before it is taken away.
+  std::string name = where_ + "/.ibid-spool-XXXXXX";  // the X are mkostemp's to fill
+  fd_ = ::mkostemp(name.data(), O_CLOEXEC);
   if (fd_ < 0) throw Error(ErrorKind::cannot_create, where_, std::string("cannot create a temporary file: ") + std::strerror(errno));
-  ::unlink(name.c_str());                             // nothing is left behind, however the process ends
+  ::unlink(name.c_str());
 }
 
 SpoolFile::~SpoolFile() { ::close(fd_); }

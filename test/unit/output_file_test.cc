@@ -1,6 +1,10 @@
 // An output appears whole or not at all, whatever an earlier process left behind.
 #include "step/output_file.h"
 
+#include <fcntl.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
 #include <memory>
 
 #include "runtime/error.h"
@@ -107,6 +111,22 @@ TEST_CASE("the temporary files of open outputs can be removed at any moment, and
   remove_temporaries();
   CHECK(files_in(dir.path()) == 2);
   CHECK(read_file(dir.file("b")) == "kept");
+}
+
+TEST_CASE("a spool file has no name at any moment, where the file system has such files") {
+  TempFolder dir;
+  const int able = ::open(dir.path().c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600), watch = ::inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+  if (able < 0 || ::inotify_add_watch(watch, dir.path().c_str(), IN_CREATE) < 0) {
+    WARN("skipped: no files without a name here, or no inotify");
+  } else {
+    SpoolFile spool(dir.file("x"));
+    char event[1024];
+    CHECK(::read(watch, event, sizeof event) < 0);
+    dir.write("named", "");                            // the control: this is seen
+    CHECK(::read(watch, event, sizeof event) > 0);
+  }
+  ::close(able);
+  ::close(watch);
 }
 
 TEST_CASE("a spool file reads back from anywhere, and leaves nothing") {
