@@ -55,6 +55,12 @@ struct Weight {
   const float* bias = nullptr;     // (n) on the device, or null
 };
 
+// How a weight lies whose outputs come in pairs, a gate and what it gates: kGate rows of gates, kGate rows of the other, and so on. Both of a
+// pair are then at hand together, whatever tile a device works on.
+constexpr int kGate = 8;
+inline int gated_rows(int f) { return (f + kGate - 1) / kGate * 2 * kGate; }   // of a weight with f pairs
+inline int gate_row(int i) { return i / kGate * 2 * kGate + i % kGate; }       // of pair i; the other row is kGate further
+
 // Activations: rows of k values quantised per row to 16 bits, in the device's own layout.
 struct QuantRows {
   int k = 0;
@@ -192,6 +198,10 @@ class Device {
   // y, residual (rows, w.n); residual may be null or y itself.
   virtual void matmul(const Weight& w, const QuantRows& a, int rows, float* y, const float* residual) = 0;
 
+  // y(t, i) = silu(gate) * up, both outputs of a product as above, of rows gate_row(i) and gate_row(i) + kGate of w.
+  // w.n = gated_rows(f); y (rows, f)
+  virtual void gated_matmul(const Weight& w, const QuantRows& a, int rows, int f, float* y) = 0;
+
   // Normalises the heads of q and k where there are weights for it, rotates them in halves; quantises q to q_out, k and v into
   // the pages of their positions.                               qkv (rows, (heads + 2 kv_heads) * head_dim), q then k then v
   virtual void rope_store(const float* qkv, int heads, const Batch& batch, const Rope& rope, int layer, const KvCache& kv,
@@ -201,9 +211,6 @@ class Device {
   // Head h reads kv head h / (heads / kv_heads).                                        out (queries, heads * head_dim)
   virtual void attention(const QuantHeads& q, int heads, const Batch& batch, const int32_t* query_rows, int queries, int layer,
                          const KvCache& kv, float* out) = 0;
-
-  // silu(gate) * up, then the row quantiser.                       gate_up (rows, 2 f): gate in [0, f), up in [f, 2f)
-  virtual void silu_quantize(const float* gate_up, int rows, int f, const QuantRows& out, uint8_t* bad) = 0;
 
   // out(i, :) = x(index[i], :)                                                                         index on the device
   virtual void gather_rows(const float* x, const int32_t* index, int rows, int k, float* out) = 0;

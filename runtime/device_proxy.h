@@ -40,6 +40,7 @@ class DeviceProxy : public kernels::Device {
   void matmul(const kernels::Weight& w, const kernels::QuantRows& a, int rows, float* y, const float* residual) override {
     to_.matmul(w, a, rows, y, residual);
   }
+  void gated_matmul(const kernels::Weight& w, const kernels::QuantRows& a, int rows, int f, float* y) override { to_.gated_matmul(w, a, rows, f, y); }
   void rope_store(const float* qkv, int heads, const kernels::Batch& batch, const kernels::Rope& rope, int layer, const kernels::KvCache& kv,
                   const kernels::QuantHeads& q_out, uint8_t* bad) override {
     to_.rope_store(qkv, heads, batch, rope, layer, kv, q_out, bad);
@@ -47,9 +48,6 @@ class DeviceProxy : public kernels::Device {
   void attention(const kernels::QuantHeads& q, int heads, const kernels::Batch& batch, const int32_t* query_rows, int queries, int layer,
                  const kernels::KvCache& kv, float* out) override {
     to_.attention(q, heads, batch, query_rows, queries, layer, kv, out);
-  }
-  void silu_quantize(const float* gate_up, int rows, int f, const kernels::QuantRows& out, uint8_t* bad) override {
-    to_.silu_quantize(gate_up, rows, f, out, bad);
   }
   void gather_rows(const float* x, const int32_t* index, int rows, int k, float* out) override { to_.gather_rows(x, index, rows, k, out); }
   void sample(const float* logits, int rows, int vocab, int stride, const kernels::SampleSpec* specs, kernels::Sampled* out,

@@ -81,7 +81,7 @@ int page_count(const kernels::Device& device, const EngineOptions& o, size_t pag
 }
 
 int widest_matrix(const ModelConfig& c) {
-  return std::max({c.vocab, 2 * c.intermediate, (c.heads + 2 * c.kv_heads) * c.head_dim, c.hidden});
+  return std::max({c.vocab, kernels::gated_rows(c.intermediate), (c.heads + 2 * c.kv_heads) * c.head_dim, c.hidden});
 }
 
 std::vector<int32_t> end_ids_of(const ModelConfig& config, const Tokenizer& tokenizer) {

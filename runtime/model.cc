@@ -13,11 +13,11 @@ Work::Work(kernels::Device& device, const ModelConfig& c, int max_rows, int max_
   wanted_x = floats(static_cast<size_t>(max_wanted) * c.hidden);
   qkv = floats(rows * (mixed_size + 2 * static_cast<size_t>(c.kv_heads) * c.head_dim));
   mixed = floats(rows * mixed_size);
-  gate_up = floats(rows * 2 * c.intermediate);
+  gated = floats(rows * c.intermediate);
   logits = floats(static_cast<size_t>(max_wanted) * c.vocab);
   normed = quant(c.hidden);
   mixed_q = quant(static_cast<int>(mixed_size));
-  gated = quant(c.intermediate);
+  gated_q = quant(c.intermediate);
   q.data = memory.bytes(device.quant_heads_bytes(max_rows, c.heads, c.head_dim), "quantised queries");
   bad = memory.array<uint8_t>(rows + max_wanted, "error flags");
 }
@@ -43,9 +43,9 @@ void forward(kernels::Device& device, const ModelConfig& c, const Weights& weigh
     device.quantize(w.mixed, rows, c.heads * c.head_dim, w.mixed_q, bad);
     device.matmul(layer.o, w.mixed_q, rows, x, x);
     device.norm_quantize(x, layer.mlp_norm, c.norm_eps, rows, c.hidden, w.normed, bad);
-    device.matmul(layer.gate_up, w.normed, rows, w.gate_up, nullptr);
-    device.silu_quantize(w.gate_up, rows, c.intermediate, w.gated, bad);
-    device.matmul(layer.down, w.gated, rows, x, x);
+    device.gated_matmul(layer.gate_up, w.normed, rows, c.intermediate, w.gated);
+    device.quantize(w.gated, rows, c.intermediate, w.gated_q, bad);
+    device.matmul(layer.down, w.gated_q, rows, x, x);
   }
   device.norm_quantize(x, weights.final_norm, c.norm_eps, rows, c.hidden, w.normed, bad);
   device.matmul(weights.output, w.normed, rows, w.logits, nullptr);

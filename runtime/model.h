@@ -29,11 +29,11 @@ struct Work {
   float* wanted_x;                   // (max_wanted, hidden) the same, of the wanted rows in the last layer
   float* qkv;                        // (max_rows, (heads + 2 kv_heads) * head_dim)
   float* mixed;                      // (max_rows, heads * head_dim) what attention read
-  float* gate_up;                    // (max_rows, 2 intermediate)
+  float* gated;                      // (max_rows, intermediate)
   float* logits;                     // (max_wanted, vocab)
   kernels::QuantRows normed;         // (max_rows, hidden)
   kernels::QuantRows mixed_q;        // (max_rows, heads * head_dim)
-  kernels::QuantRows gated;          // (max_rows, intermediate)
+  kernels::QuantRows gated_q;        // (max_rows, intermediate)
   kernels::QuantHeads q;             // (max_rows, heads, head_dim)
   uint8_t* bad;                      // (max_rows + max_wanted): bad_rows, then bad_wanted
 };

@@ -82,7 +82,7 @@ class Selftest {
   Bytes matmul(Profile profile);
   Bytes quantize();
   Bytes norm_quantize();
-  Bytes silu_quantize();
+  Bytes gated_matmul(Profile profile);
   Bytes rope_table();
   Bytes rope_store(bool normed);
   Bytes attention();
@@ -240,16 +240,34 @@ Bytes Selftest::norm_quantize() {
   return observe(q, kRows, bad);
 }
 
-Bytes Selftest::silu_quantize() {
-  constexpr int kRows = 8, kF = 104;
+// As matmul(); the biases make gates from -154 to 154.
+Bytes Selftest::gated_matmul(Profile profile) {
+  constexpr int kF = 45, kK = 328, kRows = 13;
   Random random(17);
-  std::vector<float> x = plain_rows(random, kRows, 2 * kF);
-  for (int i = 0; i < kF; i++) x[4 * 2 * kF + i] = static_cast<float>(3 * (i - kF / 2));   // gates from -156 to 153
-  x[6 * 2 * kF + 1] = kInfinity;
-  const QuantRows q = quant_rows(kRows, kF);
+  Weight w = weight(kernels::gated_rows(kF), kK, profile);
+  std::vector<int32_t> map(kF);
+  std::vector<float> bias(w.n);
+  for (int i = 0; i < kF; i++) {
+    map[i] = kernels::gate_row(i);
+    bias[map[i]] = static_cast<float>(7 * (i - kF / 2));
+  }
+  for (int row : {0, kernels::kGate}) {
+    const auto source = stored_bytes(random, DType::f32, kF, kK);
+    device_.convert_weight(w, row, {source.data(), DType::f32, kF, kK}, map.data());
+  }
+  const QuantRows a = quant_rows(kRows, kK);
   uint8_t* bad = memory_.array<uint8_t>(kRows, "selftest");
-  device_.silu_quantize(put(x), kRows, kF, q, bad);
-  return observe(q, kRows, bad);
+  float* y = memory_.array<float>(size_t{kRows} * kF, "selftest");
+  Bytes out;
+  for (int rows : {kRows, 1}) {
+    device_.quantize(put(plain_rows(random, rows, kK)), rows, kK, a, bad);
+    for (const float* of_rows : {static_cast<const float*>(nullptr), static_cast<const float*>(put(bias))}) {
+      w.bias = of_rows;
+      device_.gated_matmul(w, a, rows, kF, y);
+      get(out, y, static_cast<size_t>(rows) * kF);
+    }
+  }
+  return out;
 }
 
 Bytes Selftest::rope_table() {
@@ -434,9 +452,10 @@ const std::vector<Entry>& entries() {
     e.push_back({{"sample", {"sample"}}, &Selftest::sample});
     e.push_back({{"quantize", product}, &Selftest::quantize});
     e.push_back({{"norm_quantize", {"convert_weight", "norm_quantize", "matmul"}}, &Selftest::norm_quantize});
-    e.push_back({{"silu_quantize", {"convert_weight", "silu_quantize", "matmul"}}, &Selftest::silu_quantize});
     for (int p = 0; p < 2; p++) {
       e.push_back({{std::string("matmul ") + kProfileNames[p], product}, [p](Selftest& s) { return s.matmul(kProfiles[p]); }});
+      e.push_back({{std::string("gated_matmul ") + kProfileNames[p], {"convert_weight", "quantize", "gated_matmul"}},
+                   [p](Selftest& s) { return s.gated_matmul(kProfiles[p]); }});
     }
     for (int i = 0; i < 2 * kDTypes; i++) {
       const DType dtype = static_cast<DType>(i / 2);
@@ -448,7 +467,7 @@ const std::vector<Entry>& entries() {
     e.push_back({{"rope_store of normed heads", heads}, [](Selftest& s) { return s.rope_store(true); }});
     e.push_back({{"attention", heads}, &Selftest::attention});
     e.push_back({{"copy_page", with(heads, "copy_page")}, &Selftest::copy_page});
-    const std::vector<std::string> whole = {"embed", "gather_rows", "sample", "quantize", "norm_quantize", "silu_quantize", "matmul",
+    const std::vector<std::string> whole = {"embed", "gather_rows", "sample", "quantize", "norm_quantize", "matmul", "gated_matmul",
                                             "convert_weight", "rope_table", "rope_store", "attention", "copy_page"};
     for (const char* shape : {"tiny", "tiny-llama", "tiny-qwen3"}) {
       for (int p = 0; p < 2; p++) {

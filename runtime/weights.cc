@@ -49,13 +49,14 @@ class Loader {
   Weight empty_weight(int n, int k, const char* what);
   void convert(Weight& w, int to_row, const std::string& name, const StoredMatrix& src, const int32_t* row_map);
   bool read_bias(const std::string& name, int n, const int32_t* row_map, float* out);
-  std::vector<int32_t> rotary_row_map(int heads) const;
+  std::vector<int32_t> rotary_rows(int heads) const;
+  std::vector<int32_t> gate_rows() const;
   [[noreturn]] void refuse(const std::string& what, const std::string& hint = "") const {
     throw Error(ErrorKind::bad_data, files_.path, what, hint);
   }
 
-  struct Part { std::string name; int rows; int rotary_heads; };       // rotary_heads: 0 when rows keep their order
-  Weight fuse(const std::string& prefix, const std::vector<Part>& parts, int k, const char* what);
+  struct Part { std::string name; int rows, at; std::vector<int32_t> row_map; };   // row i becomes row at + (row_map.empty() ? i : row_map[i])
+  Weight fuse(const std::string& prefix, const std::vector<Part>& parts, int n, int k, const char* what);
 
   kernels::Device& device_;
   const ModelFiles& files_;
@@ -116,13 +117,20 @@ const float* Loader::vector(const std::string& name, int n) {
   return upload(values, "norm weights");
 }
 
-// Where each source row of q or k goes (weights.h, 4).
-std::vector<int32_t> Loader::rotary_row_map(int heads) const {
+// Where each source row of q or k goes (weights.h, 4); empty: where it is.
+std::vector<int32_t> Loader::rotary_rows(int heads) const {
+  if (!files_.interleaved_rope) return {};
   const int d = c_.head_dim;
   std::vector<int32_t> map(static_cast<size_t>(heads) * d);
   for (int h = 0; h < heads; h++)
     for (int i = 0; i < d / 2; i++)
       for (int s = 0; s < 2; s++) map[h * d + 2 * i + s] = h * d + s * (d / 2) + i;
+  return map;
+}
+
+std::vector<int32_t> Loader::gate_rows() const {
+  std::vector<int32_t> map(c_.intermediate);
+  for (int i = 0; i < c_.intermediate; i++) map[i] = kernels::gate_row(i);
   return map;
 }
 
@@ -143,27 +151,19 @@ void Loader::convert(Weight& w, int to_row, const std::string& name, const Store
   for (const auto& map : files_.maps) map->forget(src.data, bytes);
 }
 
-// One weight of several tensors "PREFIX.NAME.weight" stacked row over row, with their biases where the file has any.
-Weight Loader::fuse(const std::string& prefix, const std::vector<Part>& parts, int k, const char* what) {
-  int n = 0;
+// One weight of n rows from several tensors "PREFIX.NAME.weight", with their biases where the file has any.
+Weight Loader::fuse(const std::string& prefix, const std::vector<Part>& parts, int n, int k, const char* what) {
   std::vector<StoredMatrix> stored;                                    // all are looked at before memory is taken for what the config says
-  for (const Part& p : parts) {
-    n += p.rows;
-    stored.push_back(matrix(prefix + p.name + ".weight", p.rows, k));
-  }
+  for (const Part& p : parts) stored.push_back(matrix(prefix + p.name + ".weight", p.rows, k));
   Weight w = empty_weight(n, k, what);
   std::vector<float> bias(n, 0.0f);
   bool any_bias = false;
-  int row = 0;
   for (size_t i = 0; i < parts.size(); i++) {
     const Part& p = parts[i];
     const std::string name = prefix + p.name;
-    std::vector<int32_t> map;
-    if (files_.interleaved_rope && p.rotary_heads) map = rotary_row_map(p.rotary_heads);
-    const int32_t* row_map = map.empty() ? nullptr : map.data();
-    convert(w, row, name + ".weight", stored[i], row_map);
-    any_bias |= read_bias(name + ".bias", p.rows, row_map, bias.data() + row);
-    row += p.rows;
+    const int32_t* row_map = p.row_map.empty() ? nullptr : p.row_map.data();
+    convert(w, p.at, name + ".weight", stored[i], row_map);
+    any_bias |= read_bias(name + ".bias", p.rows, row_map, bias.data() + p.at);
   }
   if (any_bias) w.bias = upload(bias, "biases");
   return w;
@@ -171,18 +171,19 @@ Weight Loader::fuse(const std::string& prefix, const std::vector<Part>& parts, i
 
 LayerWeights Loader::layer(int index) {
   const std::string at = "model.layers." + std::to_string(index) + ".";
-  const int q = c_.heads * c_.head_dim, kv = c_.kv_heads * c_.head_dim;
+  const int q = c_.heads * c_.head_dim, kv = c_.kv_heads * c_.head_dim, f = c_.intermediate;
   LayerWeights l;
   l.attention_norm = vector(at + "input_layernorm.weight", c_.hidden);
-  l.qkv = fuse(at + "self_attn.", {{"q_proj", q, c_.heads}, {"k_proj", kv, c_.kv_heads}, {"v_proj", kv, 0}}, c_.hidden, "query, key and value weights");
+  l.qkv = fuse(at + "self_attn.", {{"q_proj", q, 0, rotary_rows(c_.heads)}, {"k_proj", kv, q, rotary_rows(c_.kv_heads)}, {"v_proj", kv, q + kv, {}}},
+               q + 2 * kv, c_.hidden, "query, key and value weights");
   if (c_.head_norms) {
     l.q_norm = vector(at + "self_attn.q_norm.weight", c_.head_dim);
     l.k_norm = vector(at + "self_attn.k_norm.weight", c_.head_dim);
   }
-  l.o = fuse(at + "self_attn.", {{"o_proj", c_.hidden, 0}}, q, "attention output weights");
+  l.o = fuse(at + "self_attn.", {{"o_proj", c_.hidden, 0, {}}}, c_.hidden, q, "attention output weights");
   l.mlp_norm = vector(at + "post_attention_layernorm.weight", c_.hidden);
-  l.gate_up = fuse(at + "mlp.", {{"gate_proj", c_.intermediate, 0}, {"up_proj", c_.intermediate, 0}}, c_.hidden, "gate and up weights");
-  l.down = fuse(at + "mlp.", {{"down_proj", c_.hidden, 0}}, c_.intermediate, "down weights");
+  l.gate_up = fuse(at + "mlp.", {{"gate_proj", f, 0, gate_rows()}, {"up_proj", f, kernels::kGate, gate_rows()}}, kernels::gated_rows(f), c_.hidden, "gate and up weights");
+  l.down = fuse(at + "mlp.", {{"down_proj", c_.hidden, 0, {}}}, c_.hidden, f, "down weights");
   return l;
 }
 

@@ -5,7 +5,7 @@
 //
 // 1. A tensor is asked for by name and full shape; what is missing, misshapen or unknown to ibid is refused by name.
 // 2. Weights convert straight from the mapping; no float copy of the model is ever made.
-// 3. q, k and v are one matrix (their rows in this order), gate and up another. Biases are used where the file has them; a
+// 3. q, k and v are one matrix (their rows in this order), gate and up another (their rows by turns: kernels/ops.h, kGate). Biases are used where the file has them; a
 //    missing one of q, k, v counts as zeros when another is there.
 // 4. GGUF llama files store the rows of q and k for interleaved rotary pairs; the row map puts them (and their biases) back
 //    in halves: source row 2 i + s of a head is row s * head_dim / 2 + i.
@@ -27,7 +27,7 @@ struct LayerWeights {
   const float* k_norm = nullptr;           // (head_dim), or null
   kernels::Weight o;                       // (hidden, heads * head_dim)
   const float* mlp_norm = nullptr;         // (hidden)
-  kernels::Weight gate_up;                 // (2 intermediate, hidden)
+  kernels::Weight gate_up;                 // (gated_rows(intermediate), hidden)
   kernels::Weight down;                    // (hidden, intermediate)
 };
 

@@ -2,7 +2,7 @@
 //
 // Owns: the fast form of attention_scalar.cc. A score is the sum of q * k over dimensions, an output that of w * v over positions:
 // one and the same loop. The left factor is split into base-256 digits, so that a sum of int32 cannot overflow:
-// |digit| <= 128, |value| <= 32639, at most 256 terms: < 2^31; sum = 256 * high + low is put together in double, exactly.
+// |digit| <= 128, |value| <= 32639, at most 256 terms: < 2^31, and 256 * high + low is put together by one rounding.
 
 struct Work {
   alignas(64) int16_t q[kTile][2][kMaxHeadDim];    // digits, high first
@@ -62,8 +62,11 @@ static void dot_pairs(const int16_t* a, const int16_t* b, size_t b_row, int pair
   for (int lane = 0; lane < lanes; lane += 2 * kLanes) dot_lanes<N, width>(a, b + 2 * lane, b_row, pairs, sums[0], lane);
 }
 
+// 256 * high + low, once carried, is 256 * upper + 8 bits. `upper` without its last 8 bits, and those with the 8, are at most 24 bits
+// each, which float32 holds exactly: their sum is the only rounding.
 static inline float combine(int32_t high, int32_t low) {
-  return static_cast<float>(static_cast<double>(high) * 256.0 + static_cast<double>(low));
+  int32_t upper = high + (low >> 8), fine = (upper & 255) * 256 + (low & 255);
+  return static_cast<float>(upper & ~255) * 256.0f + static_cast<float>(fine);
 }
 
 // t of `count` positions, of which the first `visible` count; returns the integer M >= all of them.

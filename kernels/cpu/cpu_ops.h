@@ -47,7 +47,6 @@ struct CpuContext {
 void embed(CpuContext& c, const StoredMatrix& table, const Batch& batch, float* x);
 void norm_quantize(CpuContext& c, const float* x, const float* weight, float eps, int rows, int k, const QuantRows& out, uint8_t* bad);
 void quantize(CpuContext& c, const float* x, int rows, int k, const QuantRows& out, uint8_t* bad);
-void silu_quantize(CpuContext& c, const float* gate_up, int rows, int f, const QuantRows& out, uint8_t* bad);
 void gather_rows(CpuContext& c, const float* x, const int32_t* index, int rows, int k, float* out);
 void rope_store(CpuContext& c, const float* qkv, int heads, const Batch& batch, const Rope& rope, int layer, const KvCache& kv,
                 const QuantHeads& q_out, uint8_t* bad);

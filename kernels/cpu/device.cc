@@ -124,6 +124,9 @@ class CpuDevice final : public Device {
   void matmul(const Weight& w, const QuantRows& a, int rows, float* y, const float* residual) override {
     kernels::matmul(c_.products, pool_, w, a, rows, y, residual);
   }
+  void gated_matmul(const Weight& w, const QuantRows& a, int rows, int f, float* y) override {
+    kernels::gated_matmul(c_.products, pool_, w, a, rows, f, y);
+  }
   void rope_store(const float* qkv, int heads, const Batch& batch, const Rope& rope, int layer, const KvCache& kv, const QuantHeads& q_out,
                   uint8_t* bad) override {
     kernels::rope_store(c_, qkv, heads, batch, rope, layer, kv, q_out, bad);
@@ -131,9 +134,6 @@ class CpuDevice final : public Device {
   void attention(const QuantHeads& q, int heads, const Batch& batch, const int32_t* query_rows, int queries, int layer, const KvCache& kv,
                  float* out) override {
     kernels::attention(c_, q, heads, batch, query_rows, queries, layer, kv, out);
-  }
-  void silu_quantize(const float* gate_up, int rows, int f, const QuantRows& out, uint8_t* bad) override {
-    kernels::silu_quantize(c_, gate_up, rows, f, out, bad);
   }
   void gather_rows(const float* x, const int32_t* index, int rows, int k, float* out) override {
     kernels::gather_rows(c_, x, index, rows, k, out);

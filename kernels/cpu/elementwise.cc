@@ -1,4 +1,4 @@
-// Embedding, norm, activation, quantiser and rotation over the rows of a batch, and the conversion of weights.
+// Embedding, norm, quantiser and rotation over the rows of a batch, and the conversion of weights.
 #include <algorithm>
 #include <atomic>
 #include <cstring>
@@ -53,15 +53,6 @@ void quantize(CpuContext& c, const float* x, int rows, int k, const QuantRows& o
   each_row(c, rows, k, [&](int row, WorkerScratch& s) {
     float scale = 0;
     if (!c.rows.quantize(x + offset(row, k), k, s.q, &scale)) bad[row] = 1;
-    c.products.store_row(out, row, s.q, scale);
-  });
-}
-
-void silu_quantize(CpuContext& c, const float* gate_up, int rows, int f, const QuantRows& out, uint8_t* bad) {
-  each_row(c, rows, 4 * int64_t{f}, [&](int row, WorkerScratch& s) {
-    const float* gate = gate_up + 2 * offset(row, f);
-    float scale = 0;
-    if (!c.rows.silu(gate, gate + f, f, s.temp, s.q, &scale)) bad[row] = 1;
     c.products.store_row(out, row, s.q, scale);
   });
 }

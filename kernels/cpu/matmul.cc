@@ -85,6 +85,20 @@ Grain choose_grain(size_t panel_bytes, size_t row_bytes, int panels, int rows, i
   return grain;
 }
 
+void multiply(const MatmulTable& table, Pool& pool, const MatmulJob& job, int rows) {
+  const Weight& w = *job.w;
+  if (rows <= 0 || w.n <= 0) return;
+  const int panels = static_cast<int>(padded_n(w.n) / kPanel);
+  const Grain grain = choose_grain(view(w).panel_bytes(), quant_row_stride(job.a->k), panels, rows, pool.threads());
+  const int across = (panels + grain.panels - 1) / grain.panels, down = (rows + grain.rows - 1) / grain.rows;
+  pool.run(across * down, [&](int task, int) {
+    const int panel = task / down * grain.panels, row = task % down * grain.rows;
+    const int more_panels = panels - panel, more_rows = rows - row;
+    table.tiles(job, panel, more_panels < grain.panels ? more_panels : grain.panels, row,
+                more_rows < grain.rows ? more_rows : grain.rows);
+  });
+}
+
 }  // namespace
 
 WeightView view(const Weight& w) {
@@ -129,17 +143,11 @@ const MatmulTable& matmul_table(Isa isa) {
 
 void matmul(const MatmulTable& table, Pool& pool, const Weight& w, const QuantRows& a, int rows, float* y,
             const float* residual) {
-  if (rows <= 0 || w.n <= 0) return;
-  const MatmulJob job{&w, &a, y, residual};
-  const int panels = static_cast<int>(padded_n(w.n) / kPanel);
-  const Grain grain = choose_grain(view(w).panel_bytes(), quant_row_stride(a.k), panels, rows, pool.threads());
-  const int across = (panels + grain.panels - 1) / grain.panels, down = (rows + grain.rows - 1) / grain.rows;
-  pool.run(across * down, [&](int task, int) {
-    const int panel = task / down * grain.panels, row = task % down * grain.rows;
-    const int more_panels = panels - panel, more_rows = rows - row;
-    table.tiles(job, panel, more_panels < grain.panels ? more_panels : grain.panels, row,
-                more_rows < grain.rows ? more_rows : grain.rows);
-  });
+  multiply(table, pool, {&w, &a, y, residual, w.n, false}, rows);
+}
+
+void gated_matmul(const MatmulTable& table, Pool& pool, const Weight& w, const QuantRows& a, int rows, int f, float* y) {
+  multiply(table, pool, {&w, &a, y, nullptr, f, true}, rows);
 }
 
 }  // namespace ibid::kernels

@@ -76,8 +76,10 @@ inline float* quant_row_scale(const QuantRows& a, int row) {
 struct MatmulJob {
   const Weight* w;
   const QuantRows* a;
-  float* y;                         // (rows, w->n)
-  const float* residual;            // (rows, w->n), y itself, or null
+  float* y;                         // (rows, width)
+  const float* residual;            // (rows, width), y itself, or null; null when gated
+  int width;                        // outputs of a row: w->n, or the pairs of a gated product
+  bool gated;
 };
 
 // What an instruction set brings.
@@ -96,6 +98,9 @@ const MatmulTable& matmul_table(Isa isa);          // REQUIRES: isa_available(is
 // y(t, n) = (float(S) * sa(t)) * sw(n), then + bias(n), then + residual(t, n).         REQUIRES: w.k == a.k <= kMaxDepth
 void matmul(const MatmulTable& table, Pool& pool, const Weight& w, const QuantRows& a, int rows, float* y,
             const float* residual);
+
+// y(t, i) = silu(gate) * up, as Device::gated_matmul words it.                                  y (rows, f)
+void gated_matmul(const MatmulTable& table, Pool& pool, const Weight& w, const QuantRows& a, int rows, int f, float* y);
 
 // --- probes (seconds of work) ----------------------------------------------------------------------------------------
 Rate measure_read_bandwidth(Pool& pool);                                // bytes per second, all threads

@@ -42,13 +42,13 @@ struct Unit {
   void finish_row() {
     if (next == live) return;
     const size_t t = next++;
-    for (size_t half = 0; half < 2; half++) {
-      const auto load = [&](size_t digit, size_t low) {
+    epilogue.template finish<D>(t, [&](auto half) IBID_INLINE {
+      const auto load = [&](size_t digit, size_t low) IBID_INLINE {
         return _mm512_add_epi32(_mm512_load_si512(sum[digit][2 * half + low][t]), _mm512_load_si512(correction[digit] + 16 * half));
       };
-      if constexpr (D == 2) epilogue.template finish<D>(t, half, load(0, 0), _mm512_add_epi32(load(0, 1), load(1, 0)), load(1, 1));
-      else epilogue.template finish<D>(t, half, __m512i{}, load(0, 0), load(0, 1));
-    }
+      if constexpr (D == 2) return Sums{load(0, 0), _mm512_add_epi32(load(0, 1), load(1, 0)), load(1, 1)};
+      else return Sums{__m512i{}, load(0, 0), load(0, 1)};
+    });
   }
 };
 

@@ -40,7 +40,7 @@ void store_row(const QuantRows& a, int row, const int16_t* q, float scale) {
 }
 
 // The exact sums of a row for two strips, whose outputs fill a cache line. The first piece of k sets them, the others add.
-constexpr size_t kLine = 2 * kStrip;
+static_assert(kLine == 2 * kStrip);
 using Sums = double[kLine];
 
 // What a tile fetches into the second-level cache while it multiplies: `step` bytes for each line of weights that it reads.
@@ -163,12 +163,23 @@ void each_tile(size_t rows, F f) {
   }
 }
 
-// The epilogue of `rows` rows from t, two strips from n, as finish() words it.
+// Apart: its registers would be taken from the rest of the epilogue.
+__attribute__((noinline)) void put_gated(float* to, __m256 gates, __m256 others) {
+  alignas(32) float gate[kStrip], up[kStrip];
+  _mm256_store_ps(gate, gates);
+  _mm256_store_ps(up, others);
+  for (size_t i = 0; i < kStrip; i++) to[i] = math::silu32(gate[i]) * up[i];
+}
+
+// The epilogue of `rows` rows from t, two strips from n, as finish() words it; where the outputs end, by finish() itself.
 void finish_line(const MatmulJob& job, const WeightView& v, size_t t, size_t rows, size_t n, const Sums* sum) {
-  const size_t width = static_cast<size_t>(job.w->n);
-  if (n + kLine > width) {
-    for (size_t i = 0; i < rows; i++)
-      for (size_t j = 0; n + j < width; j++) job.y[(t + i) * width + n + j] = finish(job, v, t + i, n + j, static_cast<int64_t>(sum[i][j]));
+  const size_t width = static_cast<size_t>(job.width), first = job.gated ? n / 2 : n;
+  if (first + (job.gated ? kStrip : kLine) > width) {
+    for (size_t i = 0; i < rows; i++) {
+      float y[kLine] = {};
+      for (size_t j = 0; j < kLine && n + j < static_cast<size_t>(job.w->n); j++) y[j] = finish(job, v, t + i, n + j, static_cast<int64_t>(sum[i][j]));
+      put_line(job, t + i, n, y);
+    }
     return;
   }
   const float* bias = job.w->bias ? job.w->bias + n : nullptr;
@@ -176,15 +187,17 @@ void finish_line(const MatmulJob& job, const WeightView& v, size_t t, size_t row
   for (size_t i = 0; i < rows; i++) {
     const __m256 row_scale = _mm256_set1_ps(*quant_row_scale(*job.a, static_cast<int>(t + i)));
     const float* residual = job.residual ? job.residual + (t + i) * width + n : nullptr;
-    float* to = job.y + (t + i) * width + n;
+    float* to = job.y + (t + i) * width + first;
+    __m256 y[2];
     unroll<2>([&](auto s) IBID_INLINE {
       const double* from = sum[i] + s * kStrip;
-      __m256 y = _mm256_set_m128(_mm256_cvtpd_ps(_mm256_load_pd(from + 4)), _mm256_cvtpd_ps(_mm256_load_pd(from)));
-      y = _mm256_mul_ps(_mm256_mul_ps(y, row_scale), scale[s]);
-      if (bias) y = _mm256_add_ps(y, _mm256_loadu_ps(bias + s * kStrip));
-      if (residual) y = _mm256_add_ps(y, _mm256_loadu_ps(residual + s * kStrip));
-      _mm256_storeu_ps(to + s * kStrip, y);
+      y[s] = _mm256_set_m128(_mm256_cvtpd_ps(_mm256_load_pd(from + 4)), _mm256_cvtpd_ps(_mm256_load_pd(from)));
+      y[s] = _mm256_mul_ps(_mm256_mul_ps(y[s], row_scale), scale[s]);
+      if (bias) y[s] = _mm256_add_ps(y[s], _mm256_loadu_ps(bias + s * kStrip));
+      if (residual) y[s] = _mm256_add_ps(y[s], _mm256_loadu_ps(residual + s * kStrip));
+      if (!job.gated) _mm256_storeu_ps(to + s * kStrip, y[s]);
     });
+    if (job.gated) put_gated(to, y[0], y[1]);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "kernels/cpu/matmul.h"
+#include "kernels/math.h"
 
 namespace ibid::kernels {
 
@@ -23,6 +24,16 @@ inline float finish(const MatmulJob& job, const WeightView& v, size_t t, size_t 
   if (job.w->bias) y = y + job.w->bias[n];
   if (job.residual) y = y + job.residual[t * static_cast<size_t>(job.w->n) + n];
   return y;
+}
+
+// Outputs that are finished together: a gated product makes kGate of them.
+constexpr size_t kLine = 2 * kGate;
+
+// Writes outputs n to n + kLine of row t, those that there are.                     y (kLine); REQUIRES: n a multiple of kLine
+inline void put_line(const MatmulJob& job, size_t t, size_t n, const float* y) {
+  const size_t width = static_cast<size_t>(job.width), first = job.gated ? n / 2 : n, most = job.gated ? kGate : kLine;
+  float* to = job.y + t * width + first;
+  for (size_t i = 0; i < most && first + i < width; i++) to[i] = job.gated ? math::silu32(y[i]) * y[i + kGate] : y[i];
 }
 }  // namespace
 

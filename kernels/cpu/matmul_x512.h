@@ -34,6 +34,7 @@ inline void store_digits(const QuantRows& a, int row, const int16_t* q, float sc
 // 16 exact sums S = 65536 high + 256 cross + low (high is 0 when D is 1) to float32, each by one rounding. Carried upwards S becomes
 // 2^b upper + b bits. `upper` without its last 8 bits, and those with the b bits, are at most 24 bits each, which float32 holds
 // exactly: their sum is the only rounding.
+struct Sums { __m512i high, cross, low; };
 template <int D>
 inline __m512 sums_to_float(__m512i high, __m512i cross, __m512i low) {
   constexpr int kBits = D == 2 ? 16 : 8;
@@ -49,17 +50,25 @@ inline __m512 sums_to_float(__m512i high, __m512i cross, __m512i low) {
   return _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(coarse), _mm512_set1_ps(1 << kBits)), _mm512_cvtepi32_ps(fine));
 }
 
-// The written epilogue for outputs of one panel, 16 at a time. It holds what the job says by value: the compiler must take
+// silu(gate) * up of 16 outputs. Apart: what runs between tile instructions stays small.
+__attribute__((noinline)) inline void put_gated(float* to, __mmask16 mask, __m512 gates, __m512 others) {
+  alignas(64) float gate[16], up[16], y[16];
+  _mm512_store_ps(gate, gates);
+  _mm512_store_ps(up, others);
+  for (int i = 0; i < 16; i++) y[i] = math::silu32(gate[i]) * up[i];
+  _mm512_mask_storeu_ps(to, mask, _mm512_load_ps(y));
+}
+
+// The written epilogue for outputs of one panel, a row at a time. It holds what the job says by value: the compiler must take
 // each store to y for a change of everything reached through pointers.
 class Epilogue {
  public:
   Epilogue() = default;
   Epilogue(const MatmulJob& job, const WeightView& v, size_t panel, size_t row)
-      : width_(static_cast<size_t>(job.w->n)), a_stride_(quant_row_stride(job.a->k)) {
-    const size_t n = panel * kPanel, live = width_ - n < kPanel ? width_ - n : kPanel, at = row * width_ + n;
-    const uint32_t mask = live < kPanel ? (1u << live) - 1 : ~0u;
-    mask_[0] = static_cast<__mmask16>(mask);
-    mask_[1] = static_cast<__mmask16>(mask >> 16);
+      : gated_(job.gated), width_(static_cast<size_t>(job.width)), a_stride_(quant_row_stride(job.a->k)) {
+    const size_t n = panel * kPanel, at = row * width_ + (gated_ ? n / 2 : n);
+    mask_ = first_of(static_cast<size_t>(job.w->n) - n);
+    gated_mask_ = static_cast<__mmask16>(first_of(gated_ ? width_ - n / 2 : 0));
     scale_ = v.scale + n;
     bias_ = job.w->bias ? job.w->bias + n : nullptr;
     residual_ = job.residual ? job.residual + at : nullptr;
@@ -67,21 +76,31 @@ class Epilogue {
     a_scale_ = reinterpret_cast<const uint8_t*>(quant_row_scale(*job.a, static_cast<int>(row)));
   }
 
-  // Row t after the first; half of the panel.
-  template <int D>
-  [[gnu::always_inline]] void finish(size_t t, size_t half, __m512i high, __m512i cross, __m512i low) const {
-    const size_t at = t * width_ + 16 * half;
+  // Row t after the first: sums(half) gives the three of half a panel.
+  template <int D, class F>
+  [[gnu::always_inline]] void finish(size_t t, F sums) const {
     const __m512 a_scale = _mm512_set1_ps(*reinterpret_cast<const float*>(a_scale_ + t * a_stride_));
-    __m512 y = _mm512_mul_ps(sums_to_float<D>(high, cross, low), a_scale);
-    y = _mm512_mul_ps(y, _mm512_load_ps(scale_ + 16 * half));
-    if (bias_) y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(mask_[half], bias_ + 16 * half));
-    if (residual_) y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(mask_[half], residual_ + at));
-    _mm512_mask_storeu_ps(y_ + at, mask_[half], y);
+    float* to = y_ + t * width_;
+    __m512 y[2];
+    unroll<2>([&](auto half) IBID_INLINE {
+      const __mmask16 mask = static_cast<__mmask16>(mask_ >> 16 * half);
+      const Sums s = sums(half);
+      y[half] = _mm512_mul_ps(sums_to_float<D>(s.high, s.cross, s.low), a_scale);
+      y[half] = _mm512_mul_ps(y[half], _mm512_load_ps(scale_ + 16 * half));
+      if (bias_) y[half] = _mm512_add_ps(y[half], _mm512_maskz_loadu_ps(mask, bias_ + 16 * half));
+      if (residual_) y[half] = _mm512_add_ps(y[half], _mm512_maskz_loadu_ps(mask, residual_ + t * width_ + 16 * half));
+      if (!gated_) _mm512_mask_storeu_ps(to + 16 * half, mask, y[half]);
+    });
+    if (gated_) put_gated(to, gated_mask_, _mm512_shuffle_f32x4(y[0], y[1], 0x44), _mm512_shuffle_f32x4(y[0], y[1], 0xEE));
   }
 
  private:
+  static uint32_t first_of(size_t live) { return live < kPanel ? (1u << live) - 1 : ~0u; }
+
+  bool gated_ = false;
   size_t width_ = 0, a_stride_ = 0;
-  __mmask16 mask_[2] = {};
+  uint32_t mask_ = 0;                // of the weight's rows; of the pairs
+  __mmask16 gated_mask_ = 0;
   const float *scale_ = nullptr, *bias_ = nullptr, *residual_ = nullptr;
   float* y_ = nullptr;
   const uint8_t* a_scale_ = nullptr;
@@ -148,7 +167,7 @@ void vector_tile(const MatmulJob& job, const WeightView& v, size_t panel, size_t
                    v.k / kDepthStep, v.correction + panel * kPanel, v.n, ahead, sum);
   const Epilogue epilogue(job, v, panel, row);
   for (size_t t = 0; t < T; t++)
-    for (size_t half = 0; half < 2; half++) epilogue.finish<D>(t, half, sum[0][t][half], sum[1][t][half], sum[2][t][half]);
+    epilogue.finish<D>(t, [&](auto half) IBID_INLINE { return Sums{sum[0][t][half], sum[1][t][half], sum[2][t][half]}; });
 }
 
 // The same for min(T, left) rows.

@@ -13,14 +13,12 @@
 
 namespace ibid::kernels {
 
-// quantize, norm and silu return false when the row holds a NaN or an infinity; q is then all zeros and scale 0.
+// quantize and norm return false when the row holds a NaN or an infinity; q is then all zeros and scale 0.
 struct RowOps {
   // q = RNE(x * (32639 / amax)), scale = amax / 32639.                                                     x, q (k)
   bool (*quantize)(const float* x, int k, int16_t* q, float* scale);
   // RMSNorm of x by its quantised mean square, then the quantiser.              x, weight, q (k); temp (k) scratch
   bool (*norm)(const float* x, const float* weight, float eps, int k, float* temp, int16_t* q, float* scale);
-  // silu(gate) * up, then the quantiser.                                        gate, up, q (f); temp (f) scratch
-  bool (*silu)(const float* gate, const float* up, int f, float* temp, int16_t* q, float* scale);
   // Rotation in halves: y1 = x1 cos - x2 sin, y2 = x2 cos + x1 sin.    x, y (head_dim); table: cos, then sin, each half
   void (*rotate)(const float* x, const float* table, int head_dim, float* y);
   // A stored row as float32.                                                            out (cols), whole blocks only

@@ -36,8 +36,8 @@ static inline void pin(Acc& v) { asm("" : "+v"(v)); }
 namespace ibid::kernels {
 
 const RowOps kRowOpsAvx2 = {
-    avx2::quantize, avx2::norm,       avx2::silu,   avx2::rotate, avx2::dequantize, avx2::attend,
-    avx2::merge,    avx2::all_finite, avx2::argmax, avx2::weigh,  avx2::add_noise,
+    avx2::quantize, avx2::norm, avx2::rotate, avx2::dequantize, avx2::attend,
+    avx2::merge, avx2::all_finite, avx2::argmax, avx2::weigh, avx2::add_noise,
 };
 
 }  // namespace ibid::kernels

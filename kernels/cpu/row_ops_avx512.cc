@@ -32,8 +32,8 @@ static inline void pin(Acc& v) { asm("" : "+v"(v)); }
 namespace ibid::kernels {
 
 const RowOps kRowOpsAvx512 = {
-    avx512::quantize, avx512::norm,       avx512::silu,   avx512::rotate, avx512::dequantize, avx512::attend,
-    avx512::merge,    avx512::all_finite, avx512::argmax, avx512::weigh,  avx512::add_noise,
+    avx512::quantize, avx512::norm, avx512::rotate, avx512::dequantize, avx512::attend,
+    avx512::merge, avx512::all_finite, avx512::argmax, avx512::weigh, avx512::add_noise,
 };
 
 }  // namespace ibid::kernels

@@ -19,7 +19,7 @@ static bool quantize(const float* x, int k, int16_t* q, float* scale) {
   return true;
 }
 
-// --- norm, activation, rotation (NUMERICS 5, 8, 6) -------------------------------------------------------------------------
+// --- norm, rotation (NUMERICS 5, 6) ----------------------------------------------------------------------------------------
 
 static int64_t square_sum(const int16_t* q, int k) {
   int64_t sum = 0;
@@ -32,11 +32,6 @@ static bool norm(const float* x, const float* weight, float eps, int k, float* t
   float r = inverse_rms(square_sum(q, k), *scale, k, eps);
   for (int i = 0; i < k; ++i) temp[i] = (x[i] * r) * weight[i];
   return quantize(temp, k, q, scale);
-}
-
-static bool silu(const float* gate, const float* up, int f, float* temp, int16_t* q, float* scale) {
-  for (int i = 0; i < f; ++i) temp[i] = math::silu32(gate[i]) * up[i];
-  return quantize(temp, f, q, scale);
 }
 
 static void rotate(const float* __restrict x, const float* __restrict table, int head_dim, float* __restrict y) {

@@ -34,8 +34,8 @@ static inline void pin(Acc& v) { asm("" : "+w"(v.low), "+w"(v.high)); }
 namespace ibid::kernels {
 
 const RowOps kRowOpsNeon = {
-    neon::quantize, neon::norm,       neon::silu,   neon::rotate, neon::dequantize, neon::attend,
-    neon::merge,    neon::all_finite, neon::argmax, neon::weigh,  neon::add_noise,
+    neon::quantize, neon::norm, neon::rotate, neon::dequantize, neon::attend,
+    neon::merge, neon::all_finite, neon::argmax, neon::weigh, neon::add_noise,
 };
 
 }  // namespace ibid::kernels

@@ -45,12 +45,6 @@ static bool norm(const float* x, const float* weight, float eps, int k, float* t
   return quantize(temp, k, q, scale);
 }
 
-// NUMERICS 8
-static bool silu(const float* gate, const float* up, int f, float* temp, int16_t* q, float* scale) {
-  for (int i = 0; i < f; ++i) temp[i] = math::silu32(gate[i]) * up[i];
-  return quantize(temp, f, q, scale);
-}
-
 // NUMERICS 6
 static void rotate(const float* x, const float* table, int head_dim, float* y) {
   int half = head_dim / 2;
@@ -142,8 +136,8 @@ static void dequantize(DType dtype, const void* row, int64_t cols, float* out) {
 namespace ibid::kernels {
 
 const RowOps kRowOpsScalar = {
-    scalar::quantize, scalar::norm,       scalar::silu,   scalar::rotate, scalar::dequantize, scalar::attend,
-    scalar::merge,    scalar::all_finite, scalar::argmax, scalar::weigh,  scalar::add_noise,
+    scalar::quantize, scalar::norm, scalar::rotate, scalar::dequantize, scalar::attend,
+    scalar::merge, scalar::all_finite, scalar::argmax, scalar::weigh, scalar::add_noise,
 };
 
 }  // namespace ibid::kernels

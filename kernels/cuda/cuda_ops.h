@@ -122,13 +122,13 @@ size_t sample_pinned(int rows, int vocab, int max_top);
 void embed(Context& c, const StoredMatrix& table, const Batch& batch, float* x);
 void norm_quantize(Context& c, const float* x, const float* weight, float eps, int rows, int k, const QuantRows& out, uint8_t* bad);
 void quantize(Context& c, const float* x, int rows, int k, const QuantRows& out, uint8_t* bad);
-void silu_quantize(Context& c, const float* gate_up, int rows, int f, const QuantRows& out, uint8_t* bad);
 void gather_rows(Context& c, const float* x, const int32_t* index, int rows, int k, float* out);
 void rope_store(Context& c, const float* qkv, int heads, const Batch& batch, const Rope& rope, int layer, const KvCache& kv,
                 const QuantHeads& q_out, uint8_t* bad);
 void attention(Context& c, const QuantHeads& q, int heads, const Batch& batch, const int32_t* query_rows, int queries, int layer,
                const KvCache& kv, float* out);
 void matmul(Context& c, const Weight& w, const QuantRows& a, int rows, float* y, const float* residual);
+void gated_matmul(Context& c, const Weight& w, const QuantRows& a, int rows, int f, float* y);
 void sample(Context& c, const float* logits, int rows, int vocab, int stride, const SampleSpec* specs, Sampled* out, TokenLogprob* top,
             int max_top);
 

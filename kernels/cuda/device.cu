@@ -159,12 +159,14 @@ class CudaDevice final : public Device {
     launched("quantize");
   }
   void matmul(const Weight& w, const QuantRows& a, int rows, float* y, const float* residual) override {
-    StepLimits limits;
-    limits.rows = limits.wanted = rows;
-    limits.widest = w.n;
-    need(matmul_scratch(limits));
+    need_for_product(w, rows);
     cuda::matmul(c_, w, a, rows, y, residual);
     launched("matmul");
+  }
+  void gated_matmul(const Weight& w, const QuantRows& a, int rows, int f, float* y) override {
+    need_for_product(w, rows);
+    cuda::gated_matmul(c_, w, a, rows, f, y);
+    launched("gated_matmul");
   }
   void rope_store(const float* qkv, int heads, const Batch& batch, const Rope& rope, int layer, const KvCache& kv, const QuantHeads& q_out,
                   uint8_t* bad) override {
@@ -178,10 +180,6 @@ class CudaDevice final : public Device {
     need(attention_scratch({std::max(batch.rows, queries), queries, heads, kv.shape.kv_heads, kv.shape.head_dim, batch.max_pages, 0, 0}));
     cuda::attention(c_, q, heads, seen, query_rows, queries, layer, kv, out);
     launched("attention");
-  }
-  void silu_quantize(const float* gate_up, int rows, int f, const QuantRows& out, uint8_t* bad) override {
-    cuda::silu_quantize(c_, gate_up, rows, f, out, bad);
-    launched("silu_quantize");
   }
   void gather_rows(const float* x, const int32_t* index, int rows, int k, float* out) override {
     cuda::gather_rows(c_, x, index, rows, k, out);
@@ -213,6 +211,12 @@ class CudaDevice final : public Device {
     c_.scratch = {};
     check(cudaMalloc(&c_.scratch.data, bytes), "taking scratch memory");
     c_.scratch.bytes = bytes;
+  }
+  void need_for_product(const Weight& w, int rows) {
+    StepLimits limits;
+    limits.rows = limits.wanted = rows;
+    limits.widest = w.n;
+    need(matmul_scratch(limits));
   }
   void need_pinned(size_t bytes) {
     if (bytes <= c_.pinned.bytes) return;

@@ -131,14 +131,11 @@ Cut cut(int w_rows, int digits, int rows, size_t bytes) {
   return {(panels + pieces - 1) / pieces * kPanel, per_piece};
 }
 
-struct Epilogue {
-  WeightView w;
-  RowsView a;
-  const float* bias;
-  const float* residual;
-  float* y;
-  const int32_t* sums;                           // (2 rows, D w_rows) of this piece
-  int n, w_row, w_rows, row;
+// The raw sums of a piece of a product.
+struct RawSums {
+  Product p;
+  const int32_t* sums;                           // (2 rows, D w_rows)
+  int w_row, w_rows, row;                        // first row of weights, their number, first token
 };
 
 constexpr int kAtOnce = 4;                       // outputs of a thread
@@ -153,38 +150,80 @@ __device__ void load_sums(const int32_t* from, int32_t (&to)[N]) {
   }
 }
 
-// Raw sums to outputs (NUMERICS 4.2). Block (x, y): outputs w_row + 1024 x .., row `row` + y.
-// Bytes for each output: 8 D of sums, mostly from L2, 4 out, 4 of the residual. Operations: some 10. Bound by memory, and a thread of one
-// output would have too little of it on its way: an H200 took twice the time of the bytes.
+// The products of rows w_row + i .. of the weights with token `row` + t.
 template <int D>
-__global__ void __launch_bounds__(256) finish_sums(Epilogue e) {
-  wait_for_previous();
-  const int i = kAtOnce * static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x), n = e.w_row + i, t = static_cast<int>(blockIdx.y);
-  if (i >= e.w_rows || n >= e.n) return;
-  const size_t plane = static_cast<size_t>(D) * static_cast<size_t>(e.w_rows);         // a multiple of kPanel
-  const int32_t* from = e.sums + 2 * static_cast<size_t>(t) * plane + static_cast<size_t>(D) * static_cast<size_t>(i);
-  int32_t high[kAtOnce * D], low[kAtOnce * D];   // products with H and with L of the row
+__device__ __forceinline__ void outputs(const RawSums& r, int t, int i, float (&y)[kAtOnce]) {
+  const size_t plane = static_cast<size_t>(D) * static_cast<size_t>(r.w_rows);         // a multiple of kPanel
+  const int32_t* from = r.sums + 2 * static_cast<size_t>(t) * plane + static_cast<size_t>(D) * static_cast<size_t>(i);
+  int32_t high[kAtOnce * D], low[kAtOnce * D];   // products with H and with L of the token
   load_sums(from, high);
   load_sums(from + plane, low);
-  const float4 scales = *reinterpret_cast<const float4*>(e.w.scale + n);
-  const float row_scale = *e.a.scale(e.row + t), scale[kAtOnce] = {scales.x, scales.y, scales.z, scales.w};
-  const size_t at = static_cast<size_t>(e.row + t) * static_cast<size_t>(e.n) + static_cast<size_t>(n);
-  const bool aligned = e.n % kAtOnce == 0;       // every row of outputs, which is then whole groups
-  const int count = e.n - n < kAtOnce ? e.n - n : kAtOnce;
-  float4 residual = make_float4(0, 0, 0, 0);
-  if (e.residual && aligned) residual = *reinterpret_cast<const float4*>(e.residual + at);
-  float y[kAtOnce], more[kAtOnce] = {residual.x, residual.y, residual.z, residual.w};
+  const int n = r.w_row + i;
+  const float4 scales = *reinterpret_cast<const float4*>(r.p.w.scale + n);
+  const float row_scale = *r.p.a.scale(r.row + t), scale[kAtOnce] = {scales.x, scales.y, scales.z, scales.w};
 #pragma unroll
   for (int j = 0; j < kAtOnce; ++j) {
     const int32_t *h = high + D * j, *l = low + D * j;
     const int64_t sum = D == 2 ? (int64_t{h[0]} * 256 + h[D - 1] + l[0]) * 256 + l[D - 1] : int64_t{h[0]} * 256 + l[0];
     y[j] = (static_cast<float>(sum) * row_scale) * scale[j];
-    if (e.bias && j < count) y[j] = y[j] + e.bias[n + j];
-    if (e.residual && !aligned && j < count) more[j] = e.residual[at + static_cast<size_t>(j)];
-    if (e.residual) y[j] = y[j] + more[j];
-    if (!aligned && j < count) e.y[at + static_cast<size_t>(j)] = y[j];
+    if (r.p.bias && n + j < r.p.n) y[j] = y[j] + r.p.bias[n + j];
   }
-  if (aligned) *reinterpret_cast<float4*>(e.y + at) = make_float4(y[0], y[1], y[2], y[3]);
+}
+
+// Groups of outputs begin on 16-byte boundaries in every row, and are whole.
+__device__ __forceinline__ bool whole_groups(const Product& p) { return p.width % kAtOnce == 0; }
+
+__device__ __forceinline__ void store(const Product& p, int token, int column, const float (&y)[kAtOnce]) {
+  float* to = p.y + place(p, token, column);
+  if (whole_groups(p)) *reinterpret_cast<float4*>(to) = make_float4(y[0], y[1], y[2], y[3]);
+  else for (int j = 0; j < kAtOnce && column + j < p.width; ++j) to[j] = y[j];
+}
+
+// Raw sums to outputs (NUMERICS 4.2). Block (x, y): outputs w_row + 1024 x .., token `row` + y.
+// Bytes for each output: 8 D of sums, mostly from L2, 4 out, 4 of the residual. Operations: some 10. Bound by memory, and a thread of one
+// output would have too little of it on its way: an H200 took twice the time of the bytes.
+template <int D>
+__global__ void __launch_bounds__(256) finish_sums(RawSums r) {
+  wait_for_previous();
+  const int i = kAtOnce * static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x), n = r.w_row + i, t = static_cast<int>(blockIdx.y);
+  if (i >= r.w_rows || n >= r.p.n) return;
+  float y[kAtOnce], more[kAtOnce] = {};
+  if (r.p.residual) {
+    const float* from = r.p.residual + place(r.p, r.row + t, n);
+    if (whole_groups(r.p)) {
+      const float4 four = *reinterpret_cast<const float4*>(from);
+      more[0] = four.x, more[1] = four.y, more[2] = four.z, more[3] = four.w;
+    } else {
+      for (int j = 0; j < kAtOnce && n + j < r.p.n; ++j) more[j] = from[j];
+    }
+  }
+  outputs<D>(r, t, i, y);
+#pragma unroll
+  for (int j = 0; j < kAtOnce; ++j)
+    if (r.p.residual) y[j] = y[j] + more[j];
+  store(r.p, r.row + t, n, y);
+}
+
+// The same of a gated product: 16 D bytes of sums for each output, 4 out; some 60 operations. Block (x, y): rows w_row + 2048 x .. of the weights.
+template <int D>
+__global__ void __launch_bounds__(256) finish_gated_sums(RawSums r) {
+  wait_for_previous();
+  const int group = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x), per_turn = kGate / kAtOnce, t = static_cast<int>(blockIdx.y);
+  const int i = group / per_turn * 2 * kGate + group % per_turn * kAtOnce, pair = pair_of(r.w_row + i);
+  if (i >= r.w_rows || pair >= r.p.width) return;
+  float gate[kAtOnce], up[kAtOnce], y[kAtOnce];
+  outputs<D>(r, t, i, gate);
+  outputs<D>(r, t, i + kGate, up);
+#pragma unroll
+  for (int j = 0; j < kAtOnce; ++j) y[j] = gated(gate[j], up[j]);
+  store(r.p, r.row + t, pair, y);
+}
+
+void launch_finish(Context& c, const RawSums& r, int tokens) {
+  const int groups = r.w_rows / kAtOnce / (r.p.gated ? 2 : 1);
+  const dim3 grid(static_cast<unsigned>((groups + 255) / 256), static_cast<unsigned>(tokens));
+  const bool two = r.p.w.digits == 2;
+  launch(r.p.gated ? (two ? finish_gated_sums<2> : finish_gated_sums<1>) : (two ? finish_sums<2> : finish_sums<1>), grid, dim3(256), 0, c.stream, r);
 }
 
 bool all_planned(Context& c, const Cut& cut, int w_rows, int digits, int rows, int k) {
@@ -196,31 +235,26 @@ bool all_planned(Context& c, const Cut& cut, int w_rows, int digits, int rows, i
 
 }  // namespace
 
-bool library_product(Context& c, const Weight& w, int w_row, int w_rows, const QuantRows& a, int row, int rows, int32_t* result) {
-  const WeightView weights = view(w);
-  const RowsView activations = view(a);
-  const Plan* plan = c.library->plan(weights.digits * w_rows, 2 * rows, static_cast<int>(weights.depth), c.options.gemm_algorithm);
+bool library_product(Context& c, const WeightView& w, int w_row, int w_rows, const RowsView& a, int row, int rows, int32_t* result) {
+  const Plan* plan = c.library->plan(w.digits * w_rows, 2 * rows, static_cast<int>(w.depth), c.options.gemm_algorithm);
   if (!plan) return false;
   const int32_t one = 1, zero = 0;
-  return c.library->f.matmul(c.library->handle, plan->product, &one, weights.row(w_row), plan->weights, activations.high(row), plan->rows, &zero,
+  return c.library->f.matmul(c.library->handle, plan->product, &one, w.row(w_row), plan->weights, a.high(row), plan->rows, &zero,
                              result, plan->sums, result, plan->sums, &plan->algorithm, c.scratch.data, kWorkspace, c.stream) == CUBLAS_STATUS_SUCCESS;
 }
 
-bool library_matmul(Context& c, const Weight& w, const QuantRows& a, int rows, float* y, const float* residual) {
-  const WeightView weights = view(w);
+bool library_matmul(Context& c, const Product& p) {
   if (c.scratch.bytes <= kWorkspace) return false;
-  const Cut piece = cut(weights.n, weights.digits, rows, c.scratch.bytes - kWorkspace < kPiece ? c.scratch.bytes - kWorkspace : kPiece);
-  if (piece.w_rows == 0 || !all_planned(c, piece, weights.n, weights.digits, rows, static_cast<int>(weights.depth))) return false;
+  const Cut piece = cut(p.w.n, p.w.digits, p.rows, c.scratch.bytes - kWorkspace < kPiece ? c.scratch.bytes - kWorkspace : kPiece);
+  if (piece.w_rows == 0 || !all_planned(c, piece, p.w.n, p.w.digits, p.rows, static_cast<int>(p.w.depth))) return false;
   int32_t* sums = reinterpret_cast<int32_t*>(static_cast<uint8_t*>(c.scratch.data) + kWorkspace);
-  for (int row = 0; row < rows; row += piece.rows) {
-    const int some = rows - row < piece.rows ? rows - row : piece.rows;
-    for (int w_row = 0; w_row < weights.n; w_row += piece.w_rows) {
-      const int w_some = weights.n - w_row < piece.w_rows ? weights.n - w_row : piece.w_rows;
+  for (int row = 0; row < p.rows; row += piece.rows) {
+    const int some = p.rows - row < piece.rows ? p.rows - row : piece.rows;
+    for (int w_row = 0; w_row < p.w.n; w_row += piece.w_rows) {
+      const int w_some = p.w.n - w_row < piece.w_rows ? p.w.n - w_row : piece.w_rows;
       // Nothing may take its place now: an output that another piece wrote may be a residual already used.
-      if (!library_product(c, w, w_row, w_some, a, row, some, sums)) throw std::runtime_error("cublasLt refused a product that it had planned");
-      const Epilogue e{weights, view(a), w.bias, residual, y, sums, w.n, w_row, w_some, row};
-      const dim3 grid(static_cast<unsigned>((w_some + 256 * kAtOnce - 1) / (256 * kAtOnce)), static_cast<unsigned>(some));
-      launch(weights.digits == 2 ? finish_sums<2> : finish_sums<1>, grid, dim3(256), 0, c.stream, e);
+      if (!library_product(c, p.w, w_row, w_some, p.a, row, some, sums)) throw std::runtime_error("cublasLt refused a product that it had planned");
+      launch_finish(c, {p, sums, w_row, w_some, row}, some);
     }
   }
   return true;

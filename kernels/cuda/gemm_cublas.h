@@ -7,7 +7,7 @@
 #pragma once
 #include <string>
 
-#include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/product.h"
 
 namespace ibid::kernels::cuda {
 
@@ -19,10 +19,10 @@ std::string library_name(const CublasLt* library);   // "cublasLt 130002"; "" fo
 
 size_t library_scratch(const StepLimits& limits);
 
-// As matmul. False, with y as it was, when the library has no way to do it.
-bool library_matmul(Context& c, const Weight& w, const QuantRows& a, int rows, float* y, const float* residual);
+// False, with y as it was, when the library has no way to do it.
+bool library_matmul(Context& c, const Product& p);
 
 // Enqueues result (2 rows, D rows of w), int32, for `w_rows` rows of weights from `w_row` on and rows of a from `row` on.
-bool library_product(Context& c, const Weight& w, int w_row, int w_rows, const QuantRows& a, int row, int rows, int32_t* result);
+bool library_product(Context& c, const WeightView& w, int w_row, int w_rows, const RowsView& a, int row, int rows, int32_t* result);
 
 }  // namespace ibid::kernels::cuda

@@ -1,17 +1,17 @@
 // Matrix products on tensor cores, exact: which kernel, and the two of our own.
 //
-// Owns: the choice between the library (gemm_cublas.h) and the fused kernels, their tiles, the epilogue in registers.
+// Owns: the choice between the library (gemm_cublas.h) and the fused kernels, their tiles.
 // Must not know: models, what the rows are for.
 //
 // 1. Weights are the m side of an mma (16 rows), activations the n side (8 tokens): the number of tokens is free. Each digit is an
 //    operand of its own; products of digits of equal weight share a sum (HL and LH), which stays within int32 (NUMERICS 13).
 // 2. A lane's operands are whole 16-byte pieces of rows (mma.h), from global memory where a row is read once, from shared memory
 //    where it is read often. No layout is transposed anywhere.
-// 3. However the depth is cut, the cuts meet as int64: an output is rounded once, by `finish`.
+// 3. However the depth is cut, the cuts meet as int64: an output is rounded once (product.h).
 // 4. Rows of weights are padded with zero rows to kPanel, so those of a tile of 16 or 32 all exist; tokens are checked.
-#include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/gemm_cublas.h"
 #include "kernels/cuda/mma.h"
+#include "kernels/cuda/product.h"
 
 namespace ibid::kernels::cuda {
 namespace {
@@ -19,24 +19,6 @@ namespace {
 constexpr int kWarps = 8, kThreads = 32 * kWarps;
 constexpr int kFewRows = 64;                     // up to here a product is bound by the reading of the weights
 constexpr int kLibraryRows = 33;                 // from here the library's product wins, where there is one: see matmul()
-
-struct Product {
-  WeightView w;
-  RowsView a;
-  const float* bias;                             // (n) or null
-  const float* residual;                         // (rows, n), y, or null
-  float* y;                                      // (rows, n)
-  int n, rows;
-};
-
-// The written epilogue (NUMERICS 4.2).
-__device__ __forceinline__ void finish(const Product& p, int token, int n, int64_t sum) {
-  const size_t at = static_cast<size_t>(token) * static_cast<size_t>(p.n) + static_cast<size_t>(n);
-  float y = (static_cast<float>(sum) * *p.a.scale(token)) * p.w.scale[n];
-  if (p.bias) y = y + p.bias[n];
-  if (p.residual) y = y + p.residual[at];
-  p.y[at] = y;
-}
 
 // --- few tokens ---------------------------------------------------------------------------------------------------------
 // D digits of weights, MT tiles of 16 rows and NT of 8 tokens for each warp.
@@ -47,7 +29,8 @@ __device__ __forceinline__ void finish(const Product& p, int token, int n, int64
 // In flight: a warp asks for the 4 KiB of its next step before it works on this one, so 32 KiB for each CTA; two CTAs on a
 // multiprocessor where the sums are few. 4.8 TB/s at 700 ns want 25 KiB on each of 132.
 
-// CTAs of a multiprocessor, as the registers allow: 12 bytes are spilled for one digit, more than 16 tokens and tiles of 16 rows, else none.
+// CTAs of a multiprocessor, as the registers allow: 8 to 20 bytes are spilled, and read again in each step, by three variants with tiles of 16 rows
+// (9 to 16 tokens; one digit and more than 16).
 template <int D, int MT, int NT>
 constexpr int few_at_once() { return MT * NT * (D + 1) <= 6 ? 2 : 1; }
 
@@ -116,15 +99,20 @@ __device__ __forceinline__ void meet_and_finish(const Product& p, const Sums<D, 
       for (int v = 0; v < 4; ++v)
         part[warp][i][(2 * t + v % 2) * kTileStride + g + v / 2 * 8] = put_together(sums.of[(first + i) / NT][(first + i) % NT], v);
     __syncthreads();                             // every warp's sums of these tiles are written
-    for (int o = threadIdx.x; o < across * kAtOnce * 128; o += kThreads) {
-      const int row = o % 16, column = o / 16 % 8, i = o / 128 % kAtOnce, beside = o / (128 * kAtOnce);
+    const int shift = p.gated ? 3 : 4;           // a thread takes one of 16 rows of a tile, or a gate and, 8 further, what it gates
+    for (int o = threadIdx.x; o < across * kAtOnce * 8 << shift; o += kThreads) {
+      const int row = o & ((1 << shift) - 1), tile = o >> shift, column = tile % 8, i = tile / 8 % kAtOnce, beside = tile / (8 * kAtOnce);
       const int n = row0 + (beside * MT + (first + i) / NT) * 16 + row, token = token0 + (first + i) % NT * 8 + column;
       if (n >= p.n || token >= p.rows) continue;
-      int64_t sum = 0;
+      auto sum = [&](int of_row) {
+        int64_t all = 0;
 #pragma unroll
-      for (int w = 0; w < kWarps; ++w)
-        if (beside + w * across < kWarps) sum += part[beside + w * across][i][column * kTileStride + row];
-      finish(p, token, n, sum);
+        for (int w = 0; w < kWarps; ++w)
+          if (beside + w * across < kWarps) all += part[beside + w * across][i][column * kTileStride + of_row];
+        return all;
+      };
+      if (p.gated) finish_pair(p, token, n, sum(row), sum(row + kGate));
+      else finish(p, token, n, sum(row));
     }
   }
 }
@@ -314,9 +302,16 @@ __global__ void __launch_bounds__(kThreads, 1) matmul_many(Product p, int row_ti
 #pragma unroll
     for (int n = 0; n < S::NT; ++n)
 #pragma unroll
-      for (int v = 0; v < 4; ++v) {
-        const int to_row = row + 16 * m + v / 2 * 8, to_token = token + 8 * n + v % 2;
-        if (to_row < p.n && to_token < p.rows) finish(p, to_token, to_row, put_together(sums.of[m][n], v));
+      for (int v = 0; v < 2; ++v) {
+        const int to_row = row + 16 * m, to_token = token + 8 * n + v;
+        if (to_token >= p.rows) continue;
+        const int64_t first = put_together(sums.of[m][n], v), second = put_together(sums.of[m][n], v + 2);
+        if (p.gated) {
+          finish_pair(p, to_token, to_row, first, second);
+        } else {
+          if (to_row < p.n) finish(p, to_token, to_row, first);
+          if (to_row + 8 < p.n) finish(p, to_token, to_row + 8, second);
+        }
       }
 }
 
@@ -346,12 +341,19 @@ size_t matmul_scratch(const StepLimits& limits) { return library_scratch(limits)
 // The library writes 8 D bytes of raw sums for each output, which our epilogue reads again, and reads no operand more often than
 // it must. Up to 32 tokens that is no gain: the fused kernel reads the weights once too. Beyond, the activations that each tile
 // of the fused kernel reads anew cost more. (An estimate, not a measurement: test/bench/ROOFLINE.md; CudaOptions::gemm_rows moves it.)
-void matmul(Context& c, const Weight& w, const QuantRows& a, int rows, float* y, const float* residual) {
-  if (rows <= 0 || w.n <= 0) return;
+static void multiply(Context& c, const Product& p) {
+  if (p.rows <= 0 || p.n <= 0) return;
   const int from = c.options.gemm_rows > 0 ? c.options.gemm_rows : kLibraryRows;
-  if (c.library && rows >= from && library_matmul(c, w, a, rows, y, residual)) return;
-  const Product p{view(w), view(a), w.bias, residual, y, w.n, rows};
+  if (c.library && p.rows >= from && library_matmul(c, p)) return;
   p.w.digits == 2 ? launch_fused<2>(c, p) : launch_fused<1>(c, p);
+}
+
+void matmul(Context& c, const Weight& w, const QuantRows& a, int rows, float* y, const float* residual) {
+  multiply(c, {view(w), view(a), w.bias, residual, y, w.n, rows, w.n, false});
+}
+
+void gated_matmul(Context& c, const Weight& w, const QuantRows& a, int rows, int f, float* y) {
+  multiply(c, {view(w), view(a), w.bias, nullptr, y, w.n, rows, f, true});
 }
 
 }  // namespace ibid::kernels::cuda

@@ -90,10 +90,10 @@ Rate product_rate(Context& c) {
   const QuantRows a{kDepth, rows.get()};
   Context fused = c;
   fused.library = nullptr;
-  const bool library = c.library && library_product(c, w, 0, kOutputs, a, 0, kRows, reinterpret_cast<int32_t*>(sums.get()));
+  const bool library = c.library && library_product(c, view(w), 0, kOutputs, view(a), 0, kRows, reinterpret_cast<int32_t*>(sums.get()));
   return measure(c.stream, 2.0 * kRows * kOutputs * kDepth, [&] {
     if (library) {
-      library_product(c, w, 0, kOutputs, a, 0, kRows, reinterpret_cast<int32_t*>(sums.get()));
+      library_product(c, view(w), 0, kOutputs, view(a), 0, kRows, reinterpret_cast<int32_t*>(sums.get()));
     } else {
       matmul(fused, w, a, kRows, reinterpret_cast<float*>(sums.get()), nullptr);
     }

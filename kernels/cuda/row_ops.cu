@@ -1,11 +1,11 @@
-// Quantiser, RMSNorm and gated activation: one block per row (NUMERICS 3, 5, 8).
+// Quantiser and RMSNorm: one block per row (NUMERICS 3, 5).
 //
 // Owns: how a row is shared out to threads. Must not know: the arithmetic of a scale (quantizer.h), what the digits are for.
 //
-// Per row of k values: quantize reads 4 k bytes and writes 2 k; norm_quantize reads 8 k (weights from cache) and writes 2 k;
-// silu_quantize reads 8 k and writes 2 k. 3, 8 and some 40 operations per value: all three are bound by memory when there are many
-// rows and by the latency of their barriers (2 per reduction) when there are few. A thread keeps its values in registers up to
-// kHeld groups of four (rows of 16,384); what is beyond is read, and computed, once more.
+// Per row of k values: quantize reads 4 k bytes and writes 2 k; norm_quantize reads 8 k (weights from cache) and writes 2 k.
+// 3 and 8 operations per value: both are bound by memory when there are many rows and by the latency of their barriers (2 per
+// reduction) when there are few. A thread keeps its values in registers up to kHeld groups of four (rows of 16,384); what is
+// beyond is read, and computed, once more.
 //
 // 1. Threads meet in maxima and sums of integers alone.
 // 2. Barriers are those of block_reduce; they guard its shared array and nothing else.
@@ -33,17 +33,6 @@ struct Plain {
   __device__ void seek(int row) { x += static_cast<size_t>(row) * static_cast<size_t>(k); }
   __device__ Read read(int i) const { return load4(x, i, k); }
   __device__ float4 made(const Read& v) const { return v; }
-};
-struct Gated {
-  struct Read { float4 gate, up; };
-  const float* gate;
-  int k;
-  __device__ void seek(int row) { gate += 2 * static_cast<size_t>(row) * static_cast<size_t>(k); }
-  __device__ Read read(int i) const { return {load4(gate, i, k), load4(gate + k, i, k)}; }
-  __device__ float4 made(const Read& v) const {
-    const float4 &g = v.gate, &u = v.up;
-    return make_float4(math::silu32(g.x) * u.x, math::silu32(g.y) * u.y, math::silu32(g.z) * u.z, math::silu32(g.w) * u.w);
-  }
 };
 
 // The values of one thread: groups of four, blockDim.x groups apart.
@@ -109,13 +98,12 @@ __device__ void store_row(const Share<Source>& share, const RowScale& s, const R
   if (s.bad) bad[row] = 1;
 }
 
-template <class Source>
-__global__ void __launch_bounds__(kThreads) quantize_kernel(Source source, RowsView out, uint8_t* bad) {
+__global__ void __launch_bounds__(kThreads) quantize_kernel(Plain x, RowsView out, uint8_t* bad) {
   __shared__ unsigned shared[32];
   wait_for_previous();
   int row = static_cast<int>(blockIdx.x);
-  source.seek(row);
-  Share<Source> share(source);
+  x.seek(row);
+  Share<Plain> share(x);
   store_row(share, scale_of(share, shared), out, row, bad);
 }
 
@@ -162,11 +150,7 @@ dim3 block_for(const Context& c, int rows, int k) {
 }  // namespace
 
 void quantize(Context& c, const float* x, int rows, int k, const QuantRows& out, uint8_t* bad) {
-  if (rows > 0) launch(quantize_kernel<Plain>, dim3(static_cast<unsigned>(rows)), block_for(c, rows, k), 0, c.stream, Plain{x, k}, view(out), bad);
-}
-
-void silu_quantize(Context& c, const float* gate_up, int rows, int f, const QuantRows& out, uint8_t* bad) {
-  if (rows > 0) launch(quantize_kernel<Gated>, dim3(static_cast<unsigned>(rows)), block_for(c, rows, f), 0, c.stream, Gated{gate_up, f}, view(out), bad);
+  if (rows > 0) launch(quantize_kernel, dim3(static_cast<unsigned>(rows)), block_for(c, rows, k), 0, c.stream, Plain{x, k}, view(out), bad);
 }
 
 void norm_quantize(Context& c, const float* x, const float* weight, float eps, int rows, int k, const QuantRows& out, uint8_t* bad) {

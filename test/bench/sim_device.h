@@ -78,17 +78,13 @@ class SimDevice : public kernels::Device {
   void embed(const kernels::StoredMatrix& table, const kernels::Batch& batch, float*) override { small_kernel(batch.rows, 8.0 * static_cast<double>(table.cols)); }
   void norm_quantize(const float*, const float*, float, int rows, int k, const kernels::QuantRows&, uint8_t*) override { small_kernel(rows, 6.0 * k); }
   void quantize(const float*, int rows, int k, const kernels::QuantRows&, uint8_t*) override { small_kernel(rows, 6.0 * k); }
-  void silu_quantize(const float*, int rows, int f, const kernels::QuantRows&, uint8_t*) override { small_kernel(rows, 10.0 * f); }
   void gather_rows(const float*, const int32_t*, int rows, int k, float*) override { small_kernel(rows, 8.0 * k); }
   void rope_store(const float*, int heads, const kernels::Batch& batch, const kernels::Rope&, int, const kernels::KvCache& kv, const kernels::QuantHeads&, uint8_t*) override {
     small_kernel(batch.rows, 6.0 * (heads + 2 * kv.shape.kv_heads) * kv.shape.head_dim);
   }
   // The library's product, then the kernel that finishes its raw sums.
-  void matmul(const kernels::Weight& w, const kernels::QuantRows&, int rows, float*, const float*) override {
-    const double digits = kernels::weight_digits(w.profile), values = static_cast<double>(w.n) * w.k, outputs = static_cast<double>(w.n) * rows;
-    clock_ += 2 * m_.start + std::max(values * digits / m_.weight_bytes, 2 * digits * values * rows / m_.product_macs);
-    clock_ += outputs * (16 * digits + 4) / m_.cache_bytes;
-  }
+  void matmul(const kernels::Weight& w, const kernels::QuantRows&, int rows, float*, const float*) override { product(w, rows, w.n); }
+  void gated_matmul(const kernels::Weight& w, const kernels::QuantRows&, int rows, int f, float*) override { product(w, rows, f); }
   // Reads each sequence's K and V once; a product of two digits by two for q k and for p v. Then the kernel that merges blocks.
   void attention(const kernels::QuantHeads&, int heads, const kernels::Batch& batch, const int32_t* query_rows, int queries, int, const kernels::KvCache& kv, float*) override {
     double pairs = 0, positions = 0;
@@ -112,6 +108,11 @@ class SimDevice : public kernels::Device {
 
  private:
   static size_t kv_vector_bytes(int head_dim) { return 2 * (2 * static_cast<size_t>(head_dim) + 4); }   // K and V, 16 bits, a scale each
+  void product(const kernels::Weight& w, int rows, int width) {
+    const double digits = kernels::weight_digits(w.profile), values = static_cast<double>(w.n) * w.k;
+    clock_ += 2 * m_.start + std::max(values * digits / m_.weight_bytes, 2 * digits * values * rows / m_.product_macs);
+    clock_ += rows * (16.0 * digits * w.n + 4.0 * width) / m_.cache_bytes;
+  }
   void small_kernel(int rows, double row_bytes) { clock_ += m_.start + m_.small + rows * row_bytes / m_.cache_bytes; }
 
   SimMachine m_;

@@ -5,6 +5,7 @@
 
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/gemm_cublas.h"
+#include "kernels/math.h"
 #include "test/catch.h"
 #include "test/simt/array.h"
 #include "test/simt/fake_cublas.h"
@@ -54,6 +55,18 @@ Floats plain(const Case& c) {
       if (!c.bias.empty()) v = v + c.bias[n];
       if (!c.residual.empty()) v = v + c.residual[y.size()];
       y.push_back(v);
+    }
+  return y;
+}
+
+// Of a gated product with f pairs. REQUIRES: c.n == gated_rows(f)
+Floats plain_gated(const Case& c, int f) {
+  const Floats outputs = plain(c);
+  Floats y;
+  for (int t = 0; t < c.rows; t++)
+    for (int i = 0; i < f; i++) {
+      const float* gate = &outputs[static_cast<size_t>(t) * c.n + gate_row(i)];
+      y.push_back(math::silu32(gate[0]) * gate[kGate]);
     }
   return y;
 }
@@ -140,6 +153,13 @@ struct Machine {
     cudaStreamSynchronize(c.stream);
     return y.get();
   }
+  Floats gated_product(const Case& c_, int f) {
+    const Placed placed(c_);
+    const Array<float> y(Floats(static_cast<size_t>(c_.rows) * f, std::nanf("")));
+    cuda::gated_matmul(c, placed.w, placed.a, c_.rows, f, y);
+    cudaStreamSynchronize(c.stream);
+    return y.get();
+  }
 };
 
 void check(Machine& machine, const Case& c) {
@@ -187,6 +207,21 @@ TEST_CASE("the library's product, in pieces, by every algorithm it offers") {
   }
   CHECK(simt::cublas_counters().algorithms == (uint64_t{1} << simt::kCublasAlgorithms) - 1);
   CHECK(simt::cublas_counters().products - before > 32);
+}
+
+TEST_CASE("gated products: every path and tile, pairs that are no multiple of any") {
+  uint64_t seed = 150;
+  for (int multiprocessors : {1, 200})
+    for (bool library : {false, true}) {
+      Machine machine(library, multiprocessors);
+      for (Profile profile : kProfiles)
+        for (auto [f, rows] : {std::pair(1, 1), {7, 9}, {16, 3}, {19, 17}, {20, 64}, {70, 65}, {75, 130}, {200, 40}}) {
+          Case c(gated_rows(f), 72, rows, profile, rows % 2 == 1, seed++);
+          c.residual.clear();
+          INFO("f " << f << " rows " << rows << " digits " << weight_digits(profile) << " library " << library << " multiprocessors " << multiprocessors);
+          CHECK(same_bits(machine.gated_product(c, f), plain_gated(c, f)));
+        }
+    }
 }
 
 TEST_CASE("the library's plans are made once, and everything is given back") {

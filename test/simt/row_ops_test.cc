@@ -1,4 +1,4 @@
-// Quantiser, norm, activation, rotation, embedding and conversion of weights on the CUDA device: the scalar CPU bits for ragged
+// Quantiser, norm, rotation, embedding and conversion of weights on the CUDA device: the scalar CPU bits for ragged
 // shapes, under every schedule.
 #include <cstring>
 #include <functional>
@@ -70,27 +70,22 @@ void compare_row_ops(Device& device) {
     simt::set_schedule(s);
     for (int k : kWidths) {
       int rows = k > 4096 ? 3 : kKinds + 2;
-      std::vector<float> x = make_rows(k, rows), gate_up = make_rows(2 * k, rows), weight = make_row(k, 0, 99), temp(static_cast<size_t>(k));
+      std::vector<float> x = make_rows(k, rows), weight = make_row(k, 0, 99), temp(static_cast<size_t>(k));
       x[static_cast<size_t>(k) * (static_cast<size_t>(rows) - 1)] = kNan;
       x[static_cast<size_t>(k) * static_cast<size_t>(rows - 1) - 1] = -kInfinity;
-      gate_up[static_cast<size_t>(2 * k) * static_cast<size_t>(rows) - 1] = kInfinity;
-      OnDevice<float> dx(device, x), dg(device, gate_up), dw(device, weight);
+      OnDevice<float> dx(device, x), dw(device, weight);
       INFO(name_of(s));
       compare(device, rows, k, [&](Device& d, const QuantRows& out, uint8_t* bad) { d.quantize(dx, rows, k, out, bad); },
               [&](int row, int16_t* q, float* scale) { return kRowOpsScalar.quantize(at(x, row, k), k, q, scale); });
       compare(device, rows, k, [&](Device& d, const QuantRows& out, uint8_t* bad) { d.norm_quantize(dx, dw, 1e-6f, rows, k, out, bad); },
               [&](int row, int16_t* q, float* scale) { return kRowOpsScalar.norm(at(x, row, k), weight.data(), 1e-6f, k, temp.data(), q, scale); });
-      compare(device, rows, k, [&](Device& d, const QuantRows& out, uint8_t* bad) { d.silu_quantize(dg, rows, k, out, bad); },
-              [&](int row, int16_t* q, float* scale) {
-                return kRowOpsScalar.silu(at(gate_up, row, 2 * k), at(gate_up, row, 2 * k) + k, k, temp.data(), q, scale);
-              });
     }
   }
 }
 
 }  // namespace
 
-TEST_CASE("quantise, norm and silu give the scalar bits, bad rows among them") {
+TEST_CASE("quantise and norm give the scalar bits, bad rows among them") {
   const simt::Machine before = simt::machine();
   for (int multiprocessors : {1, 100}) {         // for which these rows are many, and few
     simt::machine().multiprocessors = multiprocessors;

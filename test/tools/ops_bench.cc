@@ -40,13 +40,13 @@ std::vector<float> numbers(size_t n) {
 void report(const char* name, double s, double units, const char* unit) { std::printf("%-34s %10.2f us  %8.2f %s\n", name, s * 1e6, units / s * 1e-9, unit); }
 
 void time_rows(Device& d, int rows) {
-  std::vector<float> x = numbers(static_cast<size_t>(rows) * 2 * kFeed), weight = numbers(kFeed);
+  std::vector<float> x = numbers(static_cast<size_t>(rows) * kFeed), weight = numbers(kFeed);
   std::vector<uint8_t> bad(static_cast<size_t>(rows));
   QuantRows hidden{kHidden, d.alloc(d.quant_rows_bytes(rows, kHidden))}, feed{kFeed, d.alloc(d.quant_rows_bytes(rows, kFeed))};
   std::printf("-- %d rows\n", rows);
   report("norm_quantize 896", seconds([&] { d.norm_quantize(x.data(), weight.data(), 1e-6f, rows, kHidden, hidden, bad.data()); }), 1.0 * rows * kHidden, "G/s");
   report("quantize 896", seconds([&] { d.quantize(x.data(), rows, kHidden, hidden, bad.data()); }), 1.0 * rows * kHidden, "G/s");
-  report("silu_quantize 4864", seconds([&] { d.silu_quantize(x.data(), rows, kFeed, feed, bad.data()); }), 1.0 * rows * kFeed, "G/s");
+  report("quantize 4864", seconds([&] { d.quantize(x.data(), rows, kFeed, feed, bad.data()); }), 1.0 * rows * kFeed, "G/s");
 }
 
 // A yardstick for the rest: the gate and up matrix, which is 58 % of a layer's products.
@@ -58,6 +58,7 @@ void time_matmul(Device& d, int rows) {
   std::vector<uint8_t> bad(static_cast<size_t>(rows));
   d.quantize(values.data(), rows, kHidden, a, bad.data());
   report("matmul 9728 x 896", seconds([&] { d.matmul(w, a, rows, y.data(), nullptr); }), 1.0 * rows * 2 * kFeed * kHidden, "GMAC/s (16 bits)");
+  report("gated_matmul 9728 x 896", seconds([&] { d.gated_matmul(w, a, rows, kFeed, y.data()); }), 1.0 * rows * 2 * kFeed * kHidden, "GMAC/s (16 bits)");
 }
 
 // `rows` rows of one sequence that end at `length`.

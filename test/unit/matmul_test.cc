@@ -10,6 +10,7 @@
 #include <memory>
 #include <vector>
 
+#include "kernels/math.h"
 #include "test/catch.h"
 #include "test/unit/random.h"
 
@@ -99,6 +100,17 @@ std::vector<float> product(const Case& c, Isa isa, Pool& pool) {
   return y;
 }
 
+// The same of a gated product with f pairs. REQUIRES: c.n == gated_rows(f)
+std::vector<float> gated_product(const Case& c, int f, Isa isa, Pool& pool) {
+  const Packed packed(c, isa);
+  const Stored stored(c, matmul_table(isa));
+  std::vector<float> y(static_cast<size_t>(c.rows) * static_cast<size_t>(f) + 1, 7.0f);      // one more: nothing is written behind the last
+  gated_matmul(matmul_table(isa), pool, packed.w, stored.a, c.rows, f, y.data());
+  REQUIRE(y.back() == 7.0f);
+  y.pop_back();
+  return y;
+}
+
 // The rule, written once more and differently: quantise in doubles, sum in int64.
 struct PlainRow { std::vector<int64_t> q; float scale = 0; };
 
@@ -130,6 +142,17 @@ std::vector<float> plain_product(const Case& c) {
       if (!c.bias.empty()) value = value + c.bias[n];
       if (!c.residual.empty()) value = value + c.residual[y.size()];
       y.push_back(float{value});
+    }
+  return y;
+}
+
+std::vector<float> plain_gated(const Case& c, int f) {
+  const std::vector<float> outputs = plain_product(c);
+  std::vector<float> y;
+  for (int t = 0; t < c.rows; t++)
+    for (int i = 0; i < f; i++) {
+      const float* gate = &outputs[static_cast<size_t>(t) * c.n + gate_row(i)];
+      y.push_back(math::silu32(gate[0]) * gate[kGate]);
     }
   return y;
 }
@@ -220,6 +243,26 @@ TEST_CASE("threads and the split do not matter") {
       for (Isa isa : isas()) REQUIRE(same_bits(product(c, isa, pool), expected));
     }
   }
+}
+
+TEST_CASE("a gated product gives silu(gate) * up of the plain loop's outputs, whatever tile and thread has them") {
+  uint64_t seed = 60;
+  for (Profile profile : kProfiles)
+    for (int f : {1, 7, 8, 9, 16, 20, 45, 500})
+      for (int rows : {1, 2, 3, 6, 8, 16, 17, 33, 70}) {
+        if (f == 500 && rows % 2 == 1) continue;
+        Case c(gated_rows(f), rows % 3 == 0 ? 200 : 70, rows, profile, rows % 4 != 0, seed++);
+        c.residual.clear();
+        for (float& b : c.bias) b *= 100;                               // gates from -100 to 100
+        const std::vector<float> expected = plain_gated(c, f);
+        for (int threads : {1, 3}) {
+          Pool pool(threads);
+          for (Isa isa : isas()) {
+            INFO(isa_name(isa) << " f " << f << " rows " << rows << " digits " << weight_digits(profile) << " threads " << threads);
+            REQUIRE(same_bits(gated_product(c, f, isa, pool), expected));
+          }
+        }
+      }
 }
 
 TEST_CASE("a row alone equals that row in a batch") {

@@ -62,33 +62,32 @@ class FloatSums : public runtime::DeviceProxy {
     }
     to_.norm_quantize(x, weight, eps, rows, k, out, bad);
   }
-  void silu_quantize(const float* gate_up, int rows, int f, const kernels::QuantRows& out, uint8_t* bad) override {
-    std::vector<float>& y = rows_[out.data];
-    y.resize(size_t(rows) * f);
-    for (int t = 0; t < rows; t++) {
-      const float* row = gate_up + size_t(t) * 2 * f;
-      for (int i = 0; i < f; i++) y[t * f + i] = row[i] / (1 + std::exp(-row[i])) * row[f + i];
-    }
-    to_.silu_quantize(gate_up, rows, f, out, bad);
-  }
   void matmul(const kernels::Weight& w, const kernels::QuantRows& a, int rows, float* y, const float* residual) override {
-    const int cuts = std::min(rows, 7);
-    for (int t = 0; t < rows; t++) {
-      for (int n = 0; n < w.n; n++) {
-        const float* x = &rows_[a.data][size_t(t) * w.k];
-        const float* weight = &weights_[w.data][size_t(n) * w.k];
-        float total = 0;
-        for (int c = 0; c < cuts; c++) {
-          float part = 0;
-          for (int i = c; i < w.k; i += cuts) part += x[i] * weight[i];
-          total += part;
-        }
-        y[size_t(t) * w.n + n] = total + (w.bias ? w.bias[n] : 0) + (residual ? residual[size_t(t) * w.n + n] : 0);
+    for (int t = 0; t < rows; t++)
+      for (int n = 0; n < w.n; n++) y[size_t(t) * w.n + n] = sum(w, a, t, n, std::min(rows, 7)) + (residual ? residual[size_t(t) * w.n + n] : 0);
+  }
+  void gated_matmul(const kernels::Weight& w, const kernels::QuantRows& a, int rows, int f, float* y) override {
+    for (int t = 0; t < rows; t++)
+      for (int i = 0; i < f; i++) {
+        const int row = kernels::gate_row(i);
+        const float gate = sum(w, a, t, row, std::min(rows, 7));
+        y[size_t(t) * f + i] = gate / (1 + std::exp(-gate)) * sum(w, a, t, row + kernels::kGate, std::min(rows, 7));
       }
-    }
   }
 
  private:
+  float sum(const kernels::Weight& w, const kernels::QuantRows& a, int t, int n, int cuts) {
+    const float* x = &rows_[a.data][size_t(t) * w.k];
+    const float* weight = &weights_[w.data][size_t(n) * w.k];
+    float total = 0;
+    for (int c = 0; c < cuts; c++) {
+      float part = 0;
+      for (int i = c; i < w.k; i += cuts) part += x[i] * weight[i];
+      total += part;
+    }
+    return total + (w.bias ? w.bias[n] : 0);
+  }
+
   std::unique_ptr<kernels::Device> owned_;
   std::unordered_map<const void*, std::vector<float>> weights_, rows_;
 };
@@ -98,12 +97,14 @@ class Dead : public runtime::DeviceProxy {
  public:
   enum class How { zeros, nans, same_row };
   Dead(std::unique_ptr<kernels::Device> device, How how) : DeviceProxy(*device), owned_(std::move(device)), how_(how) {}
-  void matmul(const kernels::Weight& w, const kernels::QuantRows&, int rows, float* y, const float*) override {
-    for (int t = 0; t < rows; t++)
-      for (int n = 0; n < w.n; n++) y[size_t(t) * w.n + n] = how_ == How::zeros ? 0.0f : how_ == How::nans ? NAN : float(n % 7);
-  }
+  void matmul(const kernels::Weight& w, const kernels::QuantRows&, int rows, float* y, const float*) override { fill(y, rows, w.n); }
+  void gated_matmul(const kernels::Weight&, const kernels::QuantRows&, int rows, int f, float* y) override { fill(y, rows, f); }
 
  private:
+  void fill(float* y, int rows, int width) {
+    for (int t = 0; t < rows; t++)
+      for (int n = 0; n < width; n++) y[size_t(t) * width + n] = how_ == How::zeros ? 0.0f : how_ == How::nans ? NAN : float(n % 7);
+  }
   std::unique_ptr<kernels::Device> owned_;
   How how_;
 };

@@ -49,6 +49,10 @@ class OneBit : public DeviceProxy {
     to_.matmul(w, a, rows, y, residual);
     flip("matmul", y);
   }
+  void gated_matmul(const kernels::Weight& w, const kernels::QuantRows& a, int rows, int f, float* y) override {
+    to_.gated_matmul(w, a, rows, f, y);
+    flip("gated_matmul", y);
+  }
   void rope_store(const float* qkv, int heads, const kernels::Batch& batch, const kernels::Rope& rope, int layer, const kernels::KvCache& kv,
                   const kernels::QuantHeads& q_out, uint8_t* bad) override {
     to_.rope_store(qkv, heads, batch, rope, layer, kv, q_out, bad);
@@ -58,10 +62,6 @@ class OneBit : public DeviceProxy {
                  const kernels::KvCache& kv, float* out) override {
     to_.attention(q, heads, batch, query_rows, queries, layer, kv, out);
     flip("attention", out);
-  }
-  void silu_quantize(const float* gate_up, int rows, int f, const kernels::QuantRows& out, uint8_t* bad) override {
-    to_.silu_quantize(gate_up, rows, f, out, bad);
-    flip("silu_quantize", out.data);
   }
   void gather_rows(const float* x, const int32_t* index, int rows, int k, float* out) override {
     to_.gather_rows(x, index, rows, k, out);
@@ -120,7 +120,7 @@ TEST_CASE("every instruction set and number of threads gives the same bytes") {
 }
 
 TEST_CASE("one flipped bit in one op changes the check of that name, first one that lists it, and none that does not") {
-  for (const char* op : {"embed", "gather_rows", "sample", "quantize", "norm_quantize", "silu_quantize", "matmul", "convert_weight",
+  for (const char* op : {"embed", "gather_rows", "sample", "quantize", "norm_quantize", "matmul", "gated_matmul", "convert_weight",
                          "rope_store", "attention", "copy_page"}) {
     auto device = kernels::make_cpu_device(kernels::best_isa(), 1);
     OneBit spoilt(*device, op);

@@ -72,7 +72,7 @@ TEST_CASE("a whole model loads, and its output matrix is the embedding or its ow
     CHECK(w.layers.size() == size_t(c.layers));
     CHECK(w.output.n == c.vocab);
     CHECK(w.layers[0].qkv.n == (c.heads + 2 * c.kv_heads) * c.head_dim);
-    CHECK(w.layers[0].gate_up.n == 2 * c.intermediate);
+    CHECK(w.layers[0].gate_up.n == kernels::gated_rows(c.intermediate));
     CHECK((w.layers[0].qkv.bias != nullptr) == (std::string(shape) == "tiny"));
     CHECK(w.layers[0].o.bias == nullptr);
     CHECK(w.memory->total() > 0);
