@@ -58,6 +58,7 @@ struct Weight {
 // How a weight lies whose outputs come in pairs, a gate and what it gates: kGate rows of gates, kGate rows of the other, and so on. Both of a
 // pair are then at hand together, whatever tile a device works on.
 constexpr int kGate = 8;
+static_assert(kPanel % (2 * kGate) == 0);                                      // no pair is in two panels
 inline int gated_rows(int f) { return (f + kGate - 1) / kGate * 2 * kGate; }   // of a weight with f pairs
 inline int gate_row(int i) { return i / kGate * 2 * kGate + i % kGate; }       // of pair i; the other row is kGate further
 

@@ -98,8 +98,8 @@ bool stderr_takes();                                  // a few words at once: wh
 
 // --- signals: SIGINT, SIGTERM, SIGHUP, and SIGUSR1, SIGUSR2 and SIGXCPU (what Slurm, LSF and SGE send before the end of the time) ask the
 // command to stop between steps of the engine; it then unwinds and dies by the signal. When a step takes longer than kPatienceSeconds,
-// the process removes its temporary files and dies at once: nothing is lost but the records in hand, since a journal is written answer by
-// answer. Either way one line says what is kept, also with --quiet. A signal that was ignored when the process began stays ignored.
+// or a reader takes nothing from standard output for so long, the process removes its temporary files and dies at once: nothing is lost but the
+// records in hand, since a journal is written answer by answer. Either way one line says what is kept, also with --quiet. A signal that was ignored when the process began stays ignored.
 // SIGBUS (a mapped file became shorter) ends the process at once, in the same order.
 constexpr unsigned kPatienceSeconds = 3;
 void catch_signals();

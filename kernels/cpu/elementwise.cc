@@ -122,7 +122,7 @@ void rope_store(CpuContext& c, const float* qkv, int heads, const Batch& batch, 
   });
 }
 
-// Rows are packed in panels where the scratch holds one.
+// Rows are packed in panels where the scratch holds one; those of a row_map that skips fill them in turns.
 bool convert_weight(CpuContext& c, const Weight& w, int to_row, const StoredMatrix& src, const int32_t* row_map) {
   std::atomic<bool> finite{true};
   size_t row_bytes = stored_row_bytes(src.dtype, src.cols);

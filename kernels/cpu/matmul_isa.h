@@ -22,7 +22,7 @@ inline float finish(const MatmulJob& job, const WeightView& v, size_t t, size_t 
   float y = static_cast<float>(sum) * *quant_row_scale(*job.a, static_cast<int>(t));
   y = y * v.scale[n];
   if (job.w->bias) y = y + job.w->bias[n];
-  if (job.residual) y = y + job.residual[t * static_cast<size_t>(job.w->n) + n];
+  if (job.residual) y = y + job.residual[t * static_cast<size_t>(job.width) + n];
   return y;
 }
 

@@ -31,18 +31,19 @@ inline void store_digits(const QuantRows& a, int row, const int16_t* q, float sc
   *quant_row_scale(a, row) = scale;
 }
 
+struct Sums { __m512i high, cross, low; };
+
 // 16 exact sums S = 65536 high + 256 cross + low (high is 0 when D is 1) to float32, each by one rounding. Carried upwards S becomes
 // 2^b upper + b bits. `upper` without its last 8 bits, and those with the b bits, are at most 24 bits each, which float32 holds
 // exactly: their sum is the only rounding.
-struct Sums { __m512i high, cross, low; };
 template <int D>
-inline __m512 sums_to_float(__m512i high, __m512i cross, __m512i low) {
+inline __m512 sums_to_float(const Sums& s) {
   constexpr int kBits = D == 2 ? 16 : 8;
   const __m512i byte = _mm512_set1_epi32(255);
-  __m512i upper = cross, rest = low;
+  __m512i upper = s.cross, rest = s.low;
   if (D == 2) {
-    upper = _mm512_add_epi32(high, _mm512_srai_epi32(cross, 8));
-    rest = _mm512_add_epi32(low, _mm512_slli_epi32(_mm512_and_si512(cross, byte), 8));
+    upper = _mm512_add_epi32(s.high, _mm512_srai_epi32(s.cross, 8));
+    rest = _mm512_add_epi32(s.low, _mm512_slli_epi32(_mm512_and_si512(s.cross, byte), 8));
   }
   upper = _mm512_add_epi32(upper, _mm512_srai_epi32(rest, kBits));
   const __m512i coarse = _mm512_andnot_si512(byte, upper), bits = _mm512_and_si512(rest, _mm512_set1_epi32((1 << kBits) - 1));
@@ -84,13 +85,13 @@ class Epilogue {
     __m512 y[2];
     unroll<2>([&](auto half) IBID_INLINE {
       const __mmask16 mask = static_cast<__mmask16>(mask_ >> 16 * half);
-      const Sums s = sums(half);
-      y[half] = _mm512_mul_ps(sums_to_float<D>(s.high, s.cross, s.low), a_scale);
+      y[half] = _mm512_mul_ps(sums_to_float<D>(sums(half)), a_scale);
       y[half] = _mm512_mul_ps(y[half], _mm512_load_ps(scale_ + 16 * half));
       if (bias_) y[half] = _mm512_add_ps(y[half], _mm512_maskz_loadu_ps(mask, bias_ + 16 * half));
       if (residual_) y[half] = _mm512_add_ps(y[half], _mm512_maskz_loadu_ps(mask, residual_ + t * width_ + 16 * half));
       if (!gated_) _mm512_mask_storeu_ps(to + 16 * half, mask, y[half]);
     });
+    static_assert(kGate == 8);       // of 16 rows the lower half are gates
     if (gated_) put_gated(to, gated_mask_, _mm512_shuffle_f32x4(y[0], y[1], 0x44), _mm512_shuffle_f32x4(y[0], y[1], 0xEE));
   }
 
@@ -99,8 +100,8 @@ class Epilogue {
 
   bool gated_ = false;
   size_t width_ = 0, a_stride_ = 0;
-  uint32_t mask_ = 0;                // of the weight's rows; of the pairs
-  __mmask16 gated_mask_ = 0;
+  uint32_t mask_ = 0;                // the rows of the weight that there are
+  __mmask16 gated_mask_ = 0;         // the pairs
   const float *scale_ = nullptr, *bias_ = nullptr, *residual_ = nullptr;
   float* y_ = nullptr;
   const uint8_t* a_scale_ = nullptr;

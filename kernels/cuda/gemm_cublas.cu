@@ -152,7 +152,7 @@ __device__ void load_sums(const int32_t* from, int32_t (&to)[N]) {
 
 // The products of rows w_row + i .. of the weights with token `row` + t.
 template <int D>
-__device__ __forceinline__ void outputs(const RawSums& r, int t, int i, float (&y)[kAtOnce]) {
+__device__ __forceinline__ void four_outputs(const RawSums& r, int t, int i, float (&y)[kAtOnce]) {
   const size_t plane = static_cast<size_t>(D) * static_cast<size_t>(r.w_rows);         // a multiple of kPanel
   const int32_t* from = r.sums + 2 * static_cast<size_t>(t) * plane + static_cast<size_t>(D) * static_cast<size_t>(i);
   int32_t high[kAtOnce * D], low[kAtOnce * D];   // products with H and with L of the token
@@ -174,7 +174,7 @@ __device__ __forceinline__ void outputs(const RawSums& r, int t, int i, float (&
 __device__ __forceinline__ bool whole_groups(const Product& p) { return p.width % kAtOnce == 0; }
 
 __device__ __forceinline__ void store(const Product& p, int token, int column, const float (&y)[kAtOnce]) {
-  float* to = p.y + place(p, token, column);
+  float* to = p.y + index_of(p, token, column);
   if (whole_groups(p)) *reinterpret_cast<float4*>(to) = make_float4(y[0], y[1], y[2], y[3]);
   else for (int j = 0; j < kAtOnce && column + j < p.width; ++j) to[j] = y[j];
 }
@@ -189,7 +189,7 @@ __global__ void __launch_bounds__(256) finish_sums(RawSums r) {
   if (i >= r.w_rows || n >= r.p.n) return;
   float y[kAtOnce], more[kAtOnce] = {};
   if (r.p.residual) {
-    const float* from = r.p.residual + place(r.p, r.row + t, n);
+    const float* from = r.p.residual + index_of(r.p, r.row + t, n);
     if (whole_groups(r.p)) {
       const float4 four = *reinterpret_cast<const float4*>(from);
       more[0] = four.x, more[1] = four.y, more[2] = four.z, more[3] = four.w;
@@ -197,7 +197,7 @@ __global__ void __launch_bounds__(256) finish_sums(RawSums r) {
       for (int j = 0; j < kAtOnce && n + j < r.p.n; ++j) more[j] = from[j];
     }
   }
-  outputs<D>(r, t, i, y);
+  four_outputs<D>(r, t, i, y);
 #pragma unroll
   for (int j = 0; j < kAtOnce; ++j)
     if (r.p.residual) y[j] = y[j] + more[j];
@@ -212,8 +212,8 @@ __global__ void __launch_bounds__(256) finish_gated_sums(RawSums r) {
   const int i = group / per_turn * 2 * kGate + group % per_turn * kAtOnce, pair = pair_of(r.w_row + i);
   if (i >= r.w_rows || pair >= r.p.width) return;
   float gate[kAtOnce], up[kAtOnce], y[kAtOnce];
-  outputs<D>(r, t, i, gate);
-  outputs<D>(r, t, i + kGate, up);
+  four_outputs<D>(r, t, i, gate);
+  four_outputs<D>(r, t, i + kGate, up);
 #pragma unroll
   for (int j = 0; j < kAtOnce; ++j) y[j] = gated(gate[j], up[j]);
   store(r.p, r.row + t, pair, y);

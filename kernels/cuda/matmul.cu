@@ -18,19 +18,19 @@ namespace {
 
 constexpr int kWarps = 8, kThreads = 32 * kWarps;
 constexpr int kFewRows = 64;                     // up to here a product is bound by the reading of the weights
-constexpr int kLibraryRows = 33;                 // from here the library's product wins, where there is one: see matmul()
+constexpr int kLibraryRows = 33;                 // from here the library's product wins, where there is one: see multiply()
 
 // --- few tokens ---------------------------------------------------------------------------------------------------------
 // D digits of weights, MT tiles of 16 rows and NT of 8 tokens for each warp.
 //
-// Bytes: each weight once from memory (n K D), the activations once for each CTA from L2 (2 K tokens), 4 n tokens out.
+// Bytes: each weight once from memory (n K D), the activations once for each CTA from L2 (2 K tokens), 4 n tokens out (gated: 2 n).
 // Operations: 2 n K 2D 8NT, of which tokens / 8NT are of use. Bound by memory: at 8 tokens and D = 2 the tensor cores of an H200
 // are busy a seventh of the time.
 // In flight: a warp asks for the 4 KiB of its next step before it works on this one, so 32 KiB for each CTA; two CTAs on a
 // multiprocessor where the sums are few. 4.8 TB/s at 700 ns want 25 KiB on each of 132.
 
-// CTAs of a multiprocessor, as the registers allow: 8 to 20 bytes are spilled, and read again in each step, by three variants with tiles of 16 rows
-// (9 to 16 tokens; one digit and more than 16).
+// CTAs of a multiprocessor, as the registers allow: 12 bytes are spilled for one digit, tiles of 16 rows and more than 16 tokens (gated: more than 8
+// on sm_90), else none.
 template <int D, int MT, int NT>
 constexpr int few_at_once() { return MT * NT * (D + 1) <= 6 ? 2 : 1; }
 
@@ -85,7 +85,7 @@ struct Sums {
 constexpr int kTileStride = 18, kTileSums = kTileColumns * kTileStride;
 
 // Adds up the warps that share rows of weights, and writes. `across` warps lie side by side over the rows. again: not for the first time.
-template <int D, int MT, int NT>
+template <int D, int MT, int NT, bool is_gated>
 __device__ __forceinline__ void meet_and_finish(const Product& p, const Sums<D, MT, NT>& sums, int row0, int token0, int across, bool again) {
   constexpr int kTiles = MT * NT, kAtOnce = kTiles < 4 ? kTiles : 4;
   __shared__ int64_t part[kWarps][kAtOnce][kTileSums];
@@ -99,9 +99,9 @@ __device__ __forceinline__ void meet_and_finish(const Product& p, const Sums<D, 
       for (int v = 0; v < 4; ++v)
         part[warp][i][(2 * t + v % 2) * kTileStride + g + v / 2 * 8] = put_together(sums.of[(first + i) / NT][(first + i) % NT], v);
     __syncthreads();                             // every warp's sums of these tiles are written
-    const int shift = p.gated ? 3 : 4;           // a thread takes one of 16 rows of a tile, or a gate and, 8 further, what it gates
-    for (int o = threadIdx.x; o < across * kAtOnce * 8 << shift; o += kThreads) {
-      const int row = o & ((1 << shift) - 1), tile = o >> shift, column = tile % 8, i = tile / 8 % kAtOnce, beside = tile / (8 * kAtOnce);
+    constexpr int kRows = is_gated ? kGate : 16;   // of a tile, with an output each. Where it is 8, lanes of a half warp meet in banks, two by two
+    for (int o = threadIdx.x; o < across * kAtOnce * 8 * kRows; o += kThreads) {
+      const int row = o % kRows, column = o / kRows % 8, i = o / (8 * kRows) % kAtOnce, beside = o / (8 * kRows * kAtOnce);
       const int n = row0 + (beside * MT + (first + i) / NT) * 16 + row, token = token0 + (first + i) % NT * 8 + column;
       if (n >= p.n || token >= p.rows) continue;
       auto sum = [&](int of_row) {
@@ -111,7 +111,7 @@ __device__ __forceinline__ void meet_and_finish(const Product& p, const Sums<D, 
           if (beside + w * across < kWarps) all += part[beside + w * across][i][column * kTileStride + of_row];
         return all;
       };
-      if (p.gated) finish_pair(p, token, n, sum(row), sum(row + kGate));
+      if constexpr (is_gated) finish_pair(p, token, n, sum(row), sum(row + kGate));
       else finish(p, token, n, sum(row));
     }
   }
@@ -120,7 +120,7 @@ __device__ __forceinline__ void meet_and_finish(const Product& p, const Sums<D, 
 // Block (x, y): tokens 8 NT x; tiles y, y + gridDim.y, ... of 16 MT across rows of weights. Blocks of equal y follow each other and share the
 // weights in L2. The next tile's first step is asked for before this tile's sums meet, and the first tile's before the activations are
 // there, so that memory does not idle.
-template <int D, int MT, int NT>
+template <int D, int MT, int NT, bool is_gated>
 __global__ void __launch_bounds__(kThreads, few_at_once<D, MT, NT>()) matmul_few(Product p, int across, int tiles) {
   constexpr int kSlices = Step<D, MT>::slices;
   if constexpr (MT == 1) across = 1;             // as it is launched, but known here: fewer registers
@@ -175,7 +175,7 @@ __global__ void __launch_bounds__(kThreads, few_at_once<D, MT, NT>()) matmul_few
       }
     if (!last) continue;
     fetch_scales(tile);
-    meet_and_finish(p, sums, of * 16 * MT * across, token0, across, again);
+    meet_and_finish<D, MT, NT, is_gated>(p, sums, of * 16 * MT * across, token0, across, again);
     sums.clear();
     again = true;
   }
@@ -198,11 +198,9 @@ void launch_few(Context& c, const Product& p) {
     const int most = (at_once * c.multiprocessors + columns - 1) / columns;
     return dim3(static_cast<unsigned>(columns), static_cast<unsigned>(tiles < most ? tiles : most));
   };
-  if (tile == 16) {
-    launch(matmul_few<D, 1, NT>, grid(few_at_once<D, 1, NT>()), dim3(kThreads), 0, c.stream, p, 1, tiles);
-  } else {
-    launch(matmul_few<D, 2, NT>, grid(few_at_once<D, 2, NT>()), dim3(kThreads), 0, c.stream, p, tile / 32, tiles);
-  }
+  const bool small = tile == 16;
+  const auto kernel = small ? (p.gated ? matmul_few<D, 1, NT, true> : matmul_few<D, 1, NT, false>) : (p.gated ? matmul_few<D, 2, NT, true> : matmul_few<D, 2, NT, false>);
+  launch(kernel, grid(small ? few_at_once<D, 1, NT>() : few_at_once<D, 2, NT>()), dim3(kThreads), 0, c.stream, p, small ? 1 : tile / 32, tiles);
 }
 
 // --- many tokens --------------------------------------------------------------------------------------------------------
@@ -306,6 +304,7 @@ __global__ void __launch_bounds__(kThreads, 1) matmul_many(Product p, int row_ti
         const int to_row = row + 16 * m, to_token = token + 8 * n + v;
         if (to_token >= p.rows) continue;
         const int64_t first = put_together(sums.of[m][n], v), second = put_together(sums.of[m][n], v + 2);
+        static_assert(kGate == 8);               // as far apart as the two rows of a lane
         if (p.gated) {
           finish_pair(p, to_token, to_row, first, second);
         } else {
@@ -334,19 +333,19 @@ void launch_fused(Context& c, const Product& p) {
   launch_few<D, 1>(c, p);
 }
 
-}  // namespace
-
-size_t matmul_scratch(const StepLimits& limits) { return library_scratch(limits); }
-
 // The library writes 8 D bytes of raw sums for each output, which our epilogue reads again, and reads no operand more often than
 // it must. Up to 32 tokens that is no gain: the fused kernel reads the weights once too. Beyond, the activations that each tile
 // of the fused kernel reads anew cost more. (An estimate, not a measurement: test/bench/ROOFLINE.md; CudaOptions::gemm_rows moves it.)
-static void multiply(Context& c, const Product& p) {
+void multiply(Context& c, const Product& p) {
   if (p.rows <= 0 || p.n <= 0) return;
   const int from = c.options.gemm_rows > 0 ? c.options.gemm_rows : kLibraryRows;
   if (c.library && p.rows >= from && library_matmul(c, p)) return;
   p.w.digits == 2 ? launch_fused<2>(c, p) : launch_fused<1>(c, p);
 }
+
+}  // namespace
+
+size_t matmul_scratch(const StepLimits& limits) { return library_scratch(limits); }
 
 void matmul(Context& c, const Weight& w, const QuantRows& a, int rows, float* y, const float* residual) {
   multiply(c, {view(w), view(a), w.bias, residual, y, w.n, rows, w.n, false});

@@ -24,12 +24,12 @@ __device__ __forceinline__ float output(const Product& p, int token, int n, int6
   return p.bias ? y + p.bias[n] : y;
 }
 
-__device__ __forceinline__ size_t place(const Product& p, int token, int column) {
+__device__ __forceinline__ size_t index_of(const Product& p, int token, int column) {
   return static_cast<size_t>(token) * static_cast<size_t>(p.width) + static_cast<size_t>(column);
 }
 
 __device__ __forceinline__ void finish(const Product& p, int token, int n, int64_t sum) {
-  const size_t at = place(p, token, n);
+  const size_t at = index_of(p, token, n);
   const float y = output(p, token, n, sum);
   p.y[at] = p.residual ? y + p.residual[at] : y;
 }
@@ -41,7 +41,7 @@ __device__ __forceinline__ float gated(float gate, float up) { return math::silu
 // The sums of a gate, row n of the weights, and of what it gates.
 __device__ __forceinline__ void finish_pair(const Product& p, int token, int n, int64_t gate, int64_t up) {
   const int pair = pair_of(n);
-  if (pair < p.width) p.y[place(p, token, pair)] = gated(output(p, token, n, gate), output(p, token, n + kGate, up));
+  if (pair < p.width) p.y[index_of(p, token, pair)] = gated(output(p, token, n, gate), output(p, token, n + kGate, up));
 }
 
 }  // namespace ibid::kernels::cuda

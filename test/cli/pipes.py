@@ -21,7 +21,8 @@ def fill():
 def threads():
     """Of every thread: its state, and how often it went to sleep or was put to it."""
     folder = f"/proc/{run.pid}/task"
-    status = {t: open(f"{folder}/{t}/status").read() for t in os.listdir(folder)}
+    try: status = {t: open(f"{folder}/{t}/status").read() for t in os.listdir(folder)}
+    except (FileNotFoundError, ProcessLookupError): return {}                  # one ended meanwhile
     return {t: re.findall(r"^(?:State:\s+(\w)|\w+_switches:\s+(\d+))", text, re.M) for t, text in status.items()}
 
 def wait_until_it_waits():
@@ -30,7 +31,7 @@ def wait_until_it_waits():
     while True:
         assert run.poll() is None, f"it ended with {run.returncode} instead of waiting"
         now = threads()
-        if now == last and all(found[0][0] == "S" for found in now.values()): return
+        if now and now == last and all(found[0][0] == "S" for found in now.values()): return
         assert time.monotonic() < end, f"it neither ends nor waits: {now}"
         last = now
         time.sleep(0.02)

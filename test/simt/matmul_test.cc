@@ -224,6 +224,16 @@ TEST_CASE("gated products: every path and tile, pairs that are no multiple of an
     }
 }
 
+TEST_CASE("the library's product in pieces of tokens") {
+  Machine machine(true);
+  for (Profile profile : kProfiles) {
+    Case c(32, 2, 4100, profile, true, 190);     // more than a piece has
+    check(machine, c);
+    c.residual.clear();
+    CHECK(same_bits(machine.gated_product(c, 16), plain_gated(c, 16)));
+  }
+}
+
 TEST_CASE("the library's plans are made once, and everything is given back") {
   const int live = simt::cublas_counters().live;
   {

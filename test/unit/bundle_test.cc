@@ -24,6 +24,13 @@ namespace fs = std::filesystem;
 
 namespace {
 
+// AddressSanitizer holds back what is freed, so that nothing can be said of memory.
+#ifdef __has_feature
+constexpr bool kKeepsFreed = __has_feature(address_sanitizer);
+#else
+constexpr bool kKeepsFreed = false;
+#endif
+
 struct Scratch {
   std::string path = (fs::temp_directory_path() / ("ibid-bundle-test-" + std::to_string(::getpid()))).string();
   Scratch() { fs::create_directories(path); }
@@ -271,7 +278,7 @@ TEST_CASE("200,000 records are bundled in bounded memory, and one of them is pro
   getrusage(RUSAGE_SELF, &before);
   write_bundle(dir / "big.tar", 200000);
   getrusage(RUSAGE_SELF, &after);
-  CHECK((after.ru_maxrss - before.ru_maxrss) / 1024 < 32);   // MiB; the file has more than 50
+  if (!kKeepsFreed) CHECK((after.ru_maxrss - before.ru_maxrss) / 1024 < 32);   // MiB; the file has more than 50
   CHECK(fs::file_size(dir / "big.tar") > (50u << 20));
   Bundle bundle(dir / "big.tar");
   CHECK(bundle.segment_count() == 25);

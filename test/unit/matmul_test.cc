@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -263,6 +264,33 @@ TEST_CASE("a gated product gives silu(gate) * up of the plain loop's outputs, wh
           }
         }
       }
+}
+
+TEST_CASE("a gated product of the ends of float32: every pair of them, one payload of a NaN as good as another") {
+  const float huge = std::numeric_limits<float>::max(), tiny = std::numeric_limits<float>::denorm_min(), least = std::numeric_limits<float>::min();
+  const std::vector<float> ends = {0.0f, -0.0f, tiny, -tiny, least, -least, 1.0f, -1.0f, 87.0f, -87.0f, 88.8f, -88.8f, -103.0f, 1e30f, -1e30f, huge, -huge, INFINITY, -INFINITY, std::nanf("")};
+  const int f = static_cast<int>(ends.size() * ends.size());
+  for (Profile profile : kProfiles)
+    for (int rows : {1, 9, 70}) {
+      Case c(gated_rows(f), 66, rows, profile, true, 80);
+      c.residual.clear();
+      std::fill(c.q.begin(), c.q.end(), int16_t{0});                    // an output is its bias
+      for (int i = 0; i < f; i++) {
+        c.bias[static_cast<size_t>(gate_row(i))] = ends[static_cast<size_t>(i) / ends.size()];
+        c.bias[static_cast<size_t>(gate_row(i) + kGate)] = ends[static_cast<size_t>(i) % ends.size()];
+      }
+      Pool pool(2);
+      const auto bits = [](const std::vector<float>& y) {
+        std::vector<uint32_t> out;
+        for (float v : y) out.push_back(std::isnan(v) ? 0x7fc00000 : std::bit_cast<uint32_t>(v));
+        return out;
+      };
+      const std::vector<uint32_t> expected = bits(plain_gated(c, f));
+      for (Isa isa : isas()) {
+        INFO(isa_name(isa) << " rows " << rows);
+        REQUIRE(bits(gated_product(c, f, isa, pool)) == expected);
+      }
+    }
 }
 
 TEST_CASE("a row alone equals that row in a batch") {
