@@ -71,6 +71,16 @@ IBID_HD int32_t order_key(float x) {
   return b ^ ((b >> 31) & 0x7fffffff);
 }
 
+// REQUIRES: n >= 1
+IBID_HD int32_t largest_key(const float* x, int n) {
+  int32_t largest = INT32_MIN;
+  for (int i = 0; i < n; ++i) {
+    int32_t key = order_key(x[i]);
+    largest = key > largest ? key : largest;
+  }
+  return largest;
+}
+
 // --- float32 (NUMERICS 9.1 to 9.5) -----------------------------------------------------------------------------------------------
 
 constexpr float kLog2e = 0x1.715476p+0f;

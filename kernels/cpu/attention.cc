@@ -11,7 +11,7 @@ namespace ibid::kernels {
 namespace {
 
 constexpr int kSegment = 2;                     // blocks of one piece of a split attention
-constexpr size_t kInlinePartials = 4 * kTile;   // some microseconds of work: not worth waking threads
+constexpr size_t kInlinePartials = 96;          // some microseconds of work: not worth waking threads
 
 struct Call {
   CpuContext& c;
@@ -92,14 +92,15 @@ struct Cursor { int first = 0, head = 0, flat = 0; };
 // Runs of queries of one sequence, cut into tiles, for each kv head: as many from the cursor on as the table holds. Returns their number.
 int make_tasks(const Call& call, int queries, Cursor& at) {
   int count = 0;
+  const int most = call.c.rows.queries;
   while (at.first < queries) {
     int end = at.first + 1;
     while (end < queries && call.sequence(end) == call.sequence(at.first)) ++end;
     int pairs = (end - at.first) * call.group();
     for (; at.head < call.kv.shape.kv_heads; ++at.head, at.flat = 0) {
-      for (; at.flat < pairs; at.flat += kTile) {
+      for (; at.flat < pairs; at.flat += most) {
         if (count == kMaxQueryTiles) return count;
-        call.c.tasks[count++] = {at.first, at.flat, pairs - at.flat < kTile ? pairs - at.flat : kTile, at.head};
+        call.c.tasks[count++] = {at.first, at.flat, pairs - at.flat < most ? pairs - at.flat : most, at.head};
       }
     }
     at = {end, 0, 0};
@@ -111,7 +112,7 @@ int make_tasks(const Call& call, int queries, Cursor& at) {
 void run_split(const Call& call, int tasks, int blocks) {
   int segments = (blocks + kSegment - 1) / kSegment;
   auto parked = [&](int task, int block) {
-    return call.c.split + (static_cast<size_t>(task) * static_cast<size_t>(blocks) + static_cast<size_t>(block)) * kTile;
+    return call.c.split + (static_cast<size_t>(task) * static_cast<size_t>(blocks) + static_cast<size_t>(block)) * static_cast<size_t>(call.c.rows.queries);
   };
   call.c.pool.run(tasks * segments, [&](int index, int worker) {
     int task = index / segments, first = index % segments * kSegment;
@@ -141,7 +142,7 @@ int most_blocks(const Call& call, int queries) {
 void run_tasks(const Call& call, int tasks, int blocks) {
   CpuContext& c = call.c;
   int threads = c.pool.threads();
-  size_t partials = static_cast<size_t>(tasks) * static_cast<size_t>(blocks) * kTile;
+  size_t partials = static_cast<size_t>(tasks) * static_cast<size_t>(blocks) * static_cast<size_t>(c.rows.queries);
   if (threads > 1 && tasks < 2 * threads && blocks > kSegment && partials <= kMaxSplitPartials) {
     run_split(call, tasks, blocks);
   } else if (threads > 1 && partials > kInlinePartials) {

@@ -1,4 +1,4 @@
-// Attention by multiply-adds of int16 pairs; included after row_ops_impl.h, in the same way and under the same rules.
+// Attention by multiply-adds of int16 pairs; included after row_ops_impl.h and attention_weigh.h, in the same way and under the same rules.
 //
 // Owns: the fast form of attention_scalar.cc. A score is the sum of q * k over dimensions, an output that of w * v over positions:
 // one and the same loop. The left factor is split into base-256 digits, so that a sum of int32 cannot overflow:
@@ -8,8 +8,7 @@ struct Work {
   alignas(64) int16_t q[kTile][2][kMaxHeadDim];    // digits, high first
   alignas(64) int16_t w[kChunk][2][kBlock];
   alignas(64) int32_t sums[kChunk][2][kMaxHeadDim];
-  alignas(64) float t[kBlock];
-  alignas(64) float weight[kBlock];
+  Weighing weighing;
   float w_scale[kChunk];
 };
 static_assert(sizeof(Work) <= kAttentionScratchBytes && kMaxHeadDim >= kBlock);
@@ -62,84 +61,27 @@ static void dot_pairs(const int16_t* a, const int16_t* b, size_t b_row, int pair
   for (int lane = 0; lane < lanes; lane += 2 * kLanes) dot_lanes<N, width>(a, b + 2 * lane, b_row, pairs, sums[0], lane);
 }
 
-// 256 * high + low, once carried, is 256 * upper + 8 bits. `upper` without its last 8 bits, and those with the 8, are at most 24 bits
-// each, which float32 holds exactly: their sum is the only rounding.
-static inline float combine(int32_t high, int32_t low) {
-  int32_t upper = high + (low >> 8), fine = (upper & 255) * 256 + (low & 255);
-  return static_cast<float>(upper & ~255) * 256.0f + static_cast<float>(fine);
-}
-
-// t of `count` positions, of which the first `visible` count; returns the integer M >= all of them.
-static float scores(const int32_t (*__restrict sums)[kMaxHeadDim], float a, const float* __restrict k_scale, int visible, int count,
-                    float* __restrict t) {
-  for (int j = 0; j < count; ++j) {
-    float unit = math::limit_magnitude(a * k_scale[j], kScoreUnitMax);
-    t[j] = math::limit_magnitude(combine(sums[0][j], sums[1][j]) * unit, kScoreMax);
-  }
-  for (int j = visible; j < count; ++j) t[j] = -2 * kScoreMax;               // 2^(t - M) is then 0
-  int32_t key = largest_key(t, count);
-  return math::ceil_int(math::from_bits(static_cast<uint32_t>(key ^ ((key >> 31) & 0x7fffffff))));
-}
-
-// What the loop over the weights of a block adds up.
-struct WeightSums {
-  int32_t denominator;
-  uint32_t largest;
+// The sums of one query.
+struct DigitSums {
+  const int32_t (*of)[kMaxHeadDim];
+  int32_t high(int lane) const { return of[0][lane]; }
+  int32_t low(int lane) const { return of[1][lane]; }
 };
-
-// weight = 2^(t - max) * v_scale: 0 where not visible, since the power is, and scales are always finite.
-static WeightSums powers(const float* __restrict t, const float* __restrict v_scale, float max, int count, float* __restrict weight) {
-  int32_t sum = 0, largest = 0;
-  for (int j = 0; j < count; ++j) {
-    float p = math::exp2_weight(t[j] - max);
-    sum += math::round_weight(p * 0x1p23f);
-    weight[j] = p * v_scale[j];
-    int32_t magnitude = static_cast<int32_t>(math::bits(weight[j]));
-    largest = magnitude > largest ? magnitude : largest;
-  }
-  return {sum, static_cast<uint32_t>(largest)};
-}
-
-static void quantize_digits(const float* __restrict x, float inverse, int count, int16_t* __restrict high, int16_t* __restrict low) {
-  for (int j = 0; j < count; ++j) {
-    int q = math::round_int(x[j] * inverse);
-    high[j] = static_cast<int16_t>(high_digit(q));
-    low[j] = static_cast<int16_t>(low_digit(q));
-  }
-}
-
-// The weights of one query, quantised into digits, with the maximum and the denominator in `out`. Returns their scale.
-static float weigh_block(Work& work, int i, float a, const KvBlock& kv, int visible, int count, AttentionPartial& out) {
-  out.max = scores(work.sums[i], a, kv.k_scale, visible, count, work.t);
-  WeightSums sums = powers(work.t, kv.v_scale, out.max, count, work.weight);
-  out.sum = static_cast<float>(sums.denominator) * 0x1p-23f;
-  RowScale s = row_scale(sums.largest, kQuantMax);
-  quantize_digits(work.weight, s.inverse, count, work.w[i][0], work.w[i][1]);
-  return s.scale;
-}
-
-static void put_together(const int32_t (*__restrict sums)[kMaxHeadDim], float scale, int head_dim, float* __restrict out) {
-  for (int d = 0; d < head_dim; ++d) out[d] = combine(sums[0][d], sums[1][d]) * scale;
-}
 
 // N queries from `first` over one block.
 template <int N>
 static void attend_chunk(const AttentionTile& tile, int block, const KvBlock& kv, int first, Work& work, AttentionPartial* out) {
-  int visible[N], most = 0;
-  for (int i = 0; i < N; ++i) {
-    visible[i] = visible_positions(tile.position[first + i], block);
-    out[first + i].live = visible[i] > 0;
-    most = visible[i] > most ? visible[i] : most;
-  }
+  int visible[N], most = visible_of(tile, block, first, N, visible, out);
   if (most == 0) return;
   int dims = static_cast<int>(padded_dims(tile.head_dim));
   int count = (most + 31) / 32 * 32;
   dot_pairs<N, kMaxHeadDim>(work.q[first][0], kv.k, 2 * kBlock, tile.head_dim / 2, count, work.sums);
   for (int i = 0; i < N; ++i) {
-    work.w_scale[i] = weigh_block(work, i, tile.q_scale[first + i] * tile.scale, kv, visible[i], count, out[first + i]);
+    work.w_scale[i] = weigh_block(work.weighing, DigitSums{work.sums[i]}, tile.q_scale[first + i] * tile.scale, kv, visible[i], count, work.w[i][0],
+                                  work.w[i][1], out[first + i]);
   }
   dot_pairs<N, kBlock>(work.w[0][0], kv.v, 2 * static_cast<size_t>(dims), (most + 1) / 2, dims, work.sums);
-  for (int i = 0; i < N; ++i) put_together(work.sums[i], work.w_scale[i], tile.head_dim, out[first + i].out);
+  for (int i = 0; i < N; ++i) put_together(DigitSums{work.sums[i]}, work.w_scale[i], tile.head_dim, out[first + i].out);
 }
 
 // The queries from `first` on, as many as kChunk at a time, the rest in one smaller chunk.

@@ -1,34 +1,14 @@
 // The matrix product by AMX-INT8: unsigned activation digits (tiles of 16 rows) times signed weight digits, 64 deep. The
 // tile registers hold four sums, two activation tiles (H, L) and two weight tiles: the two halves of a panel when a weight
 // has one digit, H and L of one half when it has two. Few rows go to the AVX-512 tiles: they are bound by memory.
+#include "kernels/cpu/amx_tiles.h"
 #include "kernels/cpu/matmul_x512.h"
 
 namespace ibid::kernels {
 namespace {
 
-constexpr int kTileRows = 16;
 constexpr int kFewRows = 8;         // below it the AVX-512 tiles are as fast
 constexpr size_t kPanelInL1 = 32 * 1024;   // of 48 KB; the rest is for sums, outputs and what passes by
-
-struct alignas(64) TileConfig {
-  uint8_t palette = 1, start_row = 0, reserved[14] = {};
-  uint16_t row_bytes[16] = {};
-  uint8_t rows[16] = {};
-};
-
-// All eight tiles are 16 lines. Loaded for each task and given back after it, so that a thread's state stays its own.
-struct Tiles {
-  Tiles() {
-    TileConfig config;
-    for (int i = 0; i < 8; i++) {
-      config.row_bytes[i] = 64;
-      config.rows[i] = kTileRows;
-    }
-    asm volatile("" : : "r"(&config) : "memory");   // gcc 12's intrinsic owns up to reading the first 8 bytes only
-    _tile_loadconfig(&config);
-  }
-  ~Tiles() { _tile_release(); }
-};
 
 // 16 rows and a panel. Two of them alternate: while the tile registers add up the sums of one, the epilogue of the other
 // runs between the tile instructions.
@@ -39,7 +19,7 @@ struct Unit {
   Epilogue epilogue;
   size_t live = 0, next = 0;                      // rows that exist, row to finish next
 
-  void finish_row() {
+  [[gnu::always_inline]] void finish_row() {
     if (next == live) return;
     const size_t t = next++;
     epilogue.template finish<D>(t, [&](auto half) IBID_INLINE {

@@ -24,6 +24,7 @@ struct RowOps {
   // A stored row as float32.                                                            out (cols), whole blocks only
   void (*dequantize)(DType dtype, const void* row, int64_t cols, float* out);
 
+  int queries;                             // that a tile of attention has at most
   // The partial result of one block for every query of a tile.
   void (*attend)(const AttentionTile& tile, int block, AttentionScratch& scratch, AttentionPartial* out);
   // state = state and next, in block order.
@@ -41,5 +42,8 @@ struct RowOps {
 
 const RowOps& row_ops(Isa isa);            // REQUIRES: isa_available(isa)
 extern const RowOps kRowOpsScalar, kRowOpsAvx2, kRowOpsAvx512, kRowOpsNeon;
+namespace amx {
+void attend(const AttentionTile& tile, int block, AttentionScratch& scratch, AttentionPartial* out);
+}
 
 }  // namespace ibid::kernels

@@ -1,4 +1,4 @@
-// The row ops compiled for AVX-512 with VNNI; also those of the amx device, whose tiles serve matrix products only.
+// The row ops compiled for AVX-512 with VNNI; also those of the amx device, but for attention of many queries (attention_amx.cc).
 #include <immintrin.h>
 
 #include "kernels/cpu/row_ops.h"
@@ -25,6 +25,7 @@ static inline Acc dot(Acc acc, Vec a, Vec b) { return _mm512_dpwssd_epi32(acc, a
 static inline void pin(Acc& v) { asm("" : "+v"(v)); }
 
 #include "kernels/cpu/row_ops_impl.h"
+#include "kernels/cpu/attention_weigh.h"
 #include "kernels/cpu/attention_impl.h"
 
 }  // namespace ibid::kernels::avx512
@@ -32,7 +33,7 @@ static inline void pin(Acc& v) { asm("" : "+v"(v)); }
 namespace ibid::kernels {
 
 const RowOps kRowOpsAvx512 = {
-    avx512::quantize, avx512::norm, avx512::rotate, avx512::dequantize, avx512::attend,
+    avx512::quantize, avx512::norm, avx512::rotate, avx512::dequantize, 24, avx512::attend,
     avx512::merge, avx512::all_finite, avx512::argmax, avx512::weigh, avx512::add_noise,
 };
 

@@ -154,22 +154,13 @@ static void dequantize(DType dtype, const void* row, int64_t cols, float* out) {
 
 static bool all_finite(const float* x, int n) { return largest_magnitude(x, n) < 0x7f800000; }
 
-static int32_t largest_key(const float* x, int n) {
-  int32_t largest = INT32_MIN;
-  for (int i = 0; i < n; ++i) {
-    int32_t key = math::order_key(x[i]);
-    largest = key > largest ? key : largest;
-  }
-  return largest;
-}
-
 // The first chunk that holds the largest value, then the first place in it.
 static int argmax(const float* x, int n) {
   constexpr int kStep = 1024;
   int best_chunk = 0;
   int32_t best = INT32_MIN;
   for (int i = 0; i < n; i += kStep) {
-    int32_t key = largest_key(x + i, n - i < kStep ? n - i : kStep);
+    int32_t key = math::largest_key(x + i, n - i < kStep ? n - i : kStep);
     if (key > best || i == 0) {
       best = key;
       best_chunk = i;

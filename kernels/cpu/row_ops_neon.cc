@@ -27,6 +27,7 @@ static inline Acc dot(Acc acc, Vec a, Vec b) { return {vmlal_s16(acc.low, vget_l
 static inline void pin(Acc& v) { asm("" : "+w"(v.low), "+w"(v.high)); }
 
 #include "kernels/cpu/row_ops_impl.h"
+#include "kernels/cpu/attention_weigh.h"
 #include "kernels/cpu/attention_impl.h"
 
 }  // namespace ibid::kernels::neon
@@ -34,7 +35,7 @@ static inline void pin(Acc& v) { asm("" : "+w"(v.low), "+w"(v.high)); }
 namespace ibid::kernels {
 
 const RowOps kRowOpsNeon = {
-    neon::quantize, neon::norm, neon::rotate, neon::dequantize, neon::attend,
+    neon::quantize, neon::norm, neon::rotate, neon::dequantize, 24, neon::attend,
     neon::merge, neon::all_finite, neon::argmax, neon::weigh, neon::add_noise,
 };
 
