@@ -1,4 +1,4 @@
-// The tile registers of AMX, as both products use them: eight of 16 lines of 64 bytes.
+// The tile registers of AMX, as the matrix product and attention use them: eight of 16 lines of 64 bytes.
 #pragma once
 #include <immintrin.h>
 

@@ -11,7 +11,7 @@ namespace ibid::kernels {
 namespace {
 
 constexpr int kSegment = 2;                     // blocks of one piece of a split attention
-constexpr size_t kInlinePartials = 96;          // some microseconds of work: not worth waking threads
+constexpr size_t kInlineBlocks = 4;             // of tiles; some microseconds of work: not worth waking threads
 
 struct Call {
   CpuContext& c;
@@ -89,10 +89,17 @@ void run_task(const Call& call, const AttentionTask& task, WorkerScratch& scratc
 // Where the tiles of a call go on: query, kv head, flat index.
 struct Cursor { int first = 0, head = 0, flat = 0; };
 
+// Queries of a tile: where the large tiles of AMX would be fewer than two for each thread, they are cut.
+int queries_of_tile(const Call& call, int queries) {
+  int most = call.c.rows.queries;
+  while (most > 32 && static_cast<int64_t>(queries) * call.heads < int64_t{2} * call.c.pool.threads() * most) most /= 2;
+  return most;
+}
+
 // Runs of queries of one sequence, cut into tiles, for each kv head: as many from the cursor on as the table holds. Returns their number.
 int make_tasks(const Call& call, int queries, Cursor& at) {
   int count = 0;
-  const int most = call.c.rows.queries;
+  const int most = queries_of_tile(call, queries);
   while (at.first < queries) {
     int end = at.first + 1;
     while (end < queries && call.sequence(end) == call.sequence(at.first)) ++end;
@@ -108,11 +115,11 @@ int make_tasks(const Call& call, int queries, Cursor& at) {
   return count;
 }
 
-// Few tasks, long contexts: the blocks are shared out too, their partial results parked in c.split, then merged in order.
-void run_split(const Call& call, int tasks, int blocks) {
+// Few tasks, long contexts: the blocks are shared out too, their partial results parked in c.split, `largest` for each tile, then merged in order.
+void run_split(const Call& call, int tasks, int blocks, size_t largest) {
   int segments = (blocks + kSegment - 1) / kSegment;
   auto parked = [&](int task, int block) {
-    return call.c.split + (static_cast<size_t>(task) * static_cast<size_t>(blocks) + static_cast<size_t>(block)) * static_cast<size_t>(call.c.rows.queries);
+    return call.c.split + (static_cast<size_t>(task) * static_cast<size_t>(blocks) + static_cast<size_t>(block)) * largest;
   };
   call.c.pool.run(tasks * segments, [&](int index, int worker) {
     int task = index / segments, first = index % segments * kSegment;
@@ -142,10 +149,11 @@ int most_blocks(const Call& call, int queries) {
 void run_tasks(const Call& call, int tasks, int blocks) {
   CpuContext& c = call.c;
   int threads = c.pool.threads();
-  size_t partials = static_cast<size_t>(tasks) * static_cast<size_t>(blocks) * static_cast<size_t>(c.rows.queries);
-  if (threads > 1 && tasks < 2 * threads && blocks > kSegment && partials <= kMaxSplitPartials) {
-    run_split(call, tasks, blocks);
-  } else if (threads > 1 && partials > kInlinePartials) {
+  size_t work = static_cast<size_t>(tasks) * static_cast<size_t>(blocks), largest = 0;
+  for (int i = 0; i < tasks; ++i) largest = std::max(largest, static_cast<size_t>(c.tasks[i].count));
+  if (threads > 1 && tasks < 2 * threads && blocks > kSegment && work * largest <= kMaxSplitPartials) {
+    run_split(call, tasks, blocks, largest);
+  } else if (threads > 1 && work > kInlineBlocks) {
     c.pool.run(tasks, [&](int index, int worker) { run_task(call, c.tasks[index], c.scratch[static_cast<size_t>(worker)]); });
   } else {
     set_fp_env();

@@ -18,6 +18,7 @@ namespace ibid::kernels {
 
 constexpr int kMaxHeadDim = 256;   // head_dim is even and at most this: 128 * 32639 * 256 < 2^31
 constexpr int kTile = 64;          // queries (row, head) of one kv head that walk its blocks together, at most
+constexpr int kVectorTile = 24;    // the same where they are worked on by vectors
 
 static inline size_t padded_dims(int head_dim) { return (static_cast<size_t>(head_dim) + 31) / 32 * 32; }
 

@@ -13,6 +13,8 @@ namespace ibid::kernels::amx {
 
 #include "kernels/cpu/attention_weigh.h"
 
+namespace {
+
 constexpr int kFewQueries = 12;
 constexpr int kDepth = 64;                         // int8 of k that a tile holds
 
@@ -38,16 +40,17 @@ struct Work {
   Weighing weighing;
 };
 static_assert(sizeof(Work) <= kAttentionScratchBytes && kMaxHeadDim >= kBlock);
+static_assert(kTile % kTileRows == 0 && kMaxHeadDim % kDepth == 0 && kBlock % kDepth == 0);      // tiles read whole lines, 16 of them
 
 // The bytes 0 and 2 of each of 16 lanes of two vectors, as four bytes of a lane.
-static __m512i join(__m512i first, __m512i second) {
+__m512i join(__m512i first, __m512i second) {
   first = _mm512_or_si512(first, _mm512_srli_epi32(first, 8));
   second = _mm512_or_si512(second, _mm512_srli_epi32(second, 8));
   return _mm512_mask_blend_epi16(0xAAAAAAAA, first, _mm512_slli_epi32(second, 16));
 }
 
 // Pairs of int16, [pair][stride][2], of which the first `lanes` lanes become quads. An odd last pair gets zeros beside it.
-static void make_quads(const int16_t* from, int pairs, int stride, int lanes, Quads& to) {
+void make_quads(const int16_t* from, int pairs, int stride, int lanes, Quads& to) {
   const __m512i bias = _mm512_set1_epi16(128), low = _mm512_set1_epi16(255);
   for (int pair = 0; pair < pairs; pair += 2) {
     const int16_t* at = from + static_cast<size_t>(pair) * 2 * static_cast<size_t>(stride);
@@ -89,7 +92,7 @@ struct Right { const int8_t *high, *low; size_t line; };
 
 // The sums of 16 queries and all lanes. Two sets of tiles take turns, so that one is stored while the other's products run: 1.3 to 1.7 times as fast.
 // The tile instructions' operands are invisible to the compiler, hence the barriers.           REQUIRES: lanes a multiple of 32
-static void multiply(const Left& a, Right b, size_t steps, int lanes, int32_t* sums) {
+void multiply(const Left& a, Right b, size_t steps, int lanes, int32_t* sums) {
   const int plane = kTileRows * lanes;
   asm volatile("" ::: "memory");
   for (int lane = 0; lane < lanes; lane += 32) {
@@ -104,10 +107,10 @@ static void multiply(const Left& a, Right b, size_t steps, int lanes, int32_t* s
   asm volatile("" ::: "memory");
 }
 
-static int round_to(int value, int step) { return (value + step - 1) / step * step; }
-static size_t steps_of(int depth) { return static_cast<size_t>((depth + kDepth - 1) / kDepth); }
+int round_to(int value, int step) { return (value + step - 1) / step * step; }
+size_t steps_of(int depth) { return static_cast<size_t>((depth + kDepth - 1) / kDepth); }
 
-static void split_query(const int16_t* __restrict q, int n, int8_t* __restrict high, int8_t* __restrict low) {
+void split_query(const int16_t* __restrict q, int n, int8_t* __restrict high, int8_t* __restrict low) {
   for (int i = 0; i < n; ++i) {
     high[i] = static_cast<int8_t>(high_digit(q[i]));
     low[i] = static_cast<int8_t>(low_digit(q[i]));
@@ -115,6 +118,9 @@ static void split_query(const int16_t* __restrict q, int n, int8_t* __restrict h
   for (int i = n; i < round_to(n, kDepth); ++i) high[i] = low[i] = 0;
 }
 
+}  // namespace
+
+// A query that sees nothing of the block gets weights without a meaning, and is not live.
 void attend(const AttentionTile& tile, int block, AttentionScratch& scratch, AttentionPartial* out) {
   if (tile.count < kFewQueries) return kRowOpsAvx512.attend(tile, block, scratch, out);
   int visible[kTile];

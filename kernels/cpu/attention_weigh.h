@@ -1,6 +1,6 @@
 // The weights of a block's positions (NUMERICS 7.3 to 7.5) from exact sums; included once per instruction set, inside its namespace.
 //
-// Owns: what happens between the two products of attention. Must not know: how the sums were made, which instruction set it is compiled for.
+// Owns: what becomes of the sums of both products of attention. Must not know: how the sums were made, which instruction set it is compiled for.
 //
 // A sum is 256 * high(lane) + low(lane) of a type that the including file brings, both within int32.
 

@@ -24,7 +24,7 @@ struct RowOps {
   // A stored row as float32.                                                            out (cols), whole blocks only
   void (*dequantize)(DType dtype, const void* row, int64_t cols, float* out);
 
-  int queries;                             // that a tile of attention has at most
+  int queries;                             // of a tile of attention, at most; <= kTile
   // The partial result of one block for every query of a tile.
   void (*attend)(const AttentionTile& tile, int block, AttentionScratch& scratch, AttentionPartial* out);
   // state = state and next, in block order.

@@ -37,7 +37,7 @@ static inline void pin(Acc& v) { asm("" : "+v"(v)); }
 namespace ibid::kernels {
 
 const RowOps kRowOpsAvx2 = {
-    avx2::quantize, avx2::norm, avx2::rotate, avx2::dequantize, 24, avx2::attend,
+    avx2::quantize, avx2::norm, avx2::rotate, avx2::dequantize, kVectorTile, avx2::attend,
     avx2::merge, avx2::all_finite, avx2::argmax, avx2::weigh, avx2::add_noise,
 };
 

@@ -33,7 +33,7 @@ static inline void pin(Acc& v) { asm("" : "+v"(v)); }
 namespace ibid::kernels {
 
 const RowOps kRowOpsAvx512 = {
-    avx512::quantize, avx512::norm, avx512::rotate, avx512::dequantize, 24, avx512::attend,
+    avx512::quantize, avx512::norm, avx512::rotate, avx512::dequantize, kVectorTile, avx512::attend,
     avx512::merge, avx512::all_finite, avx512::argmax, avx512::weigh, avx512::add_noise,
 };
 

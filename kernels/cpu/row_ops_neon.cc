@@ -35,7 +35,7 @@ static inline void pin(Acc& v) { asm("" : "+w"(v.low), "+w"(v.high)); }
 namespace ibid::kernels {
 
 const RowOps kRowOpsNeon = {
-    neon::quantize, neon::norm, neon::rotate, neon::dequantize, 24, neon::attend,
+    neon::quantize, neon::norm, neon::rotate, neon::dequantize, kVectorTile, neon::attend,
     neon::merge, neon::all_finite, neon::argmax, neon::weigh, neon::add_noise,
 };
 

@@ -136,7 +136,7 @@ static void dequantize(DType dtype, const void* row, int64_t cols, float* out) {
 namespace ibid::kernels {
 
 const RowOps kRowOpsScalar = {
-    scalar::quantize, scalar::norm, scalar::rotate, scalar::dequantize, 24, scalar::attend,
+    scalar::quantize, scalar::norm, scalar::rotate, scalar::dequantize, kVectorTile, scalar::attend,
     scalar::merge, scalar::all_finite, scalar::argmax, scalar::weigh, scalar::add_noise,
 };
 

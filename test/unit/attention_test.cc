@@ -172,6 +172,22 @@ TEST_CASE("attention: one batch, position by position, in chunks, some rows only
   }
 }
 
+TEST_CASE("attention: any number of queries that walk together, across the border of a block") {
+  Inputs in({1, 1, 80}, 1.5f);
+  for (int count : {1, 11, 12, 15, 16, 17, 23, 24, 25, 31, 32, 33, 48, 63, 64, 65, 130}) {
+    auto last = [&](Isa isa) {
+      Attender attender(isa, 1, in, 1, true);
+      attender.step({{0, 0, 250 - count / 2}}, {0});
+      return attender.step({{0, 250 - count / 2, count}});
+    };
+    const std::vector<float> want = last(Isa::scalar);
+    for (Isa isa : kIsas) {
+      INFO(isa_name(isa) << ", " << count << " queries");
+      if (isa_available(isa)) CHECK(same_bits(last(isa), want));
+    }
+  }
+}
+
 TEST_CASE("attention: more tiles than the device has room for at once") {
   Inputs in({8200, 8200, 2}, 1.5f);              // two tiles and more for each head: at least 16,400 beside a table of 16,384
   Attender whole(best_isa(), 2, in, 1, false), parts(best_isa(), 2, in, 1, false);
@@ -206,8 +222,9 @@ TEST_CASE("attention: one long context over several threads equals one thread") 
   auto decode = [&](Isa isa, int threads) {
     Attender attender(isa, threads, in, 2, true);
     attender.step({{0, 0, 620}, {1, 0, 3}}, {0});
-    std::vector<float> out = attender.step({{0, 620, 1}}), both = attender.step({{1, 3, 1}, {0, 621, 2}});
+    std::vector<float> out = attender.step({{0, 620, 1}}), both = attender.step({{1, 3, 1}, {0, 621, 2}}), more = attender.step({{0, 623, 16}});
     out.insert(out.end(), both.begin(), both.end());
+    out.insert(out.end(), more.begin(), more.end());
     return out;
   };
   std::vector<float> want = decode(Isa::scalar, 1);

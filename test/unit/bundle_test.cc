@@ -25,7 +25,9 @@ namespace fs = std::filesystem;
 namespace {
 
 // AddressSanitizer holds back what is freed, so that nothing can be said of memory.
-#ifdef __has_feature
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kKeepsFreed = true;
+#elif defined(__has_feature)
 constexpr bool kKeepsFreed = __has_feature(address_sanitizer);
 #else
 constexpr bool kKeepsFreed = false;

@@ -268,13 +268,13 @@ TEST_CASE("a gated product gives silu(gate) * up of the plain loop's outputs, wh
 
 TEST_CASE("a gated product of the ends of float32: every pair of them, one payload of a NaN as good as another") {
   const float huge = std::numeric_limits<float>::max(), tiny = std::numeric_limits<float>::denorm_min(), least = std::numeric_limits<float>::min();
-  const std::vector<float> ends = {0.0f, -0.0f, tiny, -tiny, least, -least, 1.0f, -1.0f, 87.0f, -87.0f, 88.8f, -88.8f, -103.0f, 1e30f, -1e30f, huge, -huge, INFINITY, -INFINITY, std::nanf("")};
+  const std::vector<float> ends = {0.0f, tiny, -tiny, least, -least, 1.0f, -1.0f, 87.0f, -87.0f, 88.8f, -88.8f, -103.0f, 1e30f, -1e30f, huge, -huge, INFINITY, -INFINITY, std::nanf("")};
   const int f = static_cast<int>(ends.size() * ends.size());
   for (Profile profile : kProfiles)
     for (int rows : {1, 9, 70}) {
       Case c(gated_rows(f), 66, rows, profile, true, 80);
       c.residual.clear();
-      std::fill(c.q.begin(), c.q.end(), int16_t{0});                    // an output is its bias
+      std::fill(c.q.begin(), c.q.end(), int16_t{0});                    // an output is its bias (never -0: 0 + -0 is 0)
       for (int i = 0; i < f; i++) {
         c.bias[static_cast<size_t>(gate_row(i))] = ends[static_cast<size_t>(i) / ends.size()];
         c.bias[static_cast<size_t>(gate_row(i) + kGate)] = ends[static_cast<size_t>(i) % ends.size()];
