@@ -144,6 +144,8 @@ IBID_HD float log1p32(float x) {
 
 // x / (1 + e^-x)
 IBID_HD float silu32(float x) { return x / (1.0f + exp32(-x)); }
+// NUMERICS 8
+IBID_HD float gated(float gate, float up) { return silu32(gate) * up; }
 
 // --- float64, for RoPE tables (NUMERICS 9.3): Taylor series, whose coefficients anyone can write down ---------------------
 

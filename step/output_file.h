@@ -2,7 +2,7 @@
 //
 // 1. A regular target is written as a temporary file beside it, fsynced, and renamed over it by commit(); a run that stops
 //    before leaves the old target untouched and removes the temporary file (after kill -9 a file named .TARGET.PID.ibid-tmp stays,
-//    or .TARGET.PID-XXXXXXXX.ibid-tmp where there was one: on a shared file system nobody here can know that its writer is dead).
+//    or .TARGET.PID-DIGITS.ibid-tmp where there was one: on a shared file system nobody here can know that its writer is dead).
 //    Several outputs appear together: each is whole on the disk, or taken by its reader, before the first is renamed.
 //    A symbolic link is replaced, never written through: in an engine's work folder it leads to another task's file.
 // 2. "-" is standard output, and so is what names it (/dev/stdout, /dev/fd/N are what is open under that number); an existing FIFO

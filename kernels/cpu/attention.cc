@@ -107,7 +107,7 @@ int make_tasks(const Call& call, int queries, Cursor& at) {
     for (; at.head < call.kv.shape.kv_heads; ++at.head, at.flat = 0) {
       for (; at.flat < pairs; at.flat += most) {
         if (count == kMaxQueryTiles) return count;
-        call.c.tasks[count++] = {at.first, at.flat, pairs - at.flat < most ? pairs - at.flat : most, at.head};
+        call.c.tasks[count++] = {at.first, at.flat, std::min(pairs - at.flat, most), at.head};
       }
     }
     at = {end, 0, 0};

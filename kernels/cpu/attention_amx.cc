@@ -110,12 +110,9 @@ void multiply(const Left& a, Right b, size_t steps, int lanes, int32_t* sums) {
 int round_to(int value, int step) { return (value + step - 1) / step * step; }
 size_t steps_of(int depth) { return static_cast<size_t>((depth + kDepth - 1) / kDepth); }
 
-void split_query(const int16_t* __restrict q, int n, int8_t* __restrict high, int8_t* __restrict low) {
-  for (int i = 0; i < n; ++i) {
-    high[i] = static_cast<int8_t>(high_digit(q[i]));
-    low[i] = static_cast<int8_t>(low_digit(q[i]));
-  }
-  for (int i = n; i < round_to(n, kDepth); ++i) high[i] = low[i] = 0;
+// Zeros where a digit's tiles read more than its `n` values.
+void clear_rest(int8_t* digits, int n) {
+  for (int i = n; i < round_to(n, kDepth); ++i) digits[i] = 0;
 }
 
 }  // namespace
@@ -128,18 +125,21 @@ void attend(const AttentionTile& tile, int block, AttentionScratch& scratch, Att
   if (most == 0) return;
   Work& work = reinterpret_cast<Work&>(scratch);
   const KvBlock kv = kv_block(tile.kv, tile.pages[block], tile.layer, tile.kv_head);
-  const int dims = static_cast<int>(padded_dims(tile.head_dim)), count = round_to(most, 32), deep = round_to(count, kDepth);
+  const int dims = static_cast<int>(padded_dims(tile.head_dim)), count = round_to(most, 32);
   const Right keys{work.quads[0], work.quads[1], 4 * static_cast<size_t>(count)}, values{work.quads[0], work.quads[1], 4 * static_cast<size_t>(dims)};
   float scale[kTile];
   const Tiles tiles;
-  for (int i = 0; i < tile.count; ++i) split_query(tile.q[i], tile.head_dim, work.q[0][i], work.q[1][i]);
+  for (int i = 0; i < tile.count; ++i) {
+    split_digits(tile.q[i], tile.head_dim, work.q[0][i], work.q[1][i]);
+    for (auto& digit : work.q) clear_rest(digit[i], tile.head_dim);
+  }
   make_quads(kv.k, tile.head_dim / 2, kBlock, count, work.quads);
   for (int first = 0; first < tile.count; first += kTileRows) {
     multiply({work.q[0][first], work.q[1][first], kMaxHeadDim}, keys, steps_of(tile.head_dim), count, work.sums);
     for (int i = first; i < tile.count && i < first + kTileRows; ++i) {
       const Sums sums{work.sums + (i - first) * count, count};
       scale[i] = weigh_block(work.weighing, sums, tile.q_scale[i] * tile.scale, kv, visible[i], count, work.w[0][i], work.w[1][i], out[i]);
-      for (int j = count; j < deep; ++j) work.w[0][i][j] = work.w[1][i][j] = 0;
+      for (auto& digit : work.w) clear_rest(digit[i], count);
     }
   }
   make_quads(kv.v, (most + 1) / 2, dims, dims, work.quads);

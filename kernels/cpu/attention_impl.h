@@ -13,13 +13,6 @@ struct Work {
 };
 static_assert(sizeof(Work) <= kAttentionScratchBytes && kMaxHeadDim >= kBlock);
 
-static void split_digits(const int16_t* __restrict q, int n, int16_t* __restrict high, int16_t* __restrict low) {
-  for (int i = 0; i < n; ++i) {
-    high[i] = static_cast<int16_t>(high_digit(q[i]));
-    low[i] = static_cast<int16_t>(low_digit(q[i]));
-  }
-}
-
 // The accumulators of rows of digits, two vectors each; a nest of members, because gcc 12 leaves an array of them in memory.
 template <int N, int width>
 struct Sums {

@@ -11,6 +11,14 @@ static inline float combine(int32_t high, int32_t low) {
   return static_cast<float>(upper & ~255) * 256.0f + static_cast<float>(fine);
 }
 
+template <class Digit>
+static void split_digits(const int16_t* __restrict q, int n, Digit* __restrict high, Digit* __restrict low) {
+  for (int i = 0; i < n; ++i) {
+    high[i] = static_cast<Digit>(high_digit(q[i]));
+    low[i] = static_cast<Digit>(low_digit(q[i]));
+  }
+}
+
 struct Weighing {
   alignas(64) float t[kBlock];
   alignas(64) float weight[kBlock];

@@ -168,18 +168,14 @@ __attribute__((noinline)) void put_gated(float* to, __m256 gates, __m256 others)
   alignas(32) float gate[kStrip], up[kStrip];
   _mm256_store_ps(gate, gates);
   _mm256_store_ps(up, others);
-  for (size_t i = 0; i < kStrip; i++) to[i] = math::silu32(gate[i]) * up[i];
+  for (size_t i = 0; i < kStrip; i++) to[i] = math::gated(gate[i], up[i]);
 }
 
 // The epilogue of `rows` rows from t, two strips from n, as finish() words it; where the outputs end, by finish() itself.
 void finish_line(const MatmulJob& job, const WeightView& v, size_t t, size_t rows, size_t n, const Sums* sum) {
   const size_t width = static_cast<size_t>(job.width), first = job.gated ? n / 2 : n;
   if (first + (job.gated ? kStrip : kLine) > width) {
-    for (size_t i = 0; i < rows; i++) {
-      float y[kLine] = {};
-      for (size_t j = 0; j < kLine && n + j < static_cast<size_t>(job.w->n); j++) y[j] = finish(job, v, t + i, n + j, static_cast<int64_t>(sum[i][j]));
-      put_line(job, t + i, n, y);
-    }
+    for (size_t i = 0; i < rows; i++) finish_outputs(job, v, t + i, n, [&](size_t j) { return static_cast<int64_t>(sum[i][j]); });
     return;
   }
   const float* bias = job.w->bias ? job.w->bias + n : nullptr;

@@ -29,11 +29,14 @@ inline float finish(const MatmulJob& job, const WeightView& v, size_t t, size_t 
 // Outputs that are finished together: a gated product makes kGate of them.
 constexpr size_t kLine = 2 * kGate;
 
-// Writes outputs n to n + kLine of row t, those that there are.                     y (kLine); REQUIRES: n a multiple of kLine
-inline void put_line(const MatmulJob& job, size_t t, size_t n, const float* y) {
+// Writes outputs n to n + kLine of row t, those that there are. sum(i): the exact sum of n + i.          REQUIRES: n a multiple of kLine
+template <class F>
+void finish_outputs(const MatmulJob& job, const WeightView& v, size_t t, size_t n, F sum) {
+  float y[kLine] = {};
+  for (size_t i = 0; i < kLine && n + i < static_cast<size_t>(job.w->n); i++) y[i] = finish(job, v, t, n + i, sum(i));
   const size_t width = static_cast<size_t>(job.width), first = job.gated ? n / 2 : n, most = job.gated ? kGate : kLine;
   float* to = job.y + t * width + first;
-  for (size_t i = 0; i < most && first + i < width; i++) to[i] = job.gated ? math::silu32(y[i]) * y[i + kGate] : y[i];
+  for (size_t i = 0; i < most && first + i < width; i++) to[i] = job.gated ? math::gated(y[i], y[i + kGate]) : y[i];
 }
 }  // namespace
 

@@ -71,17 +71,12 @@ void tile(const MatmulJob& job, const WeightView& v, size_t n, size_t row, Ahead
   int32_t sum[3][T][4 * V];
   const int8_t* w = v.digit + n / kPanel * v.panel_bytes() + n % kPanel * 4;
   digit_sums<D, T, V>(w, reinterpret_cast<const int8_t*>(quant_row(*job.a, static_cast<int>(row))), quant_row_stride(job.a->k), v.k / kDepthStep, ahead, sum);
-  const size_t width = static_cast<size_t>(job.w->n);
   for (size_t t = 0; t < T; t++)
-    for (size_t line = 0; line < 4 * V; line += kLine) {
-      float y[kLine] = {};
-      for (size_t i = line; i < line + kLine && n + i < width; i++) {
-        int64_t exact = 256 * int64_t{sum[1][t][i]} + sum[2][t][i];
-        if (D == 2) exact += 65536 * int64_t{sum[0][t][i]};
-        y[i - line] = finish(job, v, row + t, n + i, exact);
-      }
-      put_line(job, row + t, n + line, y);
-    }
+    for (size_t line = 0; line < 4 * V; line += kLine)
+      finish_outputs(job, v, row + t, n + line, [&](size_t i) {
+        const int64_t exact = 256 * int64_t{sum[1][t][line + i]} + sum[2][t][line + i];
+        return D == 2 ? 65536 * int64_t{sum[0][t][line + i]} + exact : exact;
+      });
 }
 
 // The same for min(T, left) rows.

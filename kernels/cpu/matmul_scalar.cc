@@ -34,11 +34,7 @@ void tiles(const MatmulJob& job, int panel, int panels, int row, int rows) {
   size_t to = from + static_cast<size_t>(panels) * kPanel;
   if (to > width) to = width;
   for (size_t t = static_cast<size_t>(row); t < static_cast<size_t>(row + rows); t++)
-    for (size_t n = from; n < to; n += kLine) {
-      float y[kLine] = {};
-      for (size_t i = 0; i < kLine && n + i < to; i++) y[i] = finish(job, v, t, n + i, product(job, v, t, n + i));
-      put_line(job, t, n, y);
-    }
+    for (size_t n = from; n < to; n += kLine) finish_outputs(job, v, t, n, [&](size_t i) { return product(job, v, t, n + i); });
 }
 
 int64_t burn(int64_t rounds) {

@@ -56,7 +56,7 @@ __attribute__((noinline)) inline void put_gated(float* to, __mmask16 mask, __m51
   alignas(64) float gate[16], up[16], y[16];
   _mm512_store_ps(gate, gates);
   _mm512_store_ps(up, others);
-  for (int i = 0; i < 16; i++) y[i] = math::silu32(gate[i]) * up[i];
+  for (int i = 0; i < 16; i++) y[i] = math::gated(gate[i], up[i]);
   _mm512_mask_storeu_ps(to, mask, _mm512_load_ps(y));
 }
 

@@ -215,7 +215,7 @@ __global__ void __launch_bounds__(256) finish_gated_sums(RawSums r) {
   four_outputs<D>(r, t, i, gate);
   four_outputs<D>(r, t, i + kGate, up);
 #pragma unroll
-  for (int j = 0; j < kAtOnce; ++j) y[j] = gated(gate[j], up[j]);
+  for (int j = 0; j < kAtOnce; ++j) y[j] = math::gated(gate[j], up[j]);
   store(r.p, r.row + t, pair, y);
 }
 

@@ -190,17 +190,18 @@ int tile_rows(const Context& c, const Product& p, int digits, int columns) {
   return tile;
 }
 
+// As many CTAs as run at one time.
+template <int D, int MT, int NT>
+void launch_tiles(Context& c, const Product& p, int columns, int tile) {
+  const int tiles = (p.w.n + tile - 1) / tile, most = (few_at_once<D, MT, NT>() * c.multiprocessors + columns - 1) / columns;
+  const dim3 grid(static_cast<unsigned>(columns), static_cast<unsigned>(tiles < most ? tiles : most));
+  launch(p.gated ? matmul_few<D, MT, NT, true> : matmul_few<D, MT, NT, false>, grid, dim3(kThreads), 0, c.stream, p, tile / (16 * MT), tiles);
+}
+
 template <int D, int NT>
 void launch_few(Context& c, const Product& p) {
   const int columns = (p.rows + 8 * NT - 1) / (8 * NT), tile = tile_rows(c, p, D, columns);
-  const int tiles = (p.w.n + tile - 1) / tile;
-  auto grid = [&](int at_once) {                 // as many CTAs as run at one time
-    const int most = (at_once * c.multiprocessors + columns - 1) / columns;
-    return dim3(static_cast<unsigned>(columns), static_cast<unsigned>(tiles < most ? tiles : most));
-  };
-  const bool small = tile == 16;
-  const auto kernel = small ? (p.gated ? matmul_few<D, 1, NT, true> : matmul_few<D, 1, NT, false>) : (p.gated ? matmul_few<D, 2, NT, true> : matmul_few<D, 2, NT, false>);
-  launch(kernel, grid(small ? few_at_once<D, 1, NT>() : few_at_once<D, 2, NT>()), dim3(kThreads), 0, c.stream, p, small ? 1 : tile / 32, tiles);
+  tile == 16 ? launch_tiles<D, 1, NT>(c, p, columns, tile) : launch_tiles<D, 2, NT>(c, p, columns, tile);
 }
 
 // --- many tokens --------------------------------------------------------------------------------------------------------

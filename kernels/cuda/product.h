@@ -36,12 +36,11 @@ __device__ __forceinline__ void finish(const Product& p, int token, int n, int64
 
 // The pair whose gate is row n of the weights.
 __device__ __forceinline__ int pair_of(int n) { return n / (2 * kGate) * kGate + n % kGate; }
-__device__ __forceinline__ float gated(float gate, float up) { return math::silu32(gate) * up; }
 
 // The sums of a gate, row n of the weights, and of what it gates.
 __device__ __forceinline__ void finish_pair(const Product& p, int token, int n, int64_t gate, int64_t up) {
   const int pair = pair_of(n);
-  if (pair < p.width) p.y[index_of(p, token, pair)] = gated(output(p, token, n, gate), output(p, token, n + kGate, up));
+  if (pair < p.width) p.y[index_of(p, token, pair)] = math::gated(output(p, token, n, gate), output(p, token, n + kGate, up));
 }
 
 }  // namespace ibid::kernels::cuda

@@ -5,11 +5,11 @@
 
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/gemm_cublas.h"
-#include "kernels/math.h"
 #include "test/catch.h"
 #include "test/simt/array.h"
 #include "test/simt/fake_cublas.h"
 #include "test/unit/random.h"
+#include "test/unit/rows.h"
 
 using namespace ibid::kernels;
 using ibid::test::Array;
@@ -60,16 +60,7 @@ Floats plain(const Case& c) {
 }
 
 // Of a gated product with f pairs. REQUIRES: c.n == gated_rows(f)
-Floats plain_gated(const Case& c, int f) {
-  const Floats outputs = plain(c);
-  Floats y;
-  for (int t = 0; t < c.rows; t++)
-    for (int i = 0; i < f; i++) {
-      const float* gate = &outputs[static_cast<size_t>(t) * c.n + gate_row(i)];
-      y.push_back(math::silu32(gate[0]) * gate[kGate]);
-    }
-  return y;
-}
+Floats plain_gated(const Case& c, int f) { return ibid::test::gated_outputs(plain(c), c.n, f); }
 
 // The scalar CPU device's product of the same integers: a row whose largest magnitude is Q is quantised with scale 1, to itself.
 Floats on_cpu(const Case& c) {

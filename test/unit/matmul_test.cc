@@ -11,9 +11,9 @@
 #include <memory>
 #include <vector>
 
-#include "kernels/math.h"
 #include "test/catch.h"
 #include "test/unit/random.h"
+#include "test/unit/rows.h"
 
 using namespace ibid::kernels;
 using ibid::test::Random;
@@ -147,16 +147,7 @@ std::vector<float> plain_product(const Case& c) {
   return y;
 }
 
-std::vector<float> plain_gated(const Case& c, int f) {
-  const std::vector<float> outputs = plain_product(c);
-  std::vector<float> y;
-  for (int t = 0; t < c.rows; t++)
-    for (int i = 0; i < f; i++) {
-      const float* gate = &outputs[static_cast<size_t>(t) * c.n + gate_row(i)];
-      y.push_back(math::silu32(gate[0]) * gate[kGate]);
-    }
-  return y;
-}
+std::vector<float> plain_gated(const Case& c, int f) { return ibid::test::gated_outputs(plain_product(c), c.n, f); }
 
 void check_everywhere(const Case& c) {
   const std::vector<float> expected = plain_product(c);

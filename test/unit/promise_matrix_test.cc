@@ -64,19 +64,20 @@ class FloatSums : public runtime::DeviceProxy {
   }
   void matmul(const kernels::Weight& w, const kernels::QuantRows& a, int rows, float* y, const float* residual) override {
     for (int t = 0; t < rows; t++)
-      for (int n = 0; n < w.n; n++) y[size_t(t) * w.n + n] = sum(w, a, t, n, std::min(rows, 7)) + (residual ? residual[size_t(t) * w.n + n] : 0);
+      for (int n = 0; n < w.n; n++) y[size_t(t) * w.n + n] = sum(w, a, rows, t, n) + (residual ? residual[size_t(t) * w.n + n] : 0);
   }
   void gated_matmul(const kernels::Weight& w, const kernels::QuantRows& a, int rows, int f, float* y) override {
     for (int t = 0; t < rows; t++)
       for (int i = 0; i < f; i++) {
         const int row = kernels::gate_row(i);
-        const float gate = sum(w, a, t, row, std::min(rows, 7));
-        y[size_t(t) * f + i] = gate / (1 + std::exp(-gate)) * sum(w, a, t, row + kernels::kGate, std::min(rows, 7));
+        const float gate = sum(w, a, rows, t, row);
+        y[size_t(t) * f + i] = gate / (1 + std::exp(-gate)) * sum(w, a, rows, t, row + kernels::kGate);
       }
   }
 
  private:
-  float sum(const kernels::Weight& w, const kernels::QuantRows& a, int t, int n, int cuts) {
+  float sum(const kernels::Weight& w, const kernels::QuantRows& a, int rows, int t, int n) {
+    const int cuts = std::min(rows, 7);
     const float* x = &rows_[a.data][size_t(t) * w.k];
     const float* weight = &weights_[w.data][size_t(n) * w.k];
     float total = 0;

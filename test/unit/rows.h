@@ -1,8 +1,10 @@
-// Rows that the tests of row ops share on every device.
+// Rows that the tests of row ops and products share on every device.
 #pragma once
 #include <cmath>
 #include <vector>
 
+#include "kernels/math.h"
+#include "kernels/ops.h"
 #include "test/unit/random.h"
 
 namespace ibid::test {
@@ -21,5 +23,16 @@ inline std::vector<float> make_row(int k, int kind, uint64_t seed) {
   return x;
 }
 constexpr int kKinds = 7;
+
+// What a gated product with f pairs makes of the n outputs of each row.
+inline std::vector<float> gated_outputs(const std::vector<float>& outputs, int n, int f) {
+  std::vector<float> y;
+  for (size_t row = 0; row < outputs.size(); row += static_cast<size_t>(n))
+    for (int i = 0; i < f; ++i) {
+      const float* gate = &outputs[row + static_cast<size_t>(kernels::gate_row(i))];
+      y.push_back(kernels::math::silu32(gate[0]) * gate[kernels::kGate]);
+    }
+  return y;
+}
 
 }  // namespace ibid::test
