@@ -6,6 +6,7 @@
 //    address space that the system fills on first touch; an op allocates nothing and costs only the memory that it uses.
 // 2. Ops are done when they return, so sync() has nothing to do.
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <new>
@@ -24,13 +25,66 @@ void* map_memory(size_t bytes) {
   return p == MAP_FAILED ? nullptr : p;
 }
 
+void unmap(void* p, size_t bytes) {
+  if (p && bytes) munmap(p, bytes);
+}
+
+// The same, in large pages as far as it reaches. REQUIRES: bytes a multiple of the page size
+uint8_t* map_large(size_t bytes) {
+  auto* start = static_cast<uint8_t*>(map_memory(bytes + kHugePage));
+  if (!start) return nullptr;
+  const size_t before = round_up(reinterpret_cast<uintptr_t>(start), kHugePage) - reinterpret_cast<uintptr_t>(start);
+  uint8_t* p = start + before;
+  unmap(start, before);
+  unmap(p + bytes, kHugePage - before);
+  madvise(p, bytes, MADV_HUGEPAGE);
+  return p;
+}
+
+// Hands out buffers side by side, since most weights of a small model are no larger than a large page: in mappings of their own less
+// than half of its memory was in such pages. What is released goes back to the system, and its place stays empty.
+class Buffers {
+ public:
+  Buffers() : page_(static_cast<size_t>(sysconf(_SC_PAGESIZE))) {}
+  ~Buffers() { unmap(next_, left_); }
+  Buffers(const Buffers&) = delete;
+  Buffers& operator=(const Buffers&) = delete;
+
+  // Zeroed. Null when there is no memory.
+  void* take(size_t bytes) {
+    const size_t size = round_up(bytes, page_);
+    if (size > kChunk / 4) return map_large(size);
+    if (size > left_ && !renew()) return map_memory(size);
+    uint8_t* p = next_;
+    next_ += size;
+    left_ -= size;
+    return p;
+  }
+  void give_back(void* p, size_t bytes) { unmap(p, round_up(bytes, page_)); }
+
+ private:
+  static constexpr size_t kChunk = size_t{64} << 20;
+
+  bool renew() {
+    uint8_t* chunk = map_large(kChunk);
+    if (!chunk) return false;
+    unmap(next_, left_);
+    next_ = chunk;
+    left_ = kChunk;
+    return true;
+  }
+
+  size_t page_, left_ = 0;
+  uint8_t* next_ = nullptr;
+};
+
 // Address space that is handed out in pieces and lives as long as the device.
 class Arena {
  public:
   explicit Arena(size_t bytes) : bytes_(bytes), base_(static_cast<uint8_t*>(map_memory(bytes))) {
     if (!base_) throw std::bad_alloc();
   }
-  ~Arena() { munmap(base_, bytes_); }
+  ~Arena() { unmap(base_, bytes_); }
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
@@ -79,14 +133,8 @@ class CpuDevice final : public Device {
     return std::string("cpu ") + isa_name(isa_) + " " + threads + (pool_.threads() == 1 ? " thread" : " threads");
   }
 
-  void* alloc(size_t bytes) override {
-    void* p = map_memory(bytes ? bytes : 1);
-    if (p && bytes >= 2 * kHugePage) madvise(p, bytes, MADV_HUGEPAGE);
-    return p;
-  }
-  void release(void* p, size_t bytes) override {
-    if (p) munmap(p, bytes ? bytes : 1);
-  }
+  void* alloc(size_t bytes) override { return buffers_.take(bytes ? bytes : 1); }
+  void release(void* p, size_t bytes) override { buffers_.give_back(p, bytes ? bytes : 1); }
   void upload(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
   void download(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
   void copy_page(const KvCache& kv, int from, int to) override {
@@ -149,6 +197,7 @@ class CpuDevice final : public Device {
   Isa isa_;
   Pool pool_;
   Arena arena_;
+  Buffers buffers_;
   CpuContext c_;
 };
 
