@@ -1,13 +1,12 @@
 // The matrix product by AMX-INT8: unsigned activation digits (tiles of 16 rows) times signed weight digits, 64 deep. The
 // tile registers hold four sums, two activation tiles (H, L) and two weight tiles: the two halves of a panel when a weight
-// has one digit, H and L of one half when it has two. Few rows go to the AVX-512 tiles: they are bound by memory.
+// has one digit, H and L of one half when it has two. Rows that one AVX-512 tile takes go there: they are bound by memory.
 #include "kernels/cpu/amx_tiles.h"
 #include "kernels/cpu/matmul_x512.h"
 
 namespace ibid::kernels {
 namespace {
 
-constexpr int kFewRows = 8;         // below it the AVX-512 tiles are as fast
 constexpr size_t kPanelInL1 = 32 * 1024;   // of 48 KB; the rest is for sums, outputs and what passes by
 
 // 16 rows and a panel. Two of them alternate: while the tile registers add up the sums of one, the epilogue of the other
@@ -100,7 +99,7 @@ void tile_panels(const MatmulJob& job, int panel, int panels, int row, int rows)
 
 template <int D>
 void tiles_of(const MatmulJob& job, int panel, int panels, int row, int rows) {
-  if (rows < kFewRows) vector_tiles<D>(job, panel, panels, row, rows);
+  if (rows <= kVectorRows<D>) vector_tiles<D>(job, panel, panels, row, rows);
   else if (view(*job.w).panel_bytes() <= kPanelInL1) tile_panels<D, true>(job, panel, panels, row, rows);
   else tile_panels<D, false>(job, panel, panels, row, rows);
 }

@@ -127,6 +127,25 @@ template <int T>
   });
 }
 
+// Adds the products of a panel and T rows; what is to be fetched for a step is asked for in `parts` parts for each digit.
+template <int D, int T, size_t parts>
+[[gnu::always_inline]] inline void add_steps(const int8_t* w, const uint8_t* a, size_t a_stride, size_t steps, Ahead ahead, __m512i (&high)[T][2],
+                                             __m512i (&cross)[T][2], __m512i (&low)[T][2]) {
+  const auto add_digit = [&](size_t digit, __m512i (&by_high)[T][2], __m512i (&by_low)[T][2]) IBID_INLINE {
+    constexpr size_t kPart = kDepthStep / parts;
+    for (size_t i = 0; i < kDepthStep; i += kPart) {
+      ahead.step(digit * parts + i / kPart, D * parts);
+      // Not unrolled entirely: gcc would keep every activation of the high digits for the low ones, and spill.
+#pragma GCC unroll 2
+      for (size_t j = i; j < i + kPart; j += 4, w += kQuadBytes) add_products<T>(w, a + j, a_stride, by_high, by_low);
+    }
+  };
+  for (size_t s = 0; s < steps; s++, a += kStepBytes) {
+    if (D == 2) add_digit(0, high, cross);
+    add_digit(D - 1, cross, low);
+  }
+}
+
 // Sums of digit products of a panel and T rows: sum[plane][t][half], planes high, cross, low (high unused when D is 1).
 // Apart and noinline so that the compiler has the registers for all accumulators.
 template <int D, int T>
@@ -141,16 +160,8 @@ __attribute__((noinline)) void panel_sums(const int8_t* w, const uint8_t* a, siz
       cross[t][half] = D == 1 ? of_high : _mm512_add_epi32(of_high, of_low);
     });
   });
-  for (size_t s = 0; s < steps; s++, a += kStepBytes) {
-    ahead.step();
-    // The high digits; then, as for one digit, the low ones. Not unrolled entirely: gcc would keep every activation of the
-    // first loop for the second, and spill.
-    if (D == 2)
-#pragma GCC unroll 2
-      for (size_t j = 0; j < kDepthStep; j += 4, w += kQuadBytes) add_products<T>(w, a + j, a_stride, high, cross);
-#pragma GCC unroll 2
-    for (size_t j = 0; j < kDepthStep; j += 4, w += kQuadBytes) add_products<T>(w, a + j, a_stride, cross, low);
-  }
+  if (ahead.pace > kBurst) add_steps<D, T, 8>(w, a, a_stride, steps, ahead, high, cross, low);
+  else add_steps<D, T, 1>(w, a, a_stride, steps, ahead, high, cross, low);
   unroll<T>([&](auto t) IBID_INLINE {
     unroll<2>([&](auto half) IBID_INLINE {
       sum[0][t][half] = high[t][half];
@@ -179,9 +190,13 @@ void vector_tile_upto(size_t left, const MatmulJob& job, const WeightView& v, si
   vector_tile<D, T>(job, v, panel, row, ahead);
 }
 
+// The rows of a tile: 24 accumulators.
+template <int D>
+constexpr int kVectorRows = D == 2 ? 4 : 6;
+
 template <int D>
 void vector_tiles(const MatmulJob& job, int panel, int panels, int row, int rows) {
-  constexpr size_t kRows = D == 2 ? 4 : 6;  // 24 accumulators
+  constexpr size_t kRows = kVectorRows<D>;
   const WeightView v = view(*job.w);
   const size_t all = static_cast<size_t>(rows), passes = (all + kRows - 1) / kRows, end = static_cast<size_t>(panel + panels);
   for (size_t p = static_cast<size_t>(panel); p < end; p++)
