@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -67,9 +68,15 @@ bool MappedFile::touched() {
   return !same;
 }
 
-bool MappedFile::has_its_name() const {
-  struct stat ours, named;
-  return ::fstat(fd_, &ours) == 0 && ::stat(path_.c_str(), &named) == 0 && ours.st_dev == named.st_dev && ours.st_ino == named.st_ino;
+size_t MappedFile::read(size_t at, char* to, size_t bytes) const {
+  bytes = std::min(bytes, size_ - std::min(at, size_));
+  if (bytes == 0) return 0;
+  ssize_t got;
+  do got = ::pread(fd_, to, bytes, static_cast<off_t>(at));
+  while (got < 0 && errno == EINTR);
+  if (got < 0) fail_errno(path_, "read");
+  if (got == 0) throw Error(ErrorKind::io, path_, "became shorter while it was read");
+  return static_cast<size_t>(got);
 }
 
 void MappedFile::forget(const void* from, size_t bytes) const {

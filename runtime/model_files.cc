@@ -1,8 +1,8 @@
 // Owns: finding a model's files, and joining configuration, tensors, tokenizer and template into one ModelFiles.
 // Must not know: the containers' layout (safetensors.cc, gguf.cc), what a field means (config.cc), kernels' arithmetic.
 //
-// 1. open_model reads no file that model_file_list does not name, so a digest over that list covers all that was read. A name
-//    inside an index can therefore never lead out of the folder.
+// 1. open_model reads no file that its source does not hold, so a digest over the source covers all that was read. A name inside an
+//    index can therefore never lead out of the folder.
 // 2. A model has exactly the tensors that its architecture has: a missing one is an error, and so is one more, which could only
 //    mean arithmetic that ibid does not know.
 #include "runtime/model_files.h"
@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <map>
 #include <set>
 #include <unordered_set>
 
@@ -46,26 +47,23 @@ void refuse_pointer(const MappedFile& file) {
     throw Error(ErrorKind::bad_data, file.path(), "a Git LFS pointer, not the file", "run 'git lfs pull' in that folder");
 }
 
-std::string read_text(const std::string& path) {
-  MappedFile file(path);
-  refuse_pointer(file);
-  if (file.bytes().size() > kMaxText) throw Error(ErrorKind::bad_data, path, "larger than " + std::to_string(kMaxText) + " bytes");
-  return std::string(file.bytes());
-}
-
-// A folder in Hugging Face layout, seen only through its list of model files.
+// A folder in Hugging Face layout, seen only through its model files.
 class Folder {
  public:
-  explicit Folder(const std::string& path) : path_(path) {
-    for (const std::string& file : model_file_list(path)) paths_.insert(file);
+  explicit Folder(const ModelSource& source) : path_(source.path) {
+    for (const auto& file : source.files) files_.emplace(file->path(), file);
   }
-  bool has(const std::string& name) const { return paths_.count(path_of(name)) != 0; }
+  bool has(const std::string& name) const { return files_.count(path_of(name)) != 0; }
   std::string path_of(const std::string& name) const { return (fs::path(path_) / name).string(); }
+  const std::shared_ptr<MappedFile>& file(const std::string& name) const { return files_.at(path_of(name)); }   // REQUIRES: has(name)
   std::string text(const std::string& name) const {
     if (!has(name))
       throw Error(ErrorKind::not_found, path_of(name), "no such file",
                   "a model folder holds config.json, tokenizer.json and model*.safetensors");
-    return read_text(path_of(name));
+    const MappedFile& f = *file(name);
+    refuse_pointer(f);
+    if (f.bytes().size() > kMaxText) throw Error(ErrorKind::bad_data, f.path(), "larger than " + std::to_string(kMaxText) + " bytes");
+    return std::string(f.bytes());
   }
   Json json(const std::string& name) const { return Json::parse(text(name), path_of(name)); }
   Json json_or_null(const std::string& name) const { return has(name) ? json(name) : Json(); }
@@ -73,7 +71,7 @@ class Folder {
 
  private:
   std::string path_;
-  std::set<std::string> paths_;
+  std::map<std::string, std::shared_ptr<MappedFile>> files_;           // by path
 };
 
 // An entry and the mapping that it points into.
@@ -85,7 +83,7 @@ struct Stored {
 // --- safetensors folders --------------------------------------------------------------------------------------------
 
 void read_shard(const Folder& folder, const std::string& name, ModelFiles& m, std::vector<Stored>& stored) {
-  m.maps.push_back(std::make_unique<MappedFile>(folder.path_of(name)));
+  m.maps.push_back(folder.file(name));
   const MappedFile* file = m.maps.back().get();
   refuse_pointer(*file);
   for (TensorEntry& entry : parse_safetensors(file->bytes(), file->path())) stored.push_back({std::move(entry), file});
@@ -199,10 +197,10 @@ void bind_tensors(const ParsedConfig& parsed, const std::vector<Stored>& stored,
       throw Error(ErrorKind::bad_data, m.path, "tensor " + name + " is missing", "fetch the model again, all of it");
 }
 
-ModelFiles open_folder(const std::string& path) {
-  Folder folder(path);
+ModelFiles open_folder(const ModelSource& source) {
+  Folder folder(source);
   ModelFiles m;
-  m.path = path;
+  m.path = source.path;
   ParsedConfig parsed = config_from_huggingface(folder.json("config.json"), folder.json_or_null("generation_config.json"),
                                                 folder.path_of("config.json"));
   std::vector<Stored> stored = read_folder_tensors(folder, m);
@@ -250,11 +248,12 @@ void refuse_part_of_folder(const MappedFile& file) {
   throw Error(ErrorKind::bad_data, file.path(), "one file of a model folder, not a model by itself", "give its folder: " + folder);
 }
 
-ModelFiles open_gguf(const std::string& path) {
+ModelFiles open_gguf(const ModelSource& source) {
+  const std::string& path = source.path;
   ModelFiles m;
   m.path = path;
   m.gguf = true;
-  m.maps.push_back(std::make_unique<MappedFile>(path));
+  m.maps = source.files;
   const MappedFile* file = m.maps.back().get();
   refuse_pointer(*file);
   refuse_part_of_folder(*file);
@@ -292,7 +291,13 @@ bool is_folder(const std::string& path) {
 
 }  // namespace
 
-ModelFiles open_model(const std::string& path) { return is_folder(path) ? open_folder(path) : open_gguf(path); }
+ModelSource map_model(const std::string& path) {
+  ModelSource source{path, is_folder(path), {}};
+  for (const std::string& file : model_file_list(path)) source.files.push_back(std::make_shared<MappedFile>(file));
+  return source;
+}
+
+ModelFiles open_model(const ModelSource& source) { return source.folder ? open_folder(source) : open_gguf(source); }
 
 std::vector<std::string> model_file_list(const std::string& path) {
   if (!is_folder(path)) return {path};

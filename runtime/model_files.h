@@ -1,7 +1,9 @@
 // A model on disk, mapped and checked, whatever its container: what it says of itself and where each tensor lies.
 //
 // 1. Every length, offset and count in the file is hostile: checked against the bytes that are there before it is believed.
-// 2. Both containers (safetensors folder, GGUF file) give this one type; nothing above knows which it was, but for the names
+// 2. Each file of a model is opened once: what is parsed, mapped and hashed (step/model_store.h) is the same file, whatever takes its
+//    name meanwhile.
+// 3. Both containers (safetensors folder, GGUF file) give this one type; nothing above knows which it was, but for the names
 //    of tensors and the order of rotary rows (interleaved_rope).
 #pragma once
 #include <time.h>
@@ -29,7 +31,8 @@ class MappedFile {
   const std::string& path() const { return path_; }
   // Whether its time or size changed since it was mapped, or since this was last asked: then its bytes may have, too. Errors: io.
   bool touched();
-  bool has_its_name() const;           // whether its path still leads to it
+  // From the open file, never by its path: up to `bytes` of those that were there when it was mapped, 0 behind the last. Errors: io.
+  size_t read(size_t at, char* to, size_t bytes) const;
   // These bytes will hardly be read again: they stop counting as this process's memory. Ignored when they are not of this file.
   void forget(const void* from, size_t bytes) const;
 
@@ -70,9 +73,17 @@ struct ModelConfig {
   int32_t bos_id = -1;                 // -1: none
 };
 
+// The files that make up a model, each opened and mapped, in the order of model_file_list.
+struct ModelSource {
+  std::string path;
+  bool folder = false;                 // in Hugging Face layout; else one GGUF file
+  std::vector<std::shared_ptr<MappedFile>> files;
+};
+ModelSource map_model(const std::string& path);        // errors: not_found, io
+
 struct ModelFiles {
   std::string path;
-  std::vector<std::unique_ptr<MappedFile>> maps;
+  std::vector<std::shared_ptr<MappedFile>> maps;       // those of tensors
   std::unordered_map<std::string, Tensor> tensors;   // by Hugging Face names ("model.layers.0.self_attn.q_proj.weight"), GGUF's translated
   ModelConfig config;
   bool interleaved_rope = false;       // rows of q and k are stored for interleaved rotary pairs (GGUF llama): see weights.cc
@@ -83,9 +94,10 @@ struct ModelFiles {
   std::string chat_template;           // "" when the model has none
 };
 
-// Opens a GGUF v3 file or a folder in Hugging Face layout. What ibid cannot run is refused by name: architecture, tensor type,
+// A GGUF v3 file or a folder in Hugging Face layout. What ibid cannot run is refused by name: architecture, tensor type,
 // rope type, split files. Errors: not_found, bad_data (with file and what is wrong), io.
-ModelFiles open_model(const std::string& path);
+ModelFiles open_model(const ModelSource& source);
+inline ModelFiles open_model(const std::string& path) { return open_model(map_model(path)); }
 
 // The files of a folder that make up the model, sorted by path: config, weights and their index, tokenizer, templates.
 // For a GGUF file: itself.

@@ -29,10 +29,10 @@ int command_freeze(const Args& args) {
 }
 
 // OpenSSF model signing's root for a folder: SHA-256 over the raw digests of its files, sorted by path.
-static std::string model_signing_root(const std::string& path) {
+static std::string model_signing_root(const runtime::ModelSource& model) {
   Sha256 all;
-  for (const EmbeddedFile& file : model_embedding(path)) {
-    Digest d = parse_digest(digest_of_file(file.path));
+  for (const auto& file : model.files) {
+    Digest d = digest_of_mapped(*file);
     all.update({reinterpret_cast<const char*>(d.data()), d.size()});
   }
   return digest_text(all.finish());
@@ -40,12 +40,13 @@ static std::string model_signing_root(const std::string& path) {
 
 int command_pin(const Args& args) {
   const std::string& path = args.operands()[0];
-  runtime::ModelFiles files = runtime::open_model(path);            // a model that ibid cannot run is refused here already
-  std::string digest = model_digest(path);
+  const runtime::ModelSource model = runtime::map_model(path);
+  runtime::ModelFiles files = runtime::open_model(model);           // a model that ibid cannot run is refused here already
+  const std::string digest = DigestCheck(model, "").found();
   const runtime::ModelConfig& c = files.config;
   std::printf("# %s: %s, %d layers, hidden %d, %d heads (%d K/V), vocabulary %d, trained for %d positions\n", base_name(path_with_name(path)).c_str(), c.architecture.c_str(), c.layers,
               c.hidden, c.heads, c.kv_heads, c.vocab, c.max_positions);
-  if (!files.gguf) std::printf("# OpenSSF model-signing root of these files: %s\n", model_signing_root(path).c_str());
+  if (!files.gguf) std::printf("# OpenSSF model-signing root of these files: %s\n", model_signing_root(model).c_str());
   std::printf("model:\n  digest: %s\n", digest.c_str());
   if (args.has("--write")) {
     OutputFile sidecar(sidecar_path(path));

@@ -100,14 +100,14 @@ BundleHead merged_head(const Bundle& part, const Args& args, const Manifest& man
   BundleHead head{part.config(), part.side_files(), part.step_text(), {}, std::nullopt};
   if (!args.has("--embed-model")) return head;
   if (!args.has("--model")) throw Error(ErrorKind::usage, "--embed-model", "needs --model PATH", "name the model's file or folder, or a folder of models");
-  head.model = model_embedding(model_of_runs(args, manifest));
+  head.model = model_embedding(model_of_runs(args, manifest).path);
   return head;
 }
 
-std::string model_of_runs(const Args& args, const Manifest& manifest) {
-  std::string path = locate_model(*args.get("--model"), manifest.model.digest);
-  DigestCheck(path, manifest.model.digest).require(ErrorKind::bad_data, "name the model that the runs had");
-  return path;
+runtime::ModelSource model_of_runs(const Args& args, const Manifest& manifest) {
+  runtime::ModelSource model = runtime::map_model(locate_model(*args.get("--model"), manifest.model.digest));
+  DigestCheck(model, manifest.model.digest).require(ErrorKind::bad_data, "name the model that the runs had");
+  return model;
 }
 
 Taken take_proved(const ProvedRecord& r, uint64_t number, const std::string& path, const Manifest& manifest, Outputs& outputs) {

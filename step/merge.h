@@ -3,14 +3,15 @@
 #include "step/bundle.h"
 #include "step/cli.h"
 #include "step/manifest.h"
+#include "step/model_store.h"
 #include "step/outputs.h"
 
 namespace ibid::step {
 
 // The head of the whole bundle, from one of its parts; with --embed-model the model's files too.
 BundleHead merged_head(const Bundle& part, const Args& args, const Manifest& manifest);
-// The path of the model that --model names. Errors: not_found; bad_data, when it is not the one of the runs.
-std::string model_of_runs(const Args& args, const Manifest& manifest);
+// The model that --model names. Errors: not_found; io; bad_data, when it is not the one of the runs.
+runtime::ModelSource model_of_runs(const Args& args, const Manifest& manifest);
 
 // A record that was proved against its part's roots: its row is written and it is counted. Errors: corrupt, when its outcome has
 // another form than ibid writes, for rows and counts must be all that the leaf says.

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "runtime/model_files.h"
 #include "step/canon.h"
+#include "step/digest.h"
 
 namespace ibid::step {
 namespace fs = std::filesystem;
@@ -21,12 +21,18 @@ std::vector<EmbeddedFile> model_embedding(const std::string& path) {
   return files;
 }
 
-std::string model_digest(const std::string& path) {
-  std::error_code ignored;
-  if (!fs::is_directory(path, ignored)) return digest_of_file(path);
+Digest digest_of_mapped(const runtime::MappedFile& file) {
+  Sha256 h;
+  std::vector<char> buffer(1 << 20);                   // read, not mapped: pages that are hashed do not count as this process's memory
+  for (size_t at = 0, n; (n = file.read(at, buffer.data(), buffer.size())) > 0; at += n) h.update({buffer.data(), n});
+  return h.finish();
+}
+
+std::string model_digest(const runtime::ModelSource& model) {
+  if (!model.folder) return digest_text(digest_of_mapped(*model.files.front()));
   Json::Array list;
-  for (const EmbeddedFile& file : model_embedding(path))
-    list.push_back(Json::Object{{"path", file.title}, {"sha256", digest_of_file(file.path).substr(7)}, {"size", static_cast<uint64_t>(fs::file_size(file.path))}});
+  for (const auto& file : model.files)
+    list.push_back(Json::Object{{"path", base_name(file->path())}, {"sha256", hex(digest_of_mapped(*file))}, {"size", static_cast<uint64_t>(file->bytes().size())}});
   return digest_of(canonical(Json(std::move(list))));
 }
 
@@ -87,11 +93,14 @@ std::string locate_model(const std::string& where, const std::string& digest) {
               "name the model itself with --model, or run 'ibid pin --write MODEL' once for the models in this folder");
 }
 
-DigestCheck::DigestCheck(const std::string& path, std::string expected)
-    : path_(path), expected_(std::move(expected)), running_(std::async(std::launch::async, [path] { return model_digest(path); })) {}
+DigestCheck::DigestCheck(const runtime::ModelSource& model, std::string expected)
+    : model_(model), expected_(std::move(expected)), running_(std::async(std::launch::async, [model] { return model_digest(model); })) {}
 
 const std::string& DigestCheck::found() {
-  if (running_.valid()) found_ = running_.get();
+  if (!running_.valid()) return found_;
+  found_ = running_.get();
+  for (const auto& file : model_.files)
+    if (file->touched()) throw Error(ErrorKind::io, file->path(), "was written to while it was read", "run again when nobody writes to it");
   return found_;
 }
 
@@ -99,11 +108,11 @@ void DigestCheck::require(ErrorKind kind, const std::string& hint) {
   if (found() == expected_) return;
   const std::string other = "not the model that the step pins\n  pinned: " + expected_ + "\n  this:   " + found();
   try {
-    (void)runtime::open_model(path_);                  // an incomplete or damaged model is named as that: nobody should pin it
+    (void)runtime::open_model(model_);                 // an incomplete or damaged model is named as that: nobody should pin it
   } catch (const Error& e) {
     throw Error(kind, e.where, std::string(e.what()) + "; and this is " + other, e.hint);
   }
-  throw Error(kind, path_, other, hint);
+  throw Error(kind, model_.path, other, hint);
 }
 
 }  // namespace ibid::step

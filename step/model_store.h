@@ -10,12 +10,15 @@
 #include <vector>
 
 #include "runtime/error.h"
+#include "runtime/model_files.h"
 #include "step/bundle.h"
+#include "step/digest.h"
 
 namespace ibid::step {
 
 bool is_model(const std::string& path);               // a GGUF file, or a folder with a config.json
-std::string model_digest(const std::string& path);    // reads all of it; errors: not_found, io
+Digest digest_of_mapped(const runtime::MappedFile& file);       // errors: io
+std::string model_digest(const runtime::ModelSource& model);   // reads all of it; errors: io
 std::vector<EmbeddedFile> model_embedding(const std::string& path);
 
 // The path of the model to use: `where` itself when it is a model, else what a search of the folder finds for the digest.
@@ -27,16 +30,18 @@ std::string path_with_name(const std::string& model_path);
 std::string sidecar_path(const std::string& model_path);
 std::string sidecar_text(const std::string& model_path, const std::string& digest);
 
-// Hashes a model while it is being loaded. Destruction waits.
+// Hashes a model while it is being loaded, from the same open files. Destruction waits.
 class DigestCheck {
  public:
-  DigestCheck(const std::string& path, std::string expected);
+  DigestCheck(const runtime::ModelSource& model, std::string expected);
   // Waits; errors when the digests differ, all of `kind` and with both: `hint`, or what is wrong with a model that cannot be opened at all.
   void require(ErrorKind kind, const std::string& hint);
-  const std::string& found();                          // waits
+  // Waits; errors: io, when a file was written to between its mapping and the first call: what was read may be a mixture.
+  const std::string& found();
 
  private:
-  std::string path_, expected_, found_;
+  runtime::ModelSource model_;
+  std::string expected_, found_;
   std::future<std::string> running_;
 };
 

@@ -239,7 +239,7 @@ OpenedDevice open_device(const Args& args) {
 }
 
 Session::Session(const Manifest& manifest, const std::string& model_path, const Args& args, std::optional<ErrorKind> when_other, Loading when)
-    : manifest_(manifest), model_path_(model_path), when_other_(when_other), digest_(model_path, manifest.model.digest) {
+    : manifest_(manifest), model_path_(model_path), when_other_(when_other), source_(runtime::map_model(model_path)), digest_(source_, manifest.model.digest) {
   guarded([&] {
     open(args);
     if (when == Loading::now) load();
@@ -264,10 +264,10 @@ void Session::require_pinned() {
 }
 
 void Session::require_unchanged() {
-  bool touched = false, named = true;
-  for (const auto& map : files_.maps) touched = map->touched() || touched, named = named && map->has_its_name();
+  bool touched = false;
+  for (const auto& map : files_.maps) touched = map->touched() || touched;
   // 'touch' saves files from the cleaner of a scratch disk, and changes no byte.
-  if (!touched || (named && model_digest(model_path_) == digest_.found())) return;
+  if (!touched || model_digest(source_) == digest_.found()) return;
   throw Error(ErrorKind::io, model_path_, "was written over while it was read", "put the pinned model back and run again; a new model that is moved into place (mv) does not disturb runs that read the old one");
 }
 
@@ -281,7 +281,7 @@ runtime::Engine& Session::engine() {
 
 void Session::open(const Args& args) {
   detail("model " + model_path_);
-  files_ = runtime::open_model(model_path_);
+  files_ = runtime::open_model(source_);
   tokenizer_ = std::make_unique<runtime::Tokenizer>(make_tokenizer(files_));
   int32_t bos = files_.config.bos_id >= 0 ? files_.config.bos_id : tokenizer_->bos_id();
   ChatSetup chat{files_.chat_template, token_or_empty(*tokenizer_, bos), token_or_empty(*tokenizer_, tokenizer_->eos_id())};

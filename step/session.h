@@ -70,6 +70,7 @@ class Session {
   const Manifest& manifest_;
   std::string model_path_;
   std::optional<ErrorKind> when_other_;
+  runtime::ModelSource source_;
   DigestCheck digest_;
   runtime::ModelFiles files_;
   std::unique_ptr<runtime::Tokenizer> tokenizer_;
