@@ -1,4 +1,4 @@
-// See tokenizer_added.h. The sorted list is the trie: each further byte narrows a range of it.
+// See tokenizer_added.h.
 #include "runtime/tokenizer_added.h"
 
 #include <algorithm>
@@ -7,6 +7,8 @@
 
 namespace ibid::runtime::tokenize {
 namespace {
+
+constexpr size_t kWindow = size_t{1} << 16;                   // bytes of text whose tokens are known at a time
 
 // Where the last character of the text begins. REQUIRES: not empty.
 size_t last_character(std::string_view text) {
@@ -41,39 +43,71 @@ size_t before_spaces_at_end(std::string_view text) {
 
 void AddedTokens::set(std::vector<AddedToken> tokens) {
   tokens_ = std::move(tokens);
-  std::sort(tokens_.begin(), tokens_.end(), [](const AddedToken& a, const AddedToken& b) { return a.content < b.content; });
-  size_t i = 0;
-  for (size_t byte = 0; byte < 256; ++byte) {
-    first_[byte] = i;
-    while (i < tokens_.size() && static_cast<unsigned char>(tokens_[i].content[0]) == byte) ++i;
-  }
-  first_[256] = i;
+  std::sort(tokens_.begin(), tokens_.end(), [](const AddedToken& a, const AddedToken& b) {
+    return std::lexicographical_compare(a.content.rbegin(), a.content.rend(), b.content.rbegin(), b.content.rend(),
+                                        [](unsigned char x, unsigned char y) { return x < y; });
+  });
+  states_ = {{1, 0, -1, 0}};
+  last_ = {};
+  uint64_t steps = 0;
+  struct Range { uint32_t low, high; };                       // the tokens that end so
+  std::vector<Range> ends{{0, static_cast<uint32_t>(tokens_.size())}}, longer;
+  uint32_t state = 0;
+  for (size_t length = 0; !ends.empty(); ++length, ends.swap(longer), longer.clear())
+    for (auto [low, high] : ends) {
+      states_[state].children = static_cast<uint32_t>(states_.size());
+      if (low < high && tokens_[low].content.size() == length) ++low;      // this end itself, which sorts first
+      while (low < high) {
+        auto before = [length](const AddedToken& t) { return static_cast<unsigned char>(t.content[t.content.size() - 1 - length]); };
+        const unsigned char byte = before(tokens_[low]);
+        const auto same_end = std::find_if(tokens_.begin() + low, tokens_.begin() + high, [&](const AddedToken& t) { return before(t) != byte; });
+        const auto child = static_cast<uint32_t>(states_.size()), fallback = length == 0 ? 0 : next(states_[state].fallback, byte, steps);
+        const bool whole = tokens_[low].content.size() == length + 1;
+        states_.push_back({0, fallback, whole ? static_cast<int32_t>(low) : states_[fallback].longest, byte});
+        if (length == 0) last_[byte] = child;
+        longer.push_back({low, static_cast<uint32_t>(same_end - tokens_.begin())});
+        low = longer.back().high;
+      }
+      ++state;
+    }
+  states_.push_back({state, 0, -1, 0});
 }
 
-const AddedToken* AddedTokens::longest_at(std::string_view text) const {
-  auto byte = static_cast<unsigned char>(text[0]);
-  const AddedToken* low = tokens_.data() + first_[byte];
-  const AddedToken* high = tokens_.data() + first_[byte + 1];
-  const AddedToken* best = nullptr;
-  for (size_t depth = 1; low < high; ++depth) {
-    if (low->content.size() == depth) best = low++;           // the shortest of a common prefix sorts first
-    if (depth == text.size()) break;
-    auto wanted = static_cast<unsigned char>(text[depth]);
-    auto at_depth = [depth](const AddedToken& t) { return static_cast<unsigned char>(t.content[depth]); };
-    low = std::lower_bound(low, high, wanted, [&](const AddedToken& t, unsigned char b) { return at_depth(t) < b; });
-    high = std::upper_bound(low, high, wanted, [&](unsigned char b, const AddedToken& t) { return b < at_depth(t); });
+// Amortised two steps: each fallback is shorter, each byte makes the state longer by one at most.
+uint32_t AddedTokens::next(uint32_t state, unsigned char byte, uint64_t& steps) const {
+  for (;; state = states_[state].fallback) {
+    ++steps;
+    if (state == 0) return last_[byte];
+    const auto end = states_.begin() + states_[state + 1].children;
+    const auto child = std::lower_bound(states_.begin() + states_[state].children, end, byte, [](const State& s, unsigned char b) { return s.byte < b; });
+    if (child != end && child->byte == byte) return static_cast<uint32_t>(child - states_.begin());
   }
-  return best;
 }
 
-std::vector<AddedTokens::Part> AddedTokens::split(std::string_view text, bool recognise_special) const {
+// The longest token that begins at each of the first found.size() bytes.
+void AddedTokens::find(std::string_view text, std::vector<int32_t>& found, uint64_t& steps) const {
+  uint32_t state = 0;
+  for (size_t i = std::min(text.size(), found.size() + kMaxAddedBytes - 1); i-- > 0;) {
+    state = next(state, static_cast<unsigned char>(text[i]), steps);
+    if (i < found.size()) found[i] = states_[state].longest;
+  }
+}
+
+std::vector<AddedTokens::Part> AddedTokens::split(std::string_view text, bool recognise_special, uint64_t* steps) const {
   std::vector<Part> parts;
   if (tokens_.empty()) return text.empty() ? parts : std::vector<Part>{{text, -1}};
   size_t done = 0;                                            // everything before is in parts
   size_t behind = 0;                                          // up to here rstrip has seen white space: none is looked at twice
-  for (size_t i = 0; i < text.size();) {
-    const AddedToken* token = longest_at(text.substr(i));
-    if (!token) { ++i; continue; }
+  std::vector<int32_t> found;
+  uint64_t taken = 0;
+  for (size_t i = 0, window = 0; i < text.size();) {
+    if (i >= window + found.size()) {
+      window = i;
+      found.resize(std::min(kWindow, text.size() - i));
+      find(text.substr(i), found, taken);
+    }
+    if (found[i - window] < 0) { ++i; continue; }
+    const AddedToken* token = &tokens_[static_cast<size_t>(found[i - window])];
     size_t begin = i, end = i + token->content.size();
     i = end;
     if (token->special && !recognise_special) continue;
@@ -85,6 +119,7 @@ std::vector<AddedTokens::Part> AddedTokens::split(std::string_view text, bool re
     done = end;
   }
   if (done < text.size()) parts.push_back({text.substr(done), -1});
+  if (steps) *steps += taken;
   return parts;
 }
 

@@ -110,6 +110,7 @@ void read_tokens(const Json& metadata, Parts& parts) {
     fail("tokens", std::to_string(tokens.size()) + " tokens; ibid takes 1 to " + std::to_string(kMaxIds));
   std::vector<int> types = read_types(metadata, tokens.size());
   std::vector<AddedToken> added;
+  size_t added_bytes = 0;
   parts.texts.reserve(tokens.size());
   for (size_t i = 0; i < tokens.size(); ++i) {
     auto id = static_cast<int32_t>(i);
@@ -125,6 +126,7 @@ void read_tokens(const Json& metadata, Parts& parts) {
     parts.flags.push_back(static_cast<uint8_t>((special ? Parts::kSpecial : 0) | (matched ? Parts::kRawText : 0)));
     if (!matched) continue;
     if (text.size() > kMaxAddedBytes) fail("tokens", "token " + std::to_string(i) + " is matched in text and longer than " + std::to_string(kMaxAddedBytes) + " bytes");
+    if ((added_bytes += text.size()) > kMaxAddedTotal) fail("tokens", "those that are matched in text have more than " + std::to_string(kMaxAddedTotal) + " bytes in all");
     added.push_back({id, std::move(text), special});
   }
   parts.added.set(std::move(added));

@@ -160,6 +160,7 @@ void read_model(const JsonPart& model, bool byte_level, Parts& parts) {
 void read_added_tokens(const JsonPart& list, Parts& parts) {
   std::vector<AddedToken> plain, normalized;
   std::vector<std::string> seen;
+  size_t bytes = 0;
   for (const JsonPart& item : list.items()) {
     AddedToken token;
     token.content = item.at("content").text();
@@ -177,6 +178,7 @@ void read_added_tokens(const JsonPart& list, Parts& parts) {
     bool is_normalized = item.flag("normalized", !token.special);
     if (is_normalized) token.content = parts.normalizer.apply(token.content);
     if (token.content.empty() || token.content.size() > kMaxAddedBytes) item.fail("content must have 1 to " + std::to_string(kMaxAddedBytes) + " bytes when it is matched");
+    if ((bytes += token.content.size()) > kMaxAddedTotal) list.fail("more than " + std::to_string(kMaxAddedTotal) + " bytes in all");
     seen.push_back((is_normalized ? "n" : "p") + token.content);
     (is_normalized ? normalized : plain).push_back(std::move(token));
   }
