@@ -25,12 +25,13 @@ constexpr int kQuantMax = 32639;   // largest magnitude of a 16-bit quantised va
 constexpr int kQuantMax8 = 127;    // the same for 8-bit weights
 
 // The types of stored values that can be read, and how a row holds each: `block` elements in `bytes` bytes, one block after another.
-enum class DType : uint8_t { f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q2_k, q3_k, q4_k, q5_k, q6_k };
+enum class DType : uint8_t { f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q2_k, q3_k, q4_k, q5_k, q6_k, iq4_nl, iq4_xs };
 struct Storage { const char* name; int block, bytes, align; };     // name: the files' own; align: bytes of the widest value inside
 inline constexpr Storage kStorage[] = {
     {"F32", 1, 4, 4},    {"F16", 1, 2, 2},    {"BF16", 1, 2, 2},    {"Q8_0", 32, 34, 2},   {"Q4_0", 32, 18, 2},   {"Q4_1", 32, 20, 2},  {"Q5_0", 32, 22, 2},
-    {"Q5_1", 32, 24, 2}, {"Q2_K", 256, 84, 2}, {"Q3_K", 256, 110, 2}, {"Q4_K", 256, 144, 2}, {"Q5_K", 256, 176, 2}, {"Q6_K", 256, 210, 2}};
-static_assert(sizeof kStorage / sizeof kStorage[0] == static_cast<size_t>(DType::q6_k) + 1);
+    {"Q5_1", 32, 24, 2}, {"Q2_K", 256, 84, 2}, {"Q3_K", 256, 110, 2}, {"Q4_K", 256, 144, 2}, {"Q5_K", 256, 176, 2}, {"Q6_K", 256, 210, 2},
+    {"IQ4_NL", 32, 18, 2}, {"IQ4_XS", 256, 136, 2}};
+static_assert(sizeof kStorage / sizeof kStorage[0] == static_cast<size_t>(DType::iq4_xs) + 1);
 static constexpr Storage storage(DType dtype) { return kStorage[static_cast<int>(dtype)]; }
 
 enum class Profile : uint8_t { w16a16, w8a16 };                    // weights of two digits or of one; activations of two

@@ -131,6 +131,14 @@ static void dequantize_q5_1(const uint8_t* __restrict at, int64_t n, float* __re
   }
 }
 
+static void dequantize_iq4_nl(const uint8_t* __restrict at, int64_t n, float* __restrict out) {
+  for (; n > 0; n -= 32, at += 18, out += 32) {
+    float d = half(at);
+    for (int i = 0; i < 16; ++i) out[i] = static_cast<float>(iq4_value(at[2 + i] & 15)) * d;
+    for (int i = 0; i < 16; ++i) out[16 + i] = static_cast<float>(iq4_value(at[2 + i] >> 4)) * d;
+  }
+}
+
 static void dequantize(DType dtype, const void* row, int64_t cols, float* out) {
   const uint8_t* at = static_cast<const uint8_t*>(row);
   switch (dtype) {
@@ -142,11 +150,13 @@ static void dequantize(DType dtype, const void* row, int64_t cols, float* out) {
     case DType::q4_1: dequantize_q4_1(at, cols, out); return;
     case DType::q5_0: dequantize_q5_0(at, cols, out); return;
     case DType::q5_1: dequantize_q5_1(at, cols, out); return;
+    case DType::iq4_nl: dequantize_iq4_nl(at, cols, out); return;
     case DType::q2_k:
     case DType::q3_k:
     case DType::q4_k:
     case DType::q5_k:
-    case DType::q6_k: dequantize_runs(dtype, at, cols, out); return;
+    case DType::q6_k:
+    case DType::iq4_xs: dequantize_runs(dtype, at, cols, out); return;
   }
 }
 

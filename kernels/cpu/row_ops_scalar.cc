@@ -103,6 +103,15 @@ static void dequantize_q5_1(const uint8_t* block, float* out) {
   }
 }
 
+static void dequantize_iq4_nl(const uint8_t* block, float* out) {
+  static const int8_t kValues[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+  float d = half_to_float(block);
+  for (int i = 0; i < 16; ++i) {
+    out[i] = static_cast<float>(kValues[block[2 + i] & 15]) * d;
+    out[16 + i] = static_cast<float>(kValues[block[2 + i] >> 4]) * d;
+  }
+}
+
 static void each_block(void (*convert)(const uint8_t* block, float* out), DType dtype, const uint8_t* at, int64_t cols, float* out) {
   const Storage s = storage(dtype);
   for (int64_t i = 0; i < cols; i += s.block) convert(at + i / s.block * s.bytes, out + i);
@@ -123,11 +132,13 @@ static void dequantize(DType dtype, const void* row, int64_t cols, float* out) {
     case DType::q4_1: each_block(dequantize_q4_1, dtype, at, cols, out); return;
     case DType::q5_0: each_block(dequantize_q5_0, dtype, at, cols, out); return;
     case DType::q5_1: each_block(dequantize_q5_1, dtype, at, cols, out); return;
+    case DType::iq4_nl: each_block(dequantize_iq4_nl, dtype, at, cols, out); return;
     case DType::q2_k:
     case DType::q3_k:
     case DType::q4_k:
     case DType::q5_k:
-    case DType::q6_k: dequantize_runs(dtype, at, cols, out); return;
+    case DType::q6_k:
+    case DType::iq4_xs: dequantize_runs(dtype, at, cols, out); return;
   }
 }
 

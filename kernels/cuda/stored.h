@@ -44,14 +44,20 @@ __device__ inline float stored_value(DType dtype, const uint8_t* row, int i) {
       const uint8_t* block = row + static_cast<size_t>(i / 32) * 24;
       return static_cast<float>(nibble(block + 8, i % 32) | fifth_bit(block + 4, i % 32)) * half_at(block) + half_at(block + 2);
     }
+    case DType::iq4_nl: {
+      const uint8_t* block = row + static_cast<size_t>(i / 32) * 18;
+      return static_cast<float>(iq4_value(nibble(block + 2, i % 32))) * half_at(block);
+    }
     case DType::q2_k:
     case DType::q3_k:
     case DType::q4_k:
     case DType::q5_k:
-    case DType::q6_k: {
+    case DType::q6_k:
+    case DType::iq4_xs: {
       const int place = i % kRunBlock, length = run_length(dtype);
       const uint8_t* block = row + static_cast<size_t>(i / kRunBlock) * run_block_bytes(dtype);
-      return run_value(run_of(dtype, block, place / length), place % length);
+      const Run run = run_of(dtype, block, place / length);
+      return dtype == DType::iq4_xs ? iq4_run_value(run, place % length) : run_value(run, place % length);
     }
   }
   return 0;

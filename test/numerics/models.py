@@ -53,12 +53,14 @@ def write_folder(folder, like, config, tensors):
 
 # --- GGUF
 
-TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q5_0": 6, "Q5_1": 7, "Q8_0": 8, "Q2_K": 10, "Q3_K": 11, "Q4_K": 12, "Q5_K": 13, "Q6_K": 14, "BF16": 30}
-BLOCKS = {"F32": (1, 4), "F16": (1, 2), "BF16": (1, 2), "Q8_0": (32, 34), "Q4_0": (32, 18), "Q4_1": (32, 20), "Q5_0": (32, 22), "Q5_1": (32, 24)}
+TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q5_0": 6, "Q5_1": 7, "Q8_0": 8, "Q2_K": 10, "Q3_K": 11, "Q4_K": 12, "Q5_K": 13, "Q6_K": 14, "IQ4_NL": 20,
+         "IQ4_XS": 23, "BF16": 30}
+BLOCKS = {"F32": (1, 4), "F16": (1, 2), "BF16": (1, 2), "Q8_0": (32, 34), "Q4_0": (32, 18), "Q4_1": (32, 20), "Q5_0": (32, 22), "Q5_1": (32, 24),
+          "IQ4_NL": (32, 18)}
 BLOCKS |= {dtype: (256, k_block_bytes(dtype)) for dtype in K_BLOCKS}                                                # elements, bytes
 # What divides the size of values to give that of scales, and what minimum goes with such a scale.
 SPREAD = {"Q8_0": (70, 0), "Q4_0": (4, 0), "Q4_1": (4, -7.3), "Q5_0": (9, 0), "Q5_1": (9, -15.1), "Q2_K": (12, 1.7), "Q3_K": (36, 0), "Q4_K": (190, 7.7),
-          "Q5_K": (380, 15.9), "Q6_K": (1400, 0)}
+          "Q5_K": (380, 15.9), "Q6_K": (1400, 0), "IQ4_NL": (70, 0), "IQ4_XS": (1300, 0)}
 PARTS = {"attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
          "attn_q_norm": "self_attn.q_norm", "attn_k_norm": "self_attn.k_norm", "attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm",
          "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj"}
@@ -267,7 +269,7 @@ def write_qwen(folder, like, seed, config, not_said, biased, alter=lambda t: Non
 def write_mixed_gguf(path):
     """GGUF: storage formats up to blocks of 32, interleaved rotary pairs with biases, stored divisors, a theta that float32 rounds."""
     return write_random_gguf(path, "llama", 4, {"hidden_size": 64, "intermediate_size": 96, "head_dim": 16},
-                             {"token_embd": "Q8_0", "output": "Q4_1", "attn_q": "Q4_0", "attn_k": "Q8_0", "attn_v": "Q4_1", "attn_output": "F16",
+                             {"token_embd": "Q8_0", "output": "Q4_1", "attn_q": "Q4_0", "attn_k": "IQ4_NL", "attn_v": "Q4_1", "attn_output": "F16",
                               "ffn_gate": "BF16", "ffn_up": "F32", "ffn_down": "Q4_0"})
 
 
@@ -275,7 +277,7 @@ def write_qwen3_gguf(path):
     """The other storage formats, norms of heads."""
     return write_random_gguf(path, "qwen3", 5, {"hidden_size": 256, "intermediate_size": 256, "head_dim": 64},
                              {"token_embd": "Q6_K", "output": "Q5_K", "attn_q": "Q4_K", "attn_k": "Q3_K", "attn_v": "Q2_K", "attn_output": "Q5_0",
-                              "ffn_gate": "Q5_1", "ffn_up": "Q4_K", "ffn_down": "Q6_K"})
+                              "ffn_gate": "Q5_1", "ffn_up": "IQ4_XS", "ffn_down": "Q6_K"})
 
 
 def write_random_gguf(path, architecture, seed, sizes, kinds):

@@ -147,7 +147,7 @@ def stored(dtype, data):                                                        
         return (data.view("<u2").astype(U) << 16).view(F)
     if dtype in K_BLOCKS:
         return stored_in_runs(dtype, data)
-    block = data.reshape(-1, {"Q8_0": 34, "Q4_0": 18, "Q4_1": 20, "Q5_0": 22, "Q5_1": 24}[dtype])
+    block = data.reshape(-1, {"Q8_0": 34, "Q4_0": 18, "Q4_1": 20, "Q5_0": 22, "Q5_1": 24, "IQ4_NL": 18}[dtype])
     d = block[:, :2].copy().view("<f2").astype(F)
     if dtype == "Q8_0":
         return (block[:, 2:].copy().view(np.int8).astype(F) * d).ravel()
@@ -155,6 +155,8 @@ def stored(dtype, data):                                                        
     u = np.concatenate([b & 15, b >> 4], axis=1)
     if dtype == "Q4_0":
         return ((u - 8).astype(F) * d).ravel()
+    if dtype == "IQ4_NL":
+        return (IQ4[u].astype(F) * d).ravel()
     if dtype != "Q4_1":
         u = u + 16 * np.unpackbits(block[:, -20:-16], axis=1, bitorder="little")
     if dtype == "Q5_0":
@@ -162,7 +164,9 @@ def stored(dtype, data):                                                        
     return (u.astype(F) * d + block[:, 2:4].copy().view("<f2").astype(F)).ravel()
 
 
-K_BLOCKS = {"Q2_K": "16s 64b d m", "Q3_K": "32h 64b 12s d", "Q4_K": "d m 12s 128b", "Q5_K": "d m 12s 32h 128b", "Q6_K": "128b 64h 16s d"}
+IQ4 = np.array([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113])
+K_BLOCKS = {"Q2_K": "16s 64b d m", "Q3_K": "32h 64b 12s d", "Q4_K": "d m 12s 128b", "Q5_K": "d m 12s 32h 128b", "Q6_K": "128b 64h 16s d",
+            "IQ4_XS": "d 2h 4s 128b"}
 
 
 def k_parts(dtype):
@@ -198,6 +202,10 @@ def stored_in_runs(dtype, data):                                                
         c = part["s"].copy().view(np.int8).astype(np.int32)[:, r]
         v = (b[:, 64 * A + 32 * (C % 2) + 16 * B + j] >> 4 * (C // 2)) % 16 + 16 * ((h[:, 32 * A + 16 * B + j] >> 2 * C) % 4)
         z = 32
+    elif dtype == "IQ4_XS":
+        half = r // 2
+        c = (s[:, half // 2] >> 4 * (half % 2)) % 16 + 16 * ((h[:, A] >> 2 * (half % 4)) % 4) - 32
+        v = IQ4[(b[:, 16 * half + j] >> 4 * B) % 16]
     else:
         first, k = r < 4, np.where(r < 4, r, r - 4)
         c = np.where(first, s[:, k] % 64, s[:, k + 8] % 16 + 16 * (s[:, k] >> 6))
