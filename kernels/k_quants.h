@@ -1,4 +1,4 @@
-// Values of GGUF's K formats and of IQ4_XS, blocks of 256 (NUMERICS 4.6): one source for host and device.
+// Values of GGUF's K formats and of IQ4_XS, blocks of 256 (NUMERICS 4.6), and the table of IQ4_NL: one source for host and device.
 //
 // Owns: where the bits of a value lie. Must not know: matrices, threads, instruction sets.
 //
@@ -13,13 +13,14 @@
 
 namespace ibid::kernels {
 
-// value(i) = scale * float(v - zero) - minimum, v = low bits | high bits << high_place
+// value(i) = scale * float(v - zero) - minimum, v = low bits | high bits << high_place, or what the table has for that
 struct Run {
   const uint8_t *low, *high;                     // the byte of value 0; the next value's is the next
   int low_shift, low_mask;
   int high_shift, high_mask, high_place;         // bits above the low ones, if any
   int zero;                                      // what stands for 0
   float scale, minimum;
+  bool from_table = false;
 };
 
 constexpr int kRunBlock = 256;
@@ -41,19 +42,18 @@ static_assert(run_block_bytes(DType::q2_k) == storage(DType::q2_k).bytes && run_
               run_block_bytes(DType::q4_k) == storage(DType::q4_k).bytes && run_block_bytes(DType::q5_k) == storage(DType::q5_k).bytes &&
               run_block_bytes(DType::q6_k) == storage(DType::q6_k).bytes && run_block_bytes(DType::iq4_xs) == storage(DType::iq4_xs).bytes);
 
-// Subtracting a minimum of +0 changes nothing, not even a zero's sign: formats without minima have that one.
-IBID_HD float run_value(const Run& r, int i) {
-  const int v = (r.low[i] >> r.low_shift & r.low_mask) | (r.high[i] >> r.high_shift & r.high_mask) << r.high_place;
-  return r.scale * static_cast<float>(v - r.zero) - r.minimum;
-}
-
 // What a nibble of IQ4_NL and IQ4_XS stands for, T of NUMERICS 4.4: two words of bytes, the first the lowest, which shift where a table would be looked up.
 IBID_HD int iq4_value(int nibble) {
   const uint64_t values = nibble < 8 ? 0xf6eaddcfbfad9881u : 0x7159453526190d01u;
   return static_cast<int8_t>(values >> 8 * (nibble & 7));
 }
-// A run of IQ4_XS has nibbles, a scale and no more.
-IBID_HD float iq4_run_value(const Run& r, int i) { return r.scale * static_cast<float>(iq4_value(r.low[i] >> r.low_shift & 15)); }
+
+// Subtracting a minimum of +0 changes nothing, not even a zero's sign: formats without minima have that one.
+IBID_HD float run_value(const Run& r, int i) {
+  const int bits = (r.low[i] >> r.low_shift & r.low_mask) | (r.high[i] >> r.high_shift & r.high_mask) << r.high_place;
+  const int v = r.from_table ? iq4_value(bits) : bits;
+  return r.scale * static_cast<float>(v - r.zero) - r.minimum;
+}
 
 IBID_HD float half_from(const uint8_t* p) { return math::half_to_float(static_cast<uint16_t>(p[0] | p[1] << 8)); }
 
@@ -90,7 +90,7 @@ IBID_HD Run run_of(DType dtype, const uint8_t* block, int run) {
       const int half = run / 2;                                            // 16 bytes hold two runs, which share a scale
       const uint8_t *d = block, *h = block + 2, *s = block + 4, *b = block + 8 + 16 * half;
       const int scale = (s[half / 2] >> half % 2 * 4 & 15) | (h[half / 4] >> half % 4 * 2 & 3) << 4;
-      return {b, b, run % 2 * 4, 15, 0, 0, 0, 0, half_from(d) * static_cast<float>(scale - 32), 0};
+      return {b, b, run % 2 * 4, 15, 0, 0, 0, 0, half_from(d) * static_cast<float>(scale - 32), 0, true};
     }
     default: return {};
   }
@@ -102,8 +102,7 @@ IBID_HD void dequantize_runs(DType dtype, const uint8_t* __restrict at, int64_t 
   for (; cols > 0; cols -= kRunBlock, at += run_block_bytes(dtype))
     for (int run = 0; run < kRunBlock / length; run++, out += length) {
       const Run r = run_of(dtype, at, run);
-      if (dtype == DType::iq4_xs) for (int i = 0; i < length; i++) out[i] = iq4_run_value(r, i);
-      else for (int i = 0; i < length; i++) out[i] = run_value(r, i);
+      for (int i = 0; i < length; i++) out[i] = run_value(r, i);
     }
 }
 

@@ -289,18 +289,8 @@ bool is_folder(const std::string& path) {
   return status.type() == fs::file_type::directory;
 }
 
-}  // namespace
-
-ModelSource map_model(const std::string& path) {
-  ModelSource source{path, is_folder(path), {}};
-  for (const std::string& file : model_file_list(path)) source.files.push_back(std::make_shared<MappedFile>(file));
-  return source;
-}
-
-ModelFiles open_model(const ModelSource& source) { return source.folder ? open_folder(source) : open_gguf(source); }
-
-std::vector<std::string> model_file_list(const std::string& path) {
-  if (!is_folder(path)) return {path};
+std::vector<std::string> files_of(const std::string& path, bool folder) {
+  if (!folder) return {path};
   std::vector<std::string> files;
   std::error_code failed;
   for (fs::directory_iterator it(path, failed), end; !failed && it != end; it.increment(failed)) {
@@ -312,5 +302,17 @@ std::vector<std::string> model_file_list(const std::string& path) {
   std::sort(files.begin(), files.end());
   return files;
 }
+
+}  // namespace
+
+ModelSource map_model(const std::string& path) {
+  ModelSource source{path, is_folder(path), {}};
+  for (const std::string& file : files_of(path, source.folder)) source.files.push_back(std::make_shared<MappedFile>(file));
+  return source;
+}
+
+ModelFiles open_model(const ModelSource& source) { return source.folder ? open_folder(source) : open_gguf(source); }
+
+std::vector<std::string> model_file_list(const std::string& path) { return files_of(path, is_folder(path)); }
 
 }  // namespace ibid::runtime

@@ -2,7 +2,7 @@
 //
 // 1. Every length, offset and count in the file is hostile: checked against the bytes that are there before it is believed.
 // 2. Each file of a model is opened once: what is parsed, mapped and hashed (step/model_store.h) is the same file, whatever takes its
-//    name meanwhile.
+//    name meanwhile. (What is embedded in a bundle is read again, and compared with the digest there.)
 // 3. Both containers (safetensors folder, GGUF file) give this one type; nothing above knows which it was, but for the names
 //    of tensors and the order of rotary rows (interleaved_rope).
 #pragma once
@@ -29,8 +29,10 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
   std::string_view bytes() const { return {data_, size_}; }
   const std::string& path() const { return path_; }
-  // Whether its time or size changed since it was mapped, or since this was last asked: then its bytes may have, too. Errors: io.
-  bool touched();
+  // Whether its time or size changed since it was mapped: then its bytes may have, too. Errors: io.
+  bool touched() const;
+  // The same, since this was last asked.
+  bool touched_again();
   // From the open file, never by its path: up to `bytes` of those that were there when it was mapped, 0 behind the last. Errors: io.
   size_t read(size_t at, char* to, size_t bytes) const;
   // These bytes will hardly be read again: they stop counting as this process's memory. Ignored when they are not of this file.
@@ -39,7 +41,7 @@ class MappedFile {
  private:
   std::string path_;
   int fd_ = -1;
-  timespec written_{};                 // when its bytes were last changed
+  timespec mapped_{}, written_{};      // when its bytes were last changed: as it was mapped; as touched_again saw it
   const char* data_ = nullptr;
   size_t size_ = 0;
 };

@@ -13,7 +13,7 @@
 namespace ibid::runtime::tokenize {
 
 constexpr size_t kMaxAddedBytes = 512;            // of one token
-constexpr size_t kMaxAddedTotal = size_t{1} << 25; // of all; each takes the automaton 16 bytes at most
+constexpr size_t kMaxAddedTotal = size_t{1} << 22; // of all; each takes the automaton 16 bytes at most
 
 struct AddedToken {
   int32_t id = -1;

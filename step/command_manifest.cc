@@ -42,11 +42,13 @@ int command_pin(const Args& args) {
   const std::string& path = args.operands()[0];
   const runtime::ModelSource model = runtime::map_model(path);
   runtime::ModelFiles files = runtime::open_model(model);           // a model that ibid cannot run is refused here already
-  const std::string digest = DigestCheck(model, "").found();
+  DigestCheck check(model, "");
+  const std::string root = files.gguf ? "" : model_signing_root(model);
+  const std::string digest = check.found();                         // behind all reading: also of the root's bytes
   const runtime::ModelConfig& c = files.config;
   std::printf("# %s: %s, %d layers, hidden %d, %d heads (%d K/V), vocabulary %d, trained for %d positions\n", base_name(path_with_name(path)).c_str(), c.architecture.c_str(), c.layers,
               c.hidden, c.heads, c.kv_heads, c.vocab, c.max_positions);
-  if (!files.gguf) std::printf("# OpenSSF model-signing root of these files: %s\n", model_signing_root(model).c_str());
+  if (!root.empty()) std::printf("# OpenSSF model-signing root of these files: %s\n", root.c_str());
   std::printf("model:\n  digest: %s\n", digest.c_str());
   if (args.has("--write")) {
     OutputFile sidecar(sidecar_path(path));

@@ -5,7 +5,6 @@
 #include <filesystem>
 
 #include "step/canon.h"
-#include "step/digest.h"
 
 namespace ibid::step {
 namespace fs = std::filesystem;
@@ -93,15 +92,14 @@ std::string locate_model(const std::string& where, const std::string& digest) {
               "name the model itself with --model, or run 'ibid pin --write MODEL' once for the models in this folder");
 }
 
-DigestCheck::DigestCheck(const runtime::ModelSource& model, std::string expected)
-    : model_(model), expected_(std::move(expected)), running_(std::async(std::launch::async, [model] { return model_digest(model); })) {}
-
-const std::string& DigestCheck::found() {
-  if (!running_.valid()) return found_;
-  found_ = running_.get();
-  for (const auto& file : model_.files)
-    if (file->touched()) throw Error(ErrorKind::io, file->path(), "was written to while it was read", "run again when nobody writes to it");
-  return found_;
+DigestCheck::DigestCheck(const runtime::ModelSource& model, std::string expected) : model_(model), expected_(std::move(expected)) {
+  std::shared_future<std::string> hashed = std::async(std::launch::async, [model] { return model_digest(model); }).share();
+  found_ = std::async(std::launch::deferred, [model, hashed] {
+    const std::string& digest = hashed.get();
+    for (const auto& file : model.files)
+      if (file->touched()) throw Error(ErrorKind::io, file->path(), "was written to while it was read", "run again when nobody writes to it");
+    return digest;
+  }).share();
 }
 
 void DigestCheck::require(ErrorKind kind, const std::string& hint) {

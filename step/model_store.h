@@ -16,9 +16,9 @@
 
 namespace ibid::step {
 
-bool is_model(const std::string& path);               // a GGUF file, or a folder with a config.json
+bool is_model(const std::string& path);                         // a GGUF file, or a folder with a config.json
 Digest digest_of_mapped(const runtime::MappedFile& file);       // errors: io
-std::string model_digest(const runtime::ModelSource& model);   // reads all of it; errors: io
+std::string model_digest(const runtime::ModelSource& model);    // reads all of it; errors: io
 std::vector<EmbeddedFile> model_embedding(const std::string& path);
 
 // The path of the model to use: `where` itself when it is a model, else what a search of the folder finds for the digest.
@@ -36,13 +36,13 @@ class DigestCheck {
   DigestCheck(const runtime::ModelSource& model, std::string expected);
   // Waits; errors when the digests differ, all of `kind` and with both: `hint`, or what is wrong with a model that cannot be opened at all.
   void require(ErrorKind kind, const std::string& hint);
-  // Waits; errors: io, when a file was written to between its mapping and the first call: what was read may be a mixture.
-  const std::string& found();
+  // Waits. Errors: io, when a file was written to (or touched) between its mapping and the first call: what was read may be a mixture.
+  const std::string& found() { return found_.get(); }
 
  private:
   runtime::ModelSource model_;
-  std::string expected_, found_;
-  std::future<std::string> running_;
+  std::string expected_;
+  std::shared_future<std::string> found_;
 };
 
 }  // namespace ibid::step

@@ -257,17 +257,27 @@ void Session::guarded(const std::function<void()>& open) {
 }
 
 void Session::require_pinned() {
+  digest_.found();                                     // here at the latest: later a file may be touched
   if (!when_other_) return;
   bool archived = *when_other_ == ErrorKind::incomparable;               // then nobody can pin another one
   digest_.require(*when_other_, archived ? "name the model of the archived run; --other-model compares with this one all the same"
                                          : "'ibid pin " + model_path_ + "' prints the stanza for this model; to use it, pin it");
 }
 
+// 'touch' saves files from the cleaner of a scratch disk, and changes no byte.
+bool Session::same_bytes() {
+  const std::string& before = digest_.found();
+  try {
+    return model_digest(source_) == before;
+  } catch (const Error&) {                             // shorter now
+    return false;
+  }
+}
+
 void Session::require_unchanged() {
   bool touched = false;
-  for (const auto& map : files_.maps) touched = map->touched() || touched;
-  // 'touch' saves files from the cleaner of a scratch disk, and changes no byte.
-  if (!touched || model_digest(source_) == digest_.found()) return;
+  for (const auto& map : files_.maps) touched = map->touched_again() || touched;
+  if (!touched || same_bytes()) return;
   throw Error(ErrorKind::io, model_path_, "was written over while it was read", "put the pinned model back and run again; a new model that is moved into place (mv) does not disturb runs that read the old one");
 }
 

@@ -65,6 +65,7 @@ class Session {
 
  private:
   void guarded(const std::function<void()>& open);
+  bool same_bytes();                                   // whether the model's files hold what was hashed
   void open(const Args& args);
   void load();
   const Manifest& manifest_;

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cstdint>
 #include <cstring>
 #include <new>
 
@@ -52,9 +53,11 @@ class Buffers {
 
   // Zeroed. Null when there is no memory.
   void* take(size_t bytes) {
+    if (bytes > SIZE_MAX / 2) return nullptr;
     const size_t size = round_up(bytes, page_);
-    if (size > kChunk / 4) return map_large(size);
-    if (size > left_ && !renew()) return map_memory(size);
+    const bool apart = size > kChunk / 4;
+    if (uint8_t* p = apart ? map_large(size) : nullptr) return p;
+    if (apart || (size > left_ && !renew())) return map_memory(size);
     uint8_t* p = next_;
     next_ += size;
     left_ -= size;

@@ -14,9 +14,6 @@ constexpr size_t kStepBytes = 2 * kDepthStep, kLow = kDepthStep;
 // one place of their pages.
 constexpr size_t kStreamAhead = 3072;
 
-// Lines that may be asked for at once. A core waits for no more than some 16 at a time; all that it needs next would queue behind more.
-constexpr size_t kBurst = 8;
-
 // Fetches lines of a panel into L2, `pace` lines for each step of 64 along k: while one panel is worked on several times over,
 // the memory would stand idle, and then the processor. A step may be done in parts.
 struct Ahead {

@@ -127,6 +127,9 @@ template <int T>
   });
 }
 
+// Lines that may be asked for at once. A core waits for no more than some 16 at a time; all that it needs next would queue behind more.
+constexpr size_t kBurst = 8;
+
 // Adds the products of a panel and T rows; what is to be fetched for a step is asked for in `parts` parts for each digit.
 template <int D, int T, size_t parts>
 [[gnu::always_inline]] inline void add_steps(const int8_t* w, const uint8_t* a, size_t a_stride, size_t steps, Ahead ahead, __m512i (&high)[T][2],

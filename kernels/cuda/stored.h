@@ -56,8 +56,7 @@ __device__ inline float stored_value(DType dtype, const uint8_t* row, int i) {
     case DType::iq4_xs: {
       const int place = i % kRunBlock, length = run_length(dtype);
       const uint8_t* block = row + static_cast<size_t>(i / kRunBlock) * run_block_bytes(dtype);
-      const Run run = run_of(dtype, block, place / length);
-      return dtype == DType::iq4_xs ? iq4_run_value(run, place % length) : run_value(run, place % length);
+      return run_value(run_of(dtype, block, place / length), place % length);
     }
   }
   return 0;

@@ -450,21 +450,24 @@ TEST_CASE("white space around added tokens is looked at once") {
   }
 }
 
-TEST_CASE("added tokens of more than 32 MiB in all are refused") {
-  std::string listed, texts, types;
-  for (int i = 0; i <= 65536; ++i) {
-    const std::string content = '"' + std::string(506, 'a') + std::to_string(100000 + i) + '"', comma = i ? "," : "";
-    listed += comma + R"({"special":true,"id":)" + std::to_string(100000 + i) + R"(,"content":)" + content + "}";
-    texts += comma + content;
-    types += comma + "3";                                  // control
+TEST_CASE("added tokens of 4 MiB in all are taken, more are refused") {
+  for (int count : {8192, 8193}) {
+    std::string listed, texts, types;
+    for (int i = 0; i < count; ++i) {
+      const std::string content = '"' + std::string(506, 'a') + std::to_string(100000 + i) + '"', comma = i ? "," : "";
+      listed += comma + R"({"special":true,"id":)" + std::to_string(100000 + i) + R"(,"content":)" + content + "}";
+      texts += comma + content;
+      types += comma + "3";                                // control
+    }
+    Json json = case_named("llama 2").at("tokenizer");
+    member(json, {"added_tokens"}) = Json::parse("[" + listed + "]", "test");
+    const Json metadata = Json::parse(R"({"tokenizer.ggml.model":"gpt2","tokenizer.ggml.pre":"gpt-2","tokenizer.ggml.merges":[],"tokenizer.ggml.tokens":[)" + texts + R"(],"tokenizer.ggml.token_type":[)" + types + "]}", "test");
+    std::string why;
+    try { Tokenizer::from_gguf(metadata); } catch (const Error& e) { why = e.where + ": " + e.what(); }
+    const bool fits = count == 8192;
+    CHECK(error_of(json) == (fits ? "" : "tokenizer.json: added_tokens: more than 4194304 bytes in all"));
+    CHECK(why == (fits ? "" : "tokenizer.ggml.tokens: those that are matched in text have more than 4194304 bytes in all"));
   }
-  Json json = case_named("llama 2").at("tokenizer");
-  member(json, {"added_tokens"}) = Json::parse("[" + listed + "]", "test");
-  REQUIRE(error_of(json) == "tokenizer.json: added_tokens: more than 33554432 bytes in all");
-  const Json metadata = Json::parse(R"({"tokenizer.ggml.model":"gpt2","tokenizer.ggml.pre":"gpt-2","tokenizer.ggml.tokens":[)" + texts + R"(],"tokenizer.ggml.token_type":[)" + types + "]}", "test");
-  std::string why;
-  try { Tokenizer::from_gguf(metadata); } catch (const Error& e) { why = e.where + ": " + e.what(); }
-  REQUIRE(why == "tokenizer.ggml.tokens: those that are matched in text have more than 33554432 bytes in all");
 }
 
 TEST_CASE("GGUF metadata: what is missing, unknown or out of range is refused by name") {
