@@ -1,15 +1,37 @@
 // For the packages' program alone (CMakeLists.txt, IBID_GLIBC). It is compiled by today's g++ and linked with the glibc of an older
-// distribution, so that it runs on both. These three are what the compiler's own static libraries then find missing. They are
-// hidden: no library that is loaded later sees them.
+// distribution, so that it runs on both. These are what today's headers and static libraries then find missing. They are hidden: no
+// library that is loaded later sees them.
 #include <dlfcn.h>
 #include <link.h>
 #include <unistd.h>
 
+#include <cstdarg>
 #include <cstdint>
 #include <cstdlib>
 
-#pragma GCC visibility push(hidden)
 extern "C" {
+
+// By their own names: today's headers give these to what stands below.
+long old_strtol(const char*, char**, int) __asm__("strtol");
+unsigned long old_strtoul(const char*, char**, int) __asm__("strtoul");
+long long old_strtoll(const char*, char**, int) __asm__("strtoll");
+unsigned long long old_strtoull(const char*, char**, int) __asm__("strtoull");
+int old_vsscanf(const char*, const char*, va_list) __asm__("vsscanf");
+
+#pragma GCC visibility push(hidden)
+
+// 2.38. C23's, which also read binary numbers ("0b1") where the base is 2 or to be found: nothing here asks for those.
+long __isoc23_strtol(const char* text, char** end, int base) { return old_strtol(text, end, base); }
+unsigned long __isoc23_strtoul(const char* text, char** end, int base) { return old_strtoul(text, end, base); }
+long long __isoc23_strtoll(const char* text, char** end, int base) { return old_strtoll(text, end, base); }
+unsigned long long __isoc23_strtoull(const char* text, char** end, int base) { return old_strtoull(text, end, base); }
+int __isoc23_sscanf(const char* text, const char* format, ...) {
+  va_list values;
+  va_start(values, format);
+  const int read = old_vsscanf(text, format, values);
+  va_end(values);
+  return read;
+}
 
 // 2.32. "There may be other threads": then libstdc++ counts references atomically.
 char __libc_single_threaded = 0;
@@ -44,5 +66,5 @@ int _dl_find_object(void* address, dl_find_object* result) noexcept {
   return dl_iterate_phdr(visit, &search) == 1 ? 0 : -1;
 }
 
-}  // extern "C"
 #pragma GCC visibility pop
+}  // extern "C"

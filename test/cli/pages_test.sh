@@ -75,7 +75,7 @@ touch material/step.yaml "material/my answers.tar"
 try_all() {                                            # try_all COMPLETER: the same table for every shell
   same "$1: a command" "run" "$("$1" ru)"
   same "$1: an option" "--device" "$("$1" run --dev)"
-  same "$1: of this command only" "--limit" "$("$1" diff --l | grep -v log-format)"
+  same "$1: of this command only" "--limit," "$("$1" diff --li),$("$1" run --li)"
   same "$1: a value" "cuda" "$("$1" run --device cu)"
   same "$1: a file" "material/step.yaml" "$("$1" run material/st)"
   same "$1: a file for an option" "material/step.yaml" "$("$1" run -o material/st)"
@@ -87,7 +87,8 @@ try_all() {                                            # try_all COMPLETER: the 
 in_the_bash() {
   bash -c '. ./ibid.bash; COMP_WORDS=(ibid "$@"); COMP_CWORD=$#; _ibid; printf "%s\n" "${COMPREPLY[@]}"' - "$@"
 }
-in_the_fish() { fish --no-config -c "source ibid.fish; complete -C 'ibid $*'" | cut -f 1; }
+# fish 4 also lists what is merely similar, behind what begins so.
+in_the_fish() { fish --no-config -c "source ibid.fish; complete -C 'ibid $*'" | cut -f 1 | { grep -e "^${!#}" || true; }; }
 bash -n ibid.bash
 try_all in_the_bash
 same "bash: behind =" "cpu cuda" "$(in_the_bash run --device = c | tr '\n' ' ' | sed 's/ $//')"
