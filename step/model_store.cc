@@ -94,7 +94,7 @@ std::string locate_model(const std::string& where, const std::string& digest) {
 
 DigestCheck::DigestCheck(const runtime::ModelSource& model, std::string expected) : model_(model), expected_(std::move(expected)) {
   std::shared_future<std::string> hashed = std::async(std::launch::async, [model] { return model_digest(model); }).share();
-  found_ = std::async(std::launch::deferred, [model, hashed] {
+  found_ = std::async(std::launch::deferred, [model, hashed] {         // at the first question; its answer, an error too, stays
     const std::string& digest = hashed.get();
     for (const auto& file : model.files)
       if (file->touched()) throw Error(ErrorKind::io, file->path(), "was written to while it was read", "run again when nobody writes to it");

@@ -239,7 +239,7 @@ OpenedDevice open_device(const Args& args) {
 }
 
 Session::Session(const Manifest& manifest, const std::string& model_path, const Args& args, std::optional<ErrorKind> when_other, Loading when)
-    : manifest_(manifest), model_path_(model_path), when_other_(when_other), source_(runtime::map_model(model_path)), digest_(source_, manifest.model.digest) {
+    : manifest_(manifest), when_other_(when_other), source_(runtime::map_model(model_path)), digest_(source_, manifest.model.digest) {
   guarded([&] {
     open(args);
     if (when == Loading::now) load();
@@ -261,7 +261,7 @@ void Session::require_pinned() {
   if (!when_other_) return;
   bool archived = *when_other_ == ErrorKind::incomparable;               // then nobody can pin another one
   digest_.require(*when_other_, archived ? "name the model of the archived run; --other-model compares with this one all the same"
-                                         : "'ibid pin " + model_path_ + "' prints the stanza for this model; to use it, pin it");
+                                         : "'ibid pin " + source_.path + "' prints the stanza for this model; to use it, pin it");
 }
 
 // 'touch' saves files from the cleaner of a scratch disk, and changes no byte.
@@ -278,7 +278,7 @@ void Session::require_unchanged() {
   bool touched = false;
   for (const auto& map : files_.maps) touched = map->touched_again() || touched;
   if (!touched || same_bytes()) return;
-  throw Error(ErrorKind::io, model_path_, "was written over while it was read", "put the pinned model back and run again; a new model that is moved into place (mv) does not disturb runs that read the old one");
+  throw Error(ErrorKind::io, source_.path, "was written over while it was read", "put the pinned model back and run again; a new model that is moved into place (mv) does not disturb runs that read the old one");
 }
 
 runtime::Engine& Session::engine() {
@@ -290,7 +290,7 @@ runtime::Engine& Session::engine() {
 }
 
 void Session::open(const Args& args) {
-  detail("model " + model_path_);
+  detail("model " + source_.path);
   files_ = runtime::open_model(source_);
   tokenizer_ = std::make_unique<runtime::Tokenizer>(make_tokenizer(files_));
   int32_t bos = files_.config.bos_id >= 0 ? files_.config.bos_id : tokenizer_->bos_id();

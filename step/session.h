@@ -51,7 +51,7 @@ class Session {
   // model is taken). With Loading::when_needed engine() and require_pinned() give the errors that are not given here.
   Session(const Manifest& manifest, const std::string& model_path, const Args& args, std::optional<ErrorKind> when_other, Loading when = Loading::now);
   const Manifest& manifest() const { return manifest_; }
-  const std::string& model_path() const { return model_path_; }
+  const std::string& model_path() const { return source_.path; }
   DigestCheck& digest() { return digest_; }
   const runtime::Tokenizer& tokenizer() const { return *tokenizer_; }
   const PromptBuilder& prompts() const { return *prompts_; }
@@ -69,7 +69,6 @@ class Session {
   void open(const Args& args);
   void load();
   const Manifest& manifest_;
-  std::string model_path_;
   std::optional<ErrorKind> when_other_;
   runtime::ModelSource source_;
   DigestCheck digest_;

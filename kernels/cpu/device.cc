@@ -30,10 +30,10 @@ void unmap(void* p, size_t bytes) {
   if (p && bytes) munmap(p, bytes);
 }
 
-// The same, in large pages as far as it reaches. REQUIRES: bytes a multiple of the page size
+// The same, in large pages as far as it reaches, if there is address space to begin at one. REQUIRES: bytes a multiple of the page size
 uint8_t* map_large(size_t bytes) {
   auto* start = static_cast<uint8_t*>(map_memory(bytes + kHugePage));
-  if (!start) return nullptr;
+  if (!start) return static_cast<uint8_t*>(map_memory(bytes));
   const size_t before = round_up(reinterpret_cast<uintptr_t>(start), kHugePage) - reinterpret_cast<uintptr_t>(start);
   uint8_t* p = start + before;
   unmap(start, before);
@@ -55,9 +55,8 @@ class Buffers {
   void* take(size_t bytes) {
     if (bytes > SIZE_MAX / 2) return nullptr;
     const size_t size = round_up(bytes, page_);
-    const bool apart = size > kChunk / 4;
-    if (uint8_t* p = apart ? map_large(size) : nullptr) return p;
-    if (apart || (size > left_ && !renew())) return map_memory(size);
+    if (size > kChunk / 4) return map_large(size);
+    if (size > left_ && !renew()) return map_memory(size);
     uint8_t* p = next_;
     next_ += size;
     left_ -= size;
