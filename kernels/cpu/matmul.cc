@@ -29,6 +29,15 @@ void scatter_bytes(const int8_t* digits, size_t k, int8_t* out) {
   for (size_t i = 0; i < k; i += 4, out += kStripBytes) std::memcpy(out, digits + i, 4);
 }
 
+// The same into its panel of pairs.
+void scatter_pairs(const int8_t* high, const int8_t* low, size_t k, int8_t* out) {
+  for (size_t i = 0; i < k; i += 4, out += 2 * kQuadBytes)
+    for (size_t j = 0; j < 4; j++) {
+      const int16_t word = static_cast<int16_t>(256 * high[i + j] + low[i + j]);
+      std::memcpy(out + j % 2 * kQuadBytes + j / 2 * 2, &word, 2);
+    }
+}
+
 // Quantises x with inv into digits (high, and low when there are two) and returns their sums in sum[2].
 template <int D>
 void split_row(const float* x, int k, float inv, int8_t* high, int8_t* low, int32_t* sum) {
@@ -48,7 +57,7 @@ void split_row(const float* x, int k, float inv, int8_t* high, int8_t* low, int3
 }
 
 template <int D>
-bool pack_row(const WeightView& v, bool words, size_t row, const float* x, int k, int8_t* digits) {
+bool pack_row(const WeightView& v, Layout layout, size_t row, const float* x, int k, int8_t* digits) {
   const RowScale s = row_scale(largest_magnitude(x, k), D == 2 ? kQuantMax : kQuantMax8);
   if (s.bad) return false;
   int32_t sum[2];
@@ -56,8 +65,9 @@ bool pack_row(const WeightView& v, bool words, size_t row, const float* x, int k
   v.scale[row] = s.scale;
   for (size_t d = 0; d < D; d++) v.correction[d * v.n + row] = -128 * sum[d];
   int8_t* panel = v.digit + row / kPanel * v.panel_bytes() + row % kPanel * 4;
-  if (words && D == 2) scatter_words(digits, digits + v.k, v.k, v.strip(row));
-  else if (words) scatter_bytes(digits, v.k, v.strip(row));
+  if (layout == Layout::pairs && D == 2) scatter_pairs(digits, digits + v.k, v.k, panel);
+  else if (layout == Layout::strips && D == 2) scatter_words(digits, digits + v.k, v.k, v.strip(row));
+  else if (layout == Layout::strips) scatter_bytes(digits, v.k, v.strip(row));
   else for (size_t d = 0; d < D; d++) scatter(digits + d * v.k, v.k, D, panel + d * kBlockBytes);
   return true;
 }
@@ -89,7 +99,7 @@ void multiply(const MatmulTable& table, Pool& pool, const MatmulJob& job, int ro
   const Weight& w = *job.w;
   if (rows <= 0 || w.n <= 0) return;
   const int panels = static_cast<int>(padded_n(w.n) / kPanel);
-  const Grain grain = choose_grain(view(w).panel_bytes(), quant_row_stride(job.a->k), panels, rows, pool.threads());
+  const Grain grain = choose_grain(view(w).panel_bytes(), 2 * padded_k(job.a->k), panels, rows, pool.threads());
   const int across = (panels + grain.panels - 1) / grain.panels, down = (rows + grain.rows - 1) / grain.rows;
   pool.run(across * down, [&](int task, int) {
     const int panel = task / down * grain.panels, row = task % down * grain.rows;
@@ -124,7 +134,7 @@ bool pack_rows(const MatmulTable& table, const Weight& w, int to_row, const int3
   for (int i = 0; i < count; i++) {
     const size_t row = static_cast<size_t>(to_row + (row_map ? row_map[i] : i));
     const float* x = rows + static_cast<size_t>(i) * static_cast<size_t>(w.k);
-    finite &= v.digits == 2 ? pack_row<2>(v, table.words, row, x, w.k, digits.data()) : pack_row<1>(v, table.words, row, x, w.k, digits.data());
+    finite &= v.digits == 2 ? pack_row<2>(v, table.layout, row, x, w.k, digits.data()) : pack_row<1>(v, table.layout, row, x, w.k, digits.data());
   }
   return finite;
 }

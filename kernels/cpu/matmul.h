@@ -31,11 +31,13 @@ inline size_t padded_k(int k) { return round_up(static_cast<size_t>(k), kDepthSt
 inline size_t padded_n(int n) { return round_up(static_cast<size_t>(n), kPanel); }
 
 struct MatmulTable;
+enum class Layout : uint8_t { panels, strips, pairs };
 
 // --- weights ---------------------------------------------------------------------------------------------------------
 // D digits per weight (q = 256 H + L, or q itself), N = padded_n(n), K = padded_k(k), in this order without gaps:
-//   int8   digits[N / 32][K / 64][D][16][32][4]   a panel of 32 rows is one sequential stream of blocks 64 deep; digit 0 is H
-//   or, for a table with `words`: int16 words[N / 8][K / 2][8][2], of one digit int8 [N / 8][K / 4][8][4]: strips of 8 rows
+//   panels: int8 digits[N / 32][K / 64][D][16][32][4]   a panel of 32 rows is one sequential stream of blocks 64 deep; digit 0 is H
+//   strips: int16 words[N / 8][K / 2][8][2], of one digit int8 [N / 8][K / 4][8][4]: strips of 8 rows
+//   pairs:  int16 words[N / 32][K / 4][2][32][2]  of four along k the first and the third, then the others; one digit: as panels
 //   float  scale[N]
 //   int32  correction[D][N]                       -128 * sum of the row's digits: undoes activations stored as digit + 128
 struct WeightView {
@@ -56,12 +58,13 @@ size_t matmul_weight_bytes(int n, int k, Profile profile);
 bool pack_rows(const MatmulTable& table, const Weight& w, int to_row, const int32_t* row_map, const float* rows, int count);
 
 // --- activations -----------------------------------------------------------------------------------------------------
-// Each row is quant_row_stride(k) bytes: 2 K bytes of values, then a line whose first float is the scale (an odd number of
-// lines keeps rows out of each other's cache sets). The values are one of
+// Each row is quant_row_stride(k) bytes: room for 4 K bytes of values, then a line whose first float is the scale (an odd number
+// of lines keeps rows out of each other's cache sets). The values are one of
 //   scalar, avx2:   int16  q[K]
 //   avx512, amx:    uint8  digit[K / 64][2][64]   q = 256 H + L, H first, each stored as digit + 128
-//   neon:           int8   digit[K / 64][2][64]   the same, as they are
-inline size_t quant_row_stride(int k) { return 2 * padded_k(k) + 64; }
+//   avx512 besides: int16  q[K / 4][4]            of four the first, the third, the second, the fourth
+//   neon:           int8   digit[K / 64][2][64]   the same digits as they are
+inline size_t quant_row_stride(int k) { return 4 * padded_k(k) + 64; }
 inline size_t matmul_quant_rows_bytes(int max_rows, int k) {
   return round_up(static_cast<size_t>(max_rows), kRowGroup) * quant_row_stride(k);
 }
@@ -69,7 +72,7 @@ inline uint8_t* quant_row(const QuantRows& a, int row) {
   return static_cast<uint8_t*>(a.data) + static_cast<size_t>(row) * quant_row_stride(a.k);
 }
 inline float* quant_row_scale(const QuantRows& a, int row) {
-  return reinterpret_cast<float*>(quant_row(a, row) + 2 * padded_k(a.k));
+  return reinterpret_cast<float*>(quant_row(a, row) + 4 * padded_k(a.k));
 }
 
 // --- products --------------------------------------------------------------------------------------------------------
@@ -85,7 +88,7 @@ struct MatmulJob {
 // What an instruction set brings.
 struct MatmulTable {
   Isa isa;
-  bool words;                       // weights lie as words or bytes in strips, not as digits in panels
+  Layout layout;
   // Writes a row of quantised values. q: a.k values within +-kQuantMax, any alignment.
   void (*store_row)(const QuantRows& a, int row, const int16_t* q, float scale);
   // Outputs of panels [panel, panel + panels) for rows [row, row + rows).

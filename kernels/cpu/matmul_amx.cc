@@ -25,8 +25,8 @@ struct Unit {
       const auto load = [&](size_t digit, size_t low) IBID_INLINE {
         return _mm512_add_epi32(_mm512_load_si512(sum[digit][2 * half + low][t]), _mm512_load_si512(correction[digit] + 16 * half));
       };
-      if constexpr (D == 2) return Sums{load(0, 0), _mm512_add_epi32(load(0, 1), load(1, 0)), load(1, 1)};
-      else return Sums{__m512i{}, load(0, 0), load(0, 1)};
+      if constexpr (D == 2) return join(load(0, 0), _mm512_add_epi32(load(0, 1), load(1, 0)), load(1, 1));
+      else return Sums{load(0, 0), load(0, 1)};
     });
   }
 };
@@ -99,7 +99,7 @@ void tile_panels(const MatmulJob& job, int panel, int panels, int row, int rows)
 
 template <int D>
 void tiles_of(const MatmulJob& job, int panel, int panels, int row, int rows) {
-  if (rows <= kVectorRows<D>) vector_tiles<D>(job, panel, panels, row, rows);
+  if (rows <= DigitTile<D>::kRows) vector_tiles<DigitTile<D>>(job, panel, panels, row, rows);
   else if (view(*job.w).panel_bytes() <= kPanelInL1) tile_panels<D, true>(job, panel, panels, row, rows);
   else tile_panels<D, false>(job, panel, panels, row, rows);
 }
@@ -122,6 +122,6 @@ int64_t burn(int64_t rounds) {
 
 }  // namespace
 
-const MatmulTable kMatmulAmx = {Isa::amx, false, store_digits, tiles, burn};
+const MatmulTable kMatmulAmx = {Isa::amx, Layout::panels, store_digits, tiles, burn};
 
 }  // namespace ibid::kernels

@@ -31,22 +31,22 @@ inline void store_digits(const QuantRows& a, int row, const int16_t* q, float sc
   *quant_row_scale(a, row) = scale;
 }
 
-struct Sums { __m512i high, cross, low; };
+// 16 exact sums S = 2^(8 D) upper + rest, D digits to a weight.
+struct Sums { __m512i upper, rest; };
 
-// 16 exact sums S = 65536 high + 256 cross + low (high is 0 when D is 1) to float32, each by one rounding. Carried upwards S becomes
-// 2^b upper + b bits. `upper` without its last 8 bits, and those with the b bits, are at most 24 bits each, which float32 holds
-// exactly: their sum is the only rounding.
+// S = 65536 high + 256 cross + low.
+inline Sums join(__m512i high, __m512i cross, __m512i low) {
+  const __m512i bits = _mm512_and_si512(cross, _mm512_set1_epi32(255));
+  return {_mm512_add_epi32(high, _mm512_srai_epi32(cross, 8)), _mm512_add_epi32(low, _mm512_slli_epi32(bits, 8))};
+}
+
+// To float32, each by one rounding. Carried upwards S becomes 2^b upper + b bits. `upper` without its last 8 bits, and those with
+// the b bits, are at most 24 bits each, which float32 holds exactly: their sum is the only rounding.
 template <int D>
 inline __m512 sums_to_float(const Sums& s) {
-  constexpr int kBits = D == 2 ? 16 : 8;
-  const __m512i byte = _mm512_set1_epi32(255);
-  __m512i upper = s.cross, rest = s.low;
-  if (D == 2) {
-    upper = _mm512_add_epi32(s.high, _mm512_srai_epi32(s.cross, 8));
-    rest = _mm512_add_epi32(s.low, _mm512_slli_epi32(_mm512_and_si512(s.cross, byte), 8));
-  }
-  upper = _mm512_add_epi32(upper, _mm512_srai_epi32(rest, kBits));
-  const __m512i coarse = _mm512_andnot_si512(byte, upper), bits = _mm512_and_si512(rest, _mm512_set1_epi32((1 << kBits) - 1));
+  constexpr int kBits = 8 * D;
+  const __m512i byte = _mm512_set1_epi32(255), upper = _mm512_add_epi32(s.upper, _mm512_srai_epi32(s.rest, kBits));
+  const __m512i coarse = _mm512_andnot_si512(byte, upper), bits = _mm512_and_si512(s.rest, _mm512_set1_epi32((1 << kBits) - 1));
   const __m512i fine = _mm512_or_si512(_mm512_slli_epi32(_mm512_and_si512(upper, byte), kBits), bits);
   return _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(coarse), _mm512_set1_ps(1 << kBits)), _mm512_cvtepi32_ps(fine));
 }
@@ -77,7 +77,7 @@ class Epilogue {
     a_scale_ = reinterpret_cast<const uint8_t*>(quant_row_scale(*job.a, static_cast<int>(row)));
   }
 
-  // Row t after the first: sums(half) gives the three of half a panel.
+  // Row t after the first: sums(half) gives those of half a panel.
   template <int D, class F>
   [[gnu::always_inline]] void finish(size_t t, F sums) const {
     const __m512 a_scale = _mm512_set1_ps(*reinterpret_cast<const float*>(a_scale_ + t * a_stride_));
@@ -175,36 +175,40 @@ __attribute__((noinline)) void panel_sums(const int8_t* w, const uint8_t* a, siz
 }
 
 // A panel and T rows.
-template <int D, int T>
-void vector_tile(const MatmulJob& job, const WeightView& v, size_t panel, size_t row, Ahead ahead) {
-  __m512i sum[3][T][2];
-  panel_sums<D, T>(v.digit + panel * v.panel_bytes(), quant_row(*job.a, static_cast<int>(row)), quant_row_stride(job.a->k),
-                   v.k / kDepthStep, v.correction + panel * kPanel, v.n, ahead, sum);
-  const Epilogue epilogue(job, v, panel, row);
-  for (size_t t = 0; t < T; t++)
-    epilogue.finish<D>(t, [&](auto half) IBID_INLINE { return Sums{sum[0][t][half], sum[1][t][half], sum[2][t][half]}; });
-}
+template <int D>
+struct DigitTile {
+  static constexpr int kRows = D == 2 ? 4 : 6;       // at most: 24 accumulators
+  template <int T>
+  void run(const MatmulJob& job, const WeightView& v, size_t panel, size_t row, bool, Ahead ahead) {
+    __m512i sum[3][T][2];
+    panel_sums<D, T>(v.digit + panel * v.panel_bytes(), quant_row(*job.a, static_cast<int>(row)), quant_row_stride(job.a->k),
+                     v.k / kDepthStep, v.correction + panel * kPanel, v.n, ahead, sum);
+    const Epilogue epilogue(job, v, panel, row);
+    for (size_t t = 0; t < T; t++)
+      epilogue.finish<D>(t, [&](auto half) IBID_INLINE {
+        if constexpr (D == 2) return join(sum[0][t][half], sum[1][t][half], sum[2][t][half]);
+        else return Sums{sum[1][t][half], sum[2][t][half]};
+      });
+  }
+};
 
-// The same for min(T, left) rows.
-template <int D, int T>
-void vector_tile_upto(size_t left, const MatmulJob& job, const WeightView& v, size_t panel, size_t row, Ahead ahead) {
+// A panel and min(T, left) rows; first: the panel's first.
+template <class Tile, int T>
+void tile_upto(Tile& tile, size_t left, const MatmulJob& job, const WeightView& v, size_t panel, size_t row, bool first, Ahead ahead) {
   if constexpr (T > 1)
-    if (left < T) return vector_tile_upto<D, T - 1>(left, job, v, panel, row, ahead);
-  vector_tile<D, T>(job, v, panel, row, ahead);
+    if (left < T) return tile_upto<Tile, T - 1>(tile, left, job, v, panel, row, first, ahead);
+  tile.template run<T>(job, v, panel, row, first, ahead);
 }
 
-// The rows of a tile: 24 accumulators.
-template <int D>
-constexpr int kVectorRows = D == 2 ? 4 : 6;
-
-template <int D>
+template <class Tile>
 void vector_tiles(const MatmulJob& job, int panel, int panels, int row, int rows) {
-  constexpr size_t kRows = kVectorRows<D>;
+  constexpr size_t kRows = Tile::kRows;
+  Tile tile;
   const WeightView v = view(*job.w);
   const size_t all = static_cast<size_t>(rows), passes = (all + kRows - 1) / kRows, end = static_cast<size_t>(panel + panels);
   for (size_t p = static_cast<size_t>(panel); p < end; p++)
     for (size_t pass = 0; pass < passes; pass++)
-      vector_tile_upto<D, kRows>(all - pass * kRows, job, v, p, static_cast<size_t>(row) + pass * kRows, ahead_of(v, p, end, pass, passes));
+      tile_upto<Tile, kRows>(tile, all - pass * kRows, job, v, p, static_cast<size_t>(row) + pass * kRows, pass == 0, ahead_of(v, p, end, pass, passes));
 }
 
 }  // namespace

@@ -339,6 +339,9 @@ TEST_CASE("the largest magnitudes do not overflow") {
         // Weights whose low digit is -128 throughout, beside one that fixes the scale.
         for (size_t i = 0; i < c.weights.size(); i++) c.weights[i] = i % 2000 == 0 ? 32639.0f : sign * 128.0f;
         check_everywhere(c);
+        // Weights that are 255 above a multiple of 256: what the upper bytes of words leave is largest.
+        for (size_t i = 0; i < c.weights.size(); i++) c.weights[i] = i % 2000 == 0 ? 32639.0f : sign * 32512.0f - 1;
+        check_everywhere(c);
       }
 }
 
