@@ -1,4 +1,5 @@
 // `ibid verify` and `ibid show`: what a bundle holds, proved, without model or device.
+#include <algorithm>
 #include <cstdio>
 
 #include "step/archived.h"
@@ -17,9 +18,7 @@ void print_ids(const Bundle& b) {
               ids.config_id.c_str(), ids.input_digest.c_str(), b.config().at("model").at("digest").as_string().c_str(), static_cast<unsigned long long>(ids.records));
   for (const auto& [status, count] : b.statuses()) std::printf(", %llu %s", static_cast<unsigned long long>(count), status.c_str());
   std::printf("\n");
-  if (const std::optional<ShardPart>& s = b.shard())
-    std::printf("part    %s, records %llu to %llu of %llu; result is that of the part, step and input are claims until the merge\n", s->name().c_str(), static_cast<unsigned long long>(s->first() + 1),
-                static_cast<unsigned long long>(s->end()), static_cast<unsigned long long>(s->input_records));
+  if (b.shard()) std::printf("part    %s\n", b.shard()->claims().c_str());
 }
 
 void print_block(const char* title, const std::string& text) { std::printf("--- %s\n%s\n", title, printable(text).c_str()); }
@@ -104,6 +103,7 @@ class RecordCheck {
     if (whole != a.error.empty()) return whole ? "and an error" : "without an error";
     if (whole && a.tokens.empty()) return "without tokens";
     if (!whole && a.status != "numeric_error" && !(a.tokens.empty() && a.text.empty())) return "and a text";
+    if (std::any_of(a.tokens.begin(), a.tokens.end(), [](const runtime::AnswerToken& t) { return t.margin < 0; })) return "and a margin below zero";
     return a.tokens.size() > static_cast<size_t>(manifest_.decoding.max_tokens) ? "and more tokens than the step allows" : "";
   }
   bool could_be_cut(const Record& said, int64_t kept, int64_t total) const {

@@ -165,6 +165,7 @@ class Segment:
                 keys(a, ["status", "text", "ids", "logprobs", "margins", "top", "error"], ["top", "error"], where)
                 need(len({len(a[k]) for k in ("ids", "logprobs", "margins", "top") if k in a}) == 1, where + ": lists of other lengths")
                 need(a["status"] in STATUSES, where + ": another status")
+                need(all(m >= 0 for m in a["margins"]), where + ": a margin below zero")
         return value
 
     def find(self, record_id):

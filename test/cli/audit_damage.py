@@ -98,6 +98,7 @@ for i in [i for i, line_ in enumerate(parse(l, "leaf") for l in contents[0].spli
     make("unreadable_answered", lambda r, o: (assign(r[i], "id", str(i + 1)), assign(o[i], "id", str(i + 1)), assign(o[i], "answers", o[0]["answers"])))
 make("sound_prompt", lambda r, o: assign(r[0], "prompt", "another"))
 make("sound_text", lambda r, o: assign(o[0]["answers"][0], "text", "another"))
+make("margin_below_zero", lambda r, o: assign(o[0]["answers"][0]["margins"], 0, -1))
 make("sound_margin", lambda r, o: assign(o[0]["answers"][0]["margins"], 0, 9))
 make("sound_template_error", lambda r, o: (r[0].update(prompt=None, prompt_ids=None), assign(o[0], "answers", [dict(BAD, status="template_error", error="x")])))
 # Segments

@@ -255,6 +255,8 @@ same "another order" "the order differs: records that both have stand in another
 exits 3 "$ibid" diff a.tar few.tar
 same "each alone counts" "only in A: $(tail -n +6 "$quick/samples.tsv" | cut -f 1 | head -n 10 | paste -s -d , | sed 's/,/, /g') and 10 more" "$out"
 run few.tsv -o part.out --bundle part.tar --shard 2/2
+exits 0 "$ibid" show part.tar --html part.html
+holds "the page of a part" "$(cat part.html)" "shard 2 of 2, records 3 to 4 of 4; result is that of the part"
 exits 3 "$ibid" diff part.tar few.tar
 same "a part of it" "part    A is shard 2 of 2, records 3 to 4 of 4
 only in B: $(head -n 3 few.tsv | tail -n +2 | cut -f 1 | paste -s -d , | sed 's/,/, /g')" "$out"
