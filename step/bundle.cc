@@ -16,10 +16,12 @@ std::string step_id_of(const std::string& config_id, const std::string& input_di
   return digest_of(canonical(Json(Json::Object{{"config", config_id}, {"input", input_digest}})));
 }
 
-std::string ShardPart::claims() const {
-  return name() + ", records " + std::to_string(first() + 1) + " to " + std::to_string(end()) + " of " + std::to_string(input_records) +
-         "; result is that of the part, step and input are claims until the merge";
+std::string ShardPart::range() const {
+  const std::string whole = " of " + std::to_string(input_records);
+  return first() == end() ? "none" + whole + " records" : "records " + std::to_string(first() + 1) + " to " + std::to_string(end()) + whole;
 }
+
+std::string ShardPart::describe() const { return name() + ", " + range() + "; result is that of the part, step and input are claims until the merge"; }
 
 uint64_t ShardPart::begin_of(uint64_t i) const { return input_records / of * (i - 1) + std::min(i - 1, input_records % of); }
 

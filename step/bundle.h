@@ -42,7 +42,8 @@ struct ShardPart {
   // Where part i begins: contiguous parts whose sizes differ by one at most, the larger ones first.
   uint64_t begin_of(uint64_t i) const;
   std::string name() const { return "shard " + std::to_string(index) + " of " + std::to_string(of); }
-  std::string claims() const;                         // for a reader: which records these are, and what no id of theirs proves
+  std::string range() const;                          // "records 3 to 4 of 4"
+  std::string describe() const;                       // for a reader: that, and which ids stand unproved
 };
 
 // config_id = digest of the canonical effective configuration; step_id = digest of canonical {"config","input"}.

@@ -5,8 +5,9 @@
 //    more. The best windows stand beside them.
 // 2. Decode is timed by its steps alone, each from its beginning to the next one's, so that everything between is in it. A run's figure is
 //    their mean, as other programs' is, and the median run counts.
-// 3. Shares count the work that cannot be avoided: every matrix is read once, and there is one int8 product per weight, token and
-//    pair of digits; the longer of the two bounds a run. Attention, norms and sampling are on top, uncounted.
+// 3. Shares count the work of the specification: every matrix is read once, and there is one int8 product per weight, token and pair
+//    of digits; the longer of the two bounds a run. Attention, norms and sampling are on top, uncounted. An instruction set may do with
+//    fewer instructions (AVX-512 takes three for the four products of w16a16): a share is then of what digits would have reached.
 #include <sys/resource.h>
 #include <time.h>
 

@@ -169,9 +169,7 @@ Differences diff_by_id(const Bundle& a, const Bundle& b, uint64_t limit) {
 }
 
 void print_part(const char* name, const Bundle& bundle) {
-  if (const std::optional<ShardPart>& s = bundle.shard())
-    std::printf("part    %s is %s, records %llu to %llu of %llu\n", name, s->name().c_str(), static_cast<unsigned long long>(s->first() + 1), static_cast<unsigned long long>(s->end()),
-                static_cast<unsigned long long>(s->input_records));
+  if (const std::optional<ShardPart>& s = bundle.shard()) std::printf("part    %s is %s, %s\n", name, s->name().c_str(), s->range().c_str());
 }
 
 Differences diff_records(const Bundle& a, const Bundle& b, uint64_t limit) {

@@ -18,7 +18,7 @@ void print_ids(const Bundle& b) {
               ids.config_id.c_str(), ids.input_digest.c_str(), b.config().at("model").at("digest").as_string().c_str(), static_cast<unsigned long long>(ids.records));
   for (const auto& [status, count] : b.statuses()) std::printf(", %llu %s", static_cast<unsigned long long>(count), status.c_str());
   std::printf("\n");
-  if (b.shard()) std::printf("part    %s\n", b.shard()->claims().c_str());
+  if (b.shard()) std::printf("part    %s\n", b.shard()->describe().c_str());
 }
 
 void print_block(const char* title, const std::string& text) { std::printf("--- %s\n%s\n", title, printable(text).c_str()); }

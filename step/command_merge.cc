@@ -55,7 +55,7 @@ std::vector<Shard> line_up(const std::vector<std::string>& paths) {
     for (; next < index; ++next) {
       if (++missing_count > kListedMissing) continue;
       part.index = next;
-      missing += "\n  " + part.name() + (part.first() == part.end() ? ", which is empty" : ": records " + std::to_string(part.first() + 1) + " to " + std::to_string(part.end()));
+      missing += "\n  " + part.name() + ": " + part.range();
     }
   };
   for (size_t i = 0; i < shards.size(); ++i) {

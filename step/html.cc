@@ -56,7 +56,7 @@ void write_html(const Bundle& bundle, uint64_t limit, OutputFile& out) {
   out.write(kHead);
   out.write("<h1>ibid bundle</h1><table>\n" + row("bundle", ids.bundle_id) + row("step", ids.step_id) + row("result", ids.result_digest) + row("input", ids.input_digest) +
             row("model", bundle.config().at("model").at("digest").as_string()) + row("records", std::to_string(ids.records)) +
-            (bundle.shard() ? row("part", bundle.shard()->claims()) : "") + "</table>\n");
+            (bundle.shard() ? row("part", bundle.shard()->describe()) : "") + "</table>\n");
   for (const auto& [status, count] : bundle.statuses()) out.write("<p>" + std::to_string(count) + " records " + escaped(status) + "</p>\n");
   out.write("<h2>The step as written (no id covers this text)</h2><pre>" + escaped(bundle.step_text()) + "</pre>\n<h2>Records</h2>\n");
   uint64_t shown = std::min(limit, ids.records);

@@ -29,13 +29,13 @@ void scatter_bytes(const int8_t* digits, size_t k, int8_t* out) {
   for (size_t i = 0; i < k; i += 4, out += kStripBytes) std::memcpy(out, digits + i, 4);
 }
 
-// The same into its panel of pairs.
+// Words into their panel of pairs.
 void scatter_pairs(const int8_t* high, const int8_t* low, size_t k, int8_t* out) {
-  for (size_t i = 0; i < k; i += 4, out += 2 * kQuadBytes)
-    for (size_t j = 0; j < 4; j++) {
-      const int16_t word = static_cast<int16_t>(256 * high[i + j] + low[i + j]);
-      std::memcpy(out + j % 2 * kQuadBytes + j / 2 * 2, &word, 2);
-    }
+  for (size_t i = 0; i < k; i += 4, out += 2 * kQuadBytes) {
+    int16_t pair[2][2];
+    for (size_t j = 0; j < 4; j++) pair[j % 2][j / 2] = static_cast<int16_t>(256 * high[i + j] + low[i + j]);
+    for (size_t j = 0; j < 2; j++) std::memcpy(out + j * kQuadBytes, pair[j], 4);
+  }
 }
 
 // Quantises x with inv into digits (high, and low when there are two) and returns their sums in sum[2].
@@ -57,7 +57,7 @@ void split_row(const float* x, int k, float inv, int8_t* high, int8_t* low, int3
 }
 
 template <int D>
-bool pack_row(const WeightView& v, Layout layout, size_t row, const float* x, int k, int8_t* digits) {
+bool pack_row(const WeightView& v, WeightLayout layout, size_t row, const float* x, int k, int8_t* digits) {
   const RowScale s = row_scale(largest_magnitude(x, k), D == 2 ? kQuantMax : kQuantMax8);
   if (s.bad) return false;
   int32_t sum[2];
@@ -65,9 +65,9 @@ bool pack_row(const WeightView& v, Layout layout, size_t row, const float* x, in
   v.scale[row] = s.scale;
   for (size_t d = 0; d < D; d++) v.correction[d * v.n + row] = -128 * sum[d];
   int8_t* panel = v.digit + row / kPanel * v.panel_bytes() + row % kPanel * 4;
-  if (layout == Layout::pairs && D == 2) scatter_pairs(digits, digits + v.k, v.k, panel);
-  else if (layout == Layout::strips && D == 2) scatter_words(digits, digits + v.k, v.k, v.strip(row));
-  else if (layout == Layout::strips) scatter_bytes(digits, v.k, v.strip(row));
+  if (layout == WeightLayout::pairs && D == 2) scatter_pairs(digits, digits + v.k, v.k, panel);
+  else if (layout == WeightLayout::strips && D == 2) scatter_words(digits, digits + v.k, v.k, v.strip(row));
+  else if (layout == WeightLayout::strips) scatter_bytes(digits, v.k, v.strip(row));
   else for (size_t d = 0; d < D; d++) scatter(digits + d * v.k, v.k, D, panel + d * kBlockBytes);
   return true;
 }
@@ -99,7 +99,8 @@ void multiply(const MatmulTable& table, Pool& pool, const MatmulJob& job, int ro
   const Weight& w = *job.w;
   if (rows <= 0 || w.n <= 0) return;
   const int panels = static_cast<int>(padded_n(w.n) / kPanel);
-  const Grain grain = choose_grain(view(w).panel_bytes(), 2 * padded_k(job.a->k), panels, rows, pool.threads());
+  const size_t row_bytes = 2 * padded_k(job.a->k);       // what a product reads of it; pairs read half as much again, and are no faster cut by that
+  const Grain grain = choose_grain(view(w).panel_bytes(), row_bytes, panels, rows, pool.threads());
   const int across = (panels + grain.panels - 1) / grain.panels, down = (rows + grain.rows - 1) / grain.rows;
   pool.run(across * down, [&](int task, int) {
     const int panel = task / down * grain.panels, row = task % down * grain.rows;

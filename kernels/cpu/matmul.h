@@ -7,7 +7,7 @@
 // 2. An output is the exact integer S = sum(qa * qw), turned to float32 by one rounding; then the epilogue of NUMERICS.md.
 //    So no tile shape, thread, batch or instruction set can change a bit.
 // 3. Digit products are summed in 32 bits modulo 2^32; what comes out is exact because k <= kMaxDepth (the loader refuses
-//    more): two cross products of 128 * 127 per element stay within int32.
+//    more): two cross products of 128 * 127 per element stay within int32. Sums of words: matmul_avx2.cc, matmul_avx512.cc.
 // 4. Padding is zero weights: rows n.. and columns k.. of a blob are zero, so what the activations hold there does not matter,
 //    nor what stands in activation rows after the last.
 #pragma once
@@ -31,7 +31,7 @@ inline size_t padded_k(int k) { return round_up(static_cast<size_t>(k), kDepthSt
 inline size_t padded_n(int n) { return round_up(static_cast<size_t>(n), kPanel); }
 
 struct MatmulTable;
-enum class Layout : uint8_t { panels, strips, pairs };
+enum class WeightLayout : uint8_t { panels, strips, pairs };
 
 // --- weights ---------------------------------------------------------------------------------------------------------
 // D digits per weight (q = 256 H + L, or q itself), N = padded_n(n), K = padded_k(k), in this order without gaps:
@@ -39,7 +39,7 @@ enum class Layout : uint8_t { panels, strips, pairs };
 //   strips: int16 words[N / 8][K / 2][8][2], of one digit int8 [N / 8][K / 4][8][4]: strips of 8 rows
 //   pairs:  int16 words[N / 32][K / 4][2][32][2]  of four along k the first and the third, then the others; one digit: as panels
 //   float  scale[N]
-//   int32  correction[D][N]                       -128 * sum of the row's digits: undoes activations stored as digit + 128
+//   int32  correction[D][N]                       -128 * sum of the row's digits: undoes activations stored as digit + 128 (panels)
 struct WeightView {
   size_t n, k;                      // padded
   int digits;
@@ -61,10 +61,11 @@ bool pack_rows(const MatmulTable& table, const Weight& w, int to_row, const int3
 // Each row is quant_row_stride(k) bytes: room for 4 K bytes of values, then a line whose first float is the scale (an odd number
 // of lines keeps rows out of each other's cache sets). The values are one of
 //   scalar, avx2:   int16  q[K]
-//   avx512, amx:    uint8  digit[K / 64][2][64]   q = 256 H + L, H first, each stored as digit + 128
-//   avx512 besides: int16  q[K / 4][4]            of four the first, the third, the second, the fourth
-//   neon:           int8   digit[K / 64][2][64]   the same digits as they are
-inline size_t quant_row_stride(int k) { return 4 * padded_k(k) + 64; }
+//   amx:            uint8  digit[K / 64][2][64]   q = 256 H + L, H first, each stored as digit + 128
+//   avx512:         the same, behind them int16 q[K / 4][4]: of four the first, the third, the second, the fourth
+//   neon:           int8   digit[K / 64][2][64]   the digits as they are
+constexpr size_t kValueRoom = 4;
+inline size_t quant_row_stride(int k) { return kValueRoom * padded_k(k) + 64; }
 inline size_t matmul_quant_rows_bytes(int max_rows, int k) {
   return round_up(static_cast<size_t>(max_rows), kRowGroup) * quant_row_stride(k);
 }
@@ -72,7 +73,7 @@ inline uint8_t* quant_row(const QuantRows& a, int row) {
   return static_cast<uint8_t*>(a.data) + static_cast<size_t>(row) * quant_row_stride(a.k);
 }
 inline float* quant_row_scale(const QuantRows& a, int row) {
-  return reinterpret_cast<float*>(quant_row(a, row) + 4 * padded_k(a.k));
+  return reinterpret_cast<float*>(quant_row(a, row) + kValueRoom * padded_k(a.k));
 }
 
 // --- products --------------------------------------------------------------------------------------------------------
@@ -88,7 +89,7 @@ struct MatmulJob {
 // What an instruction set brings.
 struct MatmulTable {
   Isa isa;
-  Layout layout;
+  WeightLayout layout;
   // Writes a row of quantised values. q: a.k values within +-kQuantMax, any alignment.
   void (*store_row)(const QuantRows& a, int row, const int16_t* q, float scale);
   // Outputs of panels [panel, panel + panels) for rows [row, row + rows).

@@ -122,6 +122,6 @@ int64_t burn(int64_t rounds) {
 
 }  // namespace
 
-const MatmulTable kMatmulAmx = {Isa::amx, Layout::panels, store_digits, tiles, burn};
+const MatmulTable kMatmulAmx = {Isa::amx, WeightLayout::panels, store_digits, tiles, burn};
 
 }  // namespace ibid::kernels

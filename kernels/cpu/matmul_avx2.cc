@@ -271,6 +271,6 @@ int64_t burn(int64_t rounds) {
 
 }  // namespace
 
-const MatmulTable kMatmulAvx2 = {Isa::avx2, Layout::strips, store_row, tiles, burn};
+const MatmulTable kMatmulAvx2 = {Isa::avx2, WeightLayout::strips, store_row, tiles, burn};
 
 }  // namespace ibid::kernels

@@ -4,7 +4,8 @@
 // One instruction multiplies 32 pairs of words, but sums of their products do not fit 32 bits. Two give low = S modulo 2^32 all the
 // same, and a third gives high = the sum of H * u, where a = 256 H + L with -128 <= L < 128 and w = 256 u + l with 0 <= l < 256. To
 // S - 65536 high a product adds 256 H l + L w, at most kRest in magnitude. Over kFold products that stays within 31 bits and a sign, so
-// low - 65536 high, modulo 2^32 and then taken as signed, is exact: with it S of a piece of k is known, and S of all k is their sum.
+// low - 65536 high, modulo 2^32 and then taken as signed, is exact: with it S of a piece of k is known, and S of all k is their sum. high
+// itself fits at any depth.
 //
 // Upper bytes of weights are not stored a second time. Of four words along k the first and the third lie in one vector, the others in the
 // next: u of the others are its odd bytes, u of the former are at even places of what is loaded one byte behind the first vector.
@@ -15,9 +16,12 @@ namespace {
 
 constexpr int64_t kRest = 256 * 127 * 255 + 128 * kQuantMax;
 constexpr size_t kFold = 128;
+constexpr size_t kFolds = (kMaxDepth + kFold - 1) / kFold;
 static_assert(kRest * static_cast<int64_t>(kFold) < int64_t{1} << 31 && kFold % kDepthStep == 0);
+static_assert(int64_t{127} * 128 * kMaxDepth + (kRest * kMaxDepth >> 16) + 2 * int64_t{kFolds} < int64_t{1} << 31);   // high, carried and the last carry
 
-constexpr size_t kParts = 2 * kBlockBytes / 64 / kBurst;   // of a step 64 deep: what asks for lines at once
+// Of a step 64 deep: what asks for lines at once. Always, however few they are: here that costs nothing.
+constexpr size_t kParts = 2 * kBlockBytes / 64 / kBurst;
 constexpr size_t kPartQuads = kDepthStep / 4 / kParts;
 
 inline size_t words_at(size_t k) { return 2 * k; }         // of an activation row: where its words begin, behind the digits
@@ -36,10 +40,10 @@ void store_row(const QuantRows& a, int row, const int16_t* q, float scale) {
 template <int T>
 struct PairSums {
   __m512i high[T][2], rest[T][2];      // rest: S - 65536 high modulo 2^32
-  __m512i carried[T][2];               // what each piece added to it, >> 16
+  __m512i carried[T][2];               // what each piece added to it, >> 16; rest - 65536 carried is the sum of the lower 16 bits
 };
 
-// Adds the products of 4 along k. digits, words: the first row's. first: excess adds up 128 u of each output.
+// Adds the products of 4 along k. digits, words: row 0's. first: excess adds up 128 u of each output.
 template <int T, bool first>
 [[gnu::always_inline]] inline void add_quad(const int8_t* w, const uint8_t* digits, const uint8_t* words, size_t a_stride,
                                             __m512i (&low)[T][2], __m512i (&high)[T][2], __m512i (&excess)[2]) {
@@ -55,15 +59,15 @@ template <int T, bool first>
   add_words(0);
   add_words(1);
   unroll<2>([&](auto half) IBID_INLINE { weights[half] = _mm512_mask_loadu_epi8(weights[half], kEven, w + half * 64 + 1); });
-  if (first) unroll<2>([&](auto half) IBID_INLINE { excess[half] = _mm512_dpbusd_epi32(excess[half], _mm512_set1_epi8(-128), weights[half]); });
+  if constexpr (first) unroll<2>([&](auto half) IBID_INLINE { excess[half] = _mm512_dpbusd_epi32(excess[half], _mm512_set1_epi8(-128), weights[half]); });
   unroll<T>([&](auto t) IBID_INLINE {
     const __m512i x = broadcast4(digits + t * a_stride);
     unroll<2>([&](auto half) IBID_INLINE { high[t][half] = _mm512_dpbusd_epi32(high[t][half], x, weights[half]); });
   });
 }
 
-// How much too large high is until each fold, because activations are stored as H + 128: a panel's first rows compute it.
-using Excess = __m512i[(kMaxDepth + kFold - 1) / kFold][2];
+// How much too large high is until each fold, because activations are stored as H + 128: the first rows that meet a panel compute it.
+using Excess = __m512i[kFolds][2];
 
 // A fold of a half of a panel: rest and carried go on to here.
 template <int T, int half>
@@ -82,7 +86,7 @@ __attribute__((noinline)) void pair_sums(const int8_t* w, const uint8_t* a, size
                                          PairSums<T>& sums) {
   __m512i low[T][2], high[T][2], excess[2] = {};
   unroll<T>([&](auto t) IBID_INLINE {
-    unroll<2>([&](auto half) IBID_INLINE { low[t][half] = high[t][half] = sums.rest[t][half] = sums.carried[t][half] = _mm512_setzero_si512(); });
+    unroll<2>([&](auto half) IBID_INLINE { low[t][half] = high[t][half] = sums.high[t][half] = sums.rest[t][half] = sums.carried[t][half] = _mm512_setzero_si512(); });
   });
   const uint8_t *digits = a, *words = a + words_at(k);
   for (size_t i = 0; i < k; i += kFold) {
@@ -95,7 +99,7 @@ __attribute__((noinline)) void pair_sums(const int8_t* w, const uint8_t* a, size
           add_quad<T, first>(w, digits, words, a_stride, low, high, excess);
       }
     unroll<2>([&](auto half) IBID_INLINE {
-      if (first) excesses[i / kFold][half] = excess[half];
+      if constexpr (first) excesses[i / kFold][half] = excess[half];
       fold<T, half>(low, high, excesses[i / kFold][half], sums);
     });
   }
@@ -138,6 +142,6 @@ int64_t burn(int64_t rounds) {
 
 }  // namespace
 
-const MatmulTable kMatmulAvx512 = {Isa::avx512, Layout::pairs, store_row, tiles, burn};
+const MatmulTable kMatmulAvx512 = {Isa::avx512, WeightLayout::pairs, store_row, tiles, burn};
 
 }  // namespace ibid::kernels

@@ -120,6 +120,6 @@ int64_t burn(int64_t rounds) {
 
 }  // namespace
 
-const MatmulTable kMatmulNeon = {Isa::neon, Layout::panels, store_row, tiles, burn};
+const MatmulTable kMatmulNeon = {Isa::neon, WeightLayout::panels, store_row, tiles, burn};
 
 }  // namespace ibid::kernels

@@ -48,6 +48,6 @@ int64_t burn(int64_t rounds) {
 
 }  // namespace
 
-const MatmulTable kMatmulScalar = {Isa::scalar, Layout::strips, store_row, tiles, burn};
+const MatmulTable kMatmulScalar = {Isa::scalar, WeightLayout::strips, store_row, tiles, burn};
 
 }  // namespace ibid::kernels

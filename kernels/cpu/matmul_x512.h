@@ -31,7 +31,7 @@ inline void store_digits(const QuantRows& a, int row, const int16_t* q, float sc
   *quant_row_scale(a, row) = scale;
 }
 
-// 16 exact sums S = 2^(8 D) upper + rest, D digits to a weight.
+// 16 exact sums S = 2^b upper + rest, b = 8 D for D digits to a weight.                      REQUIRES: upper + (rest >> b) fits int32
 struct Sums { __m512i upper, rest; };
 
 // S = 65536 high + 256 cross + low.
@@ -40,7 +40,7 @@ inline Sums join(__m512i high, __m512i cross, __m512i low) {
   return {_mm512_add_epi32(high, _mm512_srai_epi32(cross, 8)), _mm512_add_epi32(low, _mm512_slli_epi32(bits, 8))};
 }
 
-// To float32, each by one rounding. Carried upwards S becomes 2^b upper + b bits. `upper` without its last 8 bits, and those with
+// To float32, each by one rounding. With rest >> b carried S becomes 2^b upper + b bits. `upper` without its last 8 bits, and those with
 // the b bits, are at most 24 bits each, which float32 holds exactly: their sum is the only rounding.
 template <int D>
 inline __m512 sums_to_float(const Sums& s) {
@@ -179,7 +179,7 @@ template <int D>
 struct DigitTile {
   static constexpr int kRows = D == 2 ? 4 : 6;       // at most: 24 accumulators
   template <int T>
-  void run(const MatmulJob& job, const WeightView& v, size_t panel, size_t row, bool, Ahead ahead) {
+  void run(const MatmulJob& job, const WeightView& v, size_t panel, size_t row, bool /*first*/, Ahead ahead) {
     __m512i sum[3][T][2];
     panel_sums<D, T>(v.digit + panel * v.panel_bytes(), quant_row(*job.a, static_cast<int>(row)), quant_row_stride(job.a->k),
                      v.k / kDepthStep, v.correction + panel * kPanel, v.n, ahead, sum);
@@ -192,7 +192,7 @@ struct DigitTile {
   }
 };
 
-// A panel and min(T, left) rows; first: the panel's first.
+// A panel and min(T, left) rows; first: of this panel no rows were before.
 template <class Tile, int T>
 void tile_upto(Tile& tile, size_t left, const MatmulJob& job, const WeightView& v, size_t panel, size_t row, bool first, Ahead ahead) {
   if constexpr (T > 1)

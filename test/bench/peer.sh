@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
 # Compares ibid with llama.cpp on this machine: same shapes, same thread count, both measured in turn within one run.
 #   test/bench/peer.sh [FOLDER]        FOLDER keeps the peer's build and model files (about 6 GB); default build/peer
-# Environment: IBID (the program), THREADS (2), ROUNDS (3), SHAPES ("qwen2-0.5b llama-1b").
+# Environment: IBID (the program), THREADS (2), ROUNDS (3), SHAPES ("qwen2-0.5b llama-1b"), ISA (what the machine has; avx512 or
+# avx2: neither program uses more).
 #
 # llama.cpp comes as the source package of llama-cpp-python (PyPI, pinned below), built with its own defaults, which are native
-# flags, and one line added (mend_peer): without it gcc 12's build dies of an illegal instruction where there is AMX. Its models hold random weights of the same shapes in its own formats: Q8_0 beside w8a16, BF16 beside w16a16.
+# flags unless ISA says which, and one line added (mend_peer): without it gcc 12's build dies of an illegal instruction where there is AMX. Its models hold random weights of the same shapes in its own formats: Q8_0 beside w8a16, BF16 beside w16a16.
 # Output, tab-separated: shape, pair, what, ibid and llama.cpp in tokens/s (medians), ratio, bar, verdict. Exits 1 if a bar is missed.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 peer=${1:-$root/build/peer}
 threads=${THREADS:-2} rounds=${ROUNDS:-3} shapes=${SHAPES:-qwen2-0.5b llama-1b}
-ibid=${IBID:-$root/build/ibid}
+ibid=${IBID:-$root/build/ibid} isa=${ISA:-}
+build=$peer/build${isa:+-$isa}
 package=llama-cpp-python==0.3.36
 prompt=512 answer=64 depth=16 sequences=32        # what `ibid bench` measures
 
@@ -24,16 +26,26 @@ mend_peer() {
   grep -q 'asm volatile.*"r"(&tc)' "$file" || sed -i 's|^    _tile_loadconfig(&tc);|    asm volatile("" : : "r"(\&tc) : "memory");\n&|' "$file"
 }
 
+# The CMake options for what ISA names, one in a line; avx512 as in Zen 4 and in Ice Lake but for BF16, which only helps the peer.
+instructions() {
+  [ -n "$isa" ] || return 0
+  printf -- '-DGGML_%s\n' NATIVE=OFF SSE42=ON AVX=ON AVX2=ON FMA=ON F16C=ON BMI2=ON
+  [ "$isa" = avx2 ] || printf -- '-DGGML_AVX512%s=ON\n' '' _VNNI _VBMI _BF16
+}
+
 build_peer() {
-  [ -x "$peer/build/bin/llama-batched-bench" ] && return 0
-  say "building llama.cpp from $package in $peer (10 to 30 minutes)"
-  python3 -m venv "$peer/venv"
-  "$peer/venv/bin/pip" install -q scikit-build-core gguf numpy
-  (cd "$peer" && venv/bin/pip download -q --no-binary :all: --no-build-isolation --no-deps "$package" && tar xzf llama_cpp_python-*.tar.gz)
+  [ -x "$build/bin/llama-batched-bench" ] && return 0
+  say "building llama.cpp from $package in $build (10 to 30 minutes)"
+  if ! [ -d "$peer/venv" ]; then
+    python3 -m venv "$peer/venv"
+    "$peer/venv/bin/pip" install -q scikit-build-core gguf numpy
+    (cd "$peer" && venv/bin/pip download -q --no-binary :all: --no-build-isolation --no-deps "$package" && tar xzf llama_cpp_python-*.tar.gz)
+  fi
   mend_peer
-  cmake -S "$peer"/llama_cpp_python-*/vendor/llama.cpp -B "$peer/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DLLAMA_BUILD_TESTS=OFF \
-    -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=OFF >"$peer/build.log" 2>&1
-  cmake --build "$peer/build" --target llama-bench llama-batched-bench >>"$peer/build.log" 2>&1 || { tail -n 30 "$peer/build.log" >&2; exit 1; }
+  mapfile -t options < <(instructions)
+  cmake -S "$peer"/llama_cpp_python-*/vendor/llama.cpp -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DLLAMA_BUILD_TESTS=OFF \
+    -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=OFF "${options[@]}" >"$build.log" 2>&1
+  cmake --build "$build" --target llama-bench llama-batched-bench >>"$build.log" 2>&1 || { tail -n 30 "$build.log" >&2; exit 1; }
 }
 
 # make_model SHAPE TYPE: prints the path.
@@ -49,14 +61,14 @@ make_model() {
 }
 
 # Each prints lines "what<TAB>tokens per second".
-measure_ibid() { "$ibid" bench --shape "$1" --profile "$2" --threads "$threads" --repeat 1 --format tsv 2>/dev/null | cut -f 1,2 | grep -E '^(prefill_512|decode_1|decode_32)	'; }
+measure_ibid() { "$ibid" bench --shape "$1" --profile "$2" --threads "$threads" ${isa:+--isa "$isa"} --repeat 1 --format tsv 2>/dev/null | cut -f 1,2 | grep -E '^(prefill_512|decode_1|decode_32)	'; }
 measure_peer() {
   local model=$1
-  "$peer/build/bin/llama-bench" -m "$model" -t "$threads" -p "$prompt" -n 0 -r 1 -o jsonl 2>/dev/null |
+  "$build/bin/llama-bench" -m "$model" -t "$threads" -p "$prompt" -n 0 -r 1 -o jsonl 2>/dev/null |
     python3 -c 'import json, sys; print("prefill_512", json.loads(sys.stdin.readline())["avg_ts"], sep="\t")'
-  "$peer/build/bin/llama-bench" -m "$model" -t "$threads" -p 0 -n "$answer" -d "$depth" -r 1 -o jsonl 2>/dev/null |
+  "$build/bin/llama-bench" -m "$model" -t "$threads" -p 0 -n "$answer" -d "$depth" -r 1 -o jsonl 2>/dev/null |
     python3 -c 'import json, sys; print("decode_1", json.loads(sys.stdin.readline())["avg_ts"], sep="\t")'
-  "$peer/build/bin/llama-batched-bench" -m "$model" -t "$threads" -c 4096 -npp "$depth" -ntg "$answer" -npl "$sequences" --output-format jsonl 2>/dev/null |
+  "$build/bin/llama-batched-bench" -m "$model" -t "$threads" -c 4096 -npp "$depth" -ntg "$answer" -npl "$sequences" --output-format jsonl 2>/dev/null |
     python3 -c 'import json, sys
 rows = [json.loads(line) for line in sys.stdin if line.startswith("{")]
 print("decode_32", rows[-1]["speed_tg"], sep="\t")'
@@ -86,6 +98,7 @@ compare() {
   rm -f "$ours" "$theirs"
 }
 
+case $isa in '' | avx2 | avx512) ;; *) say "ISA is avx512 or avx2, not $isa"; exit 2 ;; esac
 [ -x "$ibid" ] || { say "no program at $ibid: build it, or set IBID"; exit 2; }
 mkdir -p "$peer"
 build_peer

@@ -69,6 +69,9 @@ exits 4 "$ibid" verify forged.tar
 exits 0 "$ibid" show forged.tar LF-001
 same "no C1 control" 0 "$(grep -c $'\xc2\x9b' <<<"$out" || true)"
 # Answers that lack what their status has, or have more (the rest of them in audit_damage.py).
+forge 'outcomes[0]["answers"][0]["margins"][0] = -1'
+exits 4 "$ibid" verify forged.tar
+holds "a margin below zero" "$err" "record 1 (LF-001) has an answer of status ok and a margin below zero"
 forge 'records[0]["prompt"] = records[0]["prompt_ids"] = None'
 exits 4 "$ibid" verify forged.tar
 holds "an answer to nothing" "$err" "record 1 (LF-001) has an answer of status ok without a prompt"

@@ -257,6 +257,9 @@ same "each alone counts" "only in A: $(tail -n +6 "$quick/samples.tsv" | cut -f 
 run few.tsv -o part.out --bundle part.tar --shard 2/2
 exits 0 "$ibid" show part.tar --html part.html
 holds "the page of a part" "$(cat part.html)" "shard 2 of 2, records 3 to 4 of 4; result is that of the part"
+run few.tsv -o empty.out --bundle empty.tar --shard 5/5
+exits 0 "$ibid" show empty.tar
+holds "an empty part" "$out" "shard 5 of 5, none of 4 records; result is that of the part"
 exits 3 "$ibid" diff part.tar few.tar
 same "a part of it" "part    A is shard 2 of 2, records 3 to 4 of 4
 only in B: $(head -n 3 few.tsv | tail -n +2 | cut -f 1 | paste -s -d , | sed 's/,/, /g')" "$out"

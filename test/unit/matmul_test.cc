@@ -353,6 +353,11 @@ TEST_CASE("sums stay exact up to the greatest depth") {
       for (float& w : c.weights) w = static_cast<float>(value);
       for (int n = 0; n < 2; n++) c.weights[static_cast<size_t>(n) * kMaxDepth] = 32639.0f;
       check_everywhere(c);
+      // As above: what upper bytes leave is largest, of either sign.
+      for (int16_t& q : c.q) q = value < 0 ? -32385 : 32384;
+      for (float& w : c.weights) w = -32513;
+      for (int n = 0; n < 2; n++) c.weights[static_cast<size_t>(n) * kMaxDepth] = 32639.0f;
+      check_everywhere(c);
     }
 }
 

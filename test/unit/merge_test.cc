@@ -146,8 +146,8 @@ TEST_CASE("missing, doubled and foreign shards are refused by name, and nothing 
   run.records = 100;
   std::vector<std::string> p = run.cut(4);
   auto refusal = [&](std::vector<std::string> paths) { return error_of([&] { merge(dir, paths); }); };
-  CHECK(refusal({p[0], p[1], p[3]}) == "ibid merge: shards are missing:\n  shard 3 of 4: records 51 to 75");
-  CHECK(mentions(refusal({p[1]}), "\n  shard 1 of 4: records 1 to 25\n  shard 3 of 4: records 51 to 75\n  shard 4 of 4: records 76 to 100"));
+  CHECK(refusal({p[0], p[1], p[3]}) == "ibid merge: shards are missing:\n  shard 3 of 4: records 51 to 75 of 100");
+  CHECK(mentions(refusal({p[1]}), "\n  shard 1 of 4: records 1 to 25 of 100\n  shard 3 of 4: records 51 to 75 of 100\n  shard 4 of 4: records 76 to 100 of 100"));
   std::filesystem::copy_file(p[2], dir.file("again.tar"));
   std::string doubled = refusal({p[0], p[1], p[2], p[3], dir.file("again.tar")});
   CHECK(mentions(doubled, "is shard 3 of 4, and so is"));
