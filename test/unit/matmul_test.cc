@@ -339,9 +339,6 @@ TEST_CASE("the largest magnitudes do not overflow") {
         // Weights whose low digit is -128 throughout, beside one that fixes the scale.
         for (size_t i = 0; i < c.weights.size(); i++) c.weights[i] = i % 2000 == 0 ? 32639.0f : sign * 128.0f;
         check_everywhere(c);
-        // Weights that are 255 above a multiple of 256: what the upper bytes of words leave is largest.
-        for (size_t i = 0; i < c.weights.size(); i++) c.weights[i] = i % 2000 == 0 ? 32639.0f : sign * 32512.0f - 1;
-        check_everywhere(c);
       }
 }
 
@@ -353,10 +350,15 @@ TEST_CASE("sums stay exact up to the greatest depth") {
       for (float& w : c.weights) w = static_cast<float>(value);
       for (int n = 0; n < 2; n++) c.weights[static_cast<size_t>(n) * kMaxDepth] = 32639.0f;
       check_everywhere(c);
-      // As above: what upper bytes leave is largest, of either sign.
-      for (int16_t& q : c.q) q = value < 0 ? -32385 : 32384;
-      for (float& w : c.weights) w = -32513;
-      for (int n = 0; n < 2; n++) c.weights[static_cast<size_t>(n) * kMaxDepth] = 32639.0f;
+    }
+}
+
+TEST_CASE("what the upper bytes of words leave to their lower ones is largest, at any depth") {
+  for (int k : {2000, kMaxDepth})
+    for (int16_t value : {int16_t{32384}, int16_t{-32385}}) {           // -32513 is 255 above a multiple of 256
+      Case c(34, k, 8, Profile::w16a16, false, 10);
+      for (int16_t& q : c.q) q = value;
+      for (size_t i = 0; i < c.weights.size(); i++) c.weights[i] = i % static_cast<size_t>(k) == 0 ? 32639.0f : -32513.0f;
       check_everywhere(c);
     }
 }
