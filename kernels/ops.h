@@ -136,9 +136,9 @@ struct Rope {
   float eps = 0;
 };
 
-// avx512 means AVX-512 F, BW, DQ, VL and VNNI; amx adds AMX-INT8. neon is that of arm64, with dot products (armv8.2-a+dotprod).
-enum class Isa : uint8_t { scalar, avx2, avx512, amx, neon };
-constexpr Isa kIsas[] = {Isa::scalar, Isa::avx2, Isa::avx512, Isa::amx, Isa::neon};
+// avxvnni is AVX2 with AVX-VNNI. avx512 means AVX-512 F, BW, DQ, VL and VNNI; amx adds AMX-INT8. neon is that of arm64, with dot products (armv8.2-a+dotprod).
+enum class Isa : uint8_t { scalar, avx2, avxvnni, avx512, amx, neon };
+constexpr Isa kIsas[] = {Isa::scalar, Isa::avx2, Isa::avxvnni, Isa::avx512, Isa::amx, Isa::neon};
 const char* isa_name(Isa isa);
 bool isa_available(Isa isa);
 Isa best_isa();

@@ -169,7 +169,7 @@ void note_constant_prompt(const Manifest& manifest) {
 
 std::vector<Flag> device_flags() {
   return {{"--device", "auto|cpu|cuda[:N]", "where to compute (default auto); never changes a byte of the answer"},
-          {"--isa", "scalar|avx2|avx512|amx|neon", "instruction set (default: the best here)"},
+          {"--isa", "scalar|avx2|avxvnni|avx512|amx|neon", "instruction set (default: the best here)"},
           {"--threads", "N", "CPU threads (default: what this process may use)"},
           {"--memory", "BYTES", "budget of the K/V cache on the CPU, for instance 2G (default 1G)"},
           {"--gpu-memory", "BYTES", "the same on a GPU (default: what is free beside the model)"},
@@ -208,7 +208,7 @@ kernels::GpuProbe find_gpu(int ordinal, const Args& args) {
 std::unique_ptr<kernels::Device> open_cpu(const Args& args) {
   kernels::Isa isa = kernels::best_isa();
   if (args.has("--isa")) {
-    std::string name = args.choice("--isa", "", {"scalar", "avx2", "avx512", "amx", "neon"});
+    std::string name = args.choice("--isa", "", {"scalar", "avx2", "avxvnni", "avx512", "amx", "neon"});
     for (kernels::Isa i : kernels::kIsas)
       if (name == kernels::isa_name(i)) isa = i;
     if (!kernels::isa_available(isa)) throw Error(ErrorKind::unavailable, "--isa", "this machine does not have " + name, std::string("its best is ") + kernels::isa_name(kernels::best_isa()));

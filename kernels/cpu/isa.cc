@@ -49,6 +49,12 @@ bool request_tiles() {
 #endif
 }
 
+// Not all processors with AVX-512 have it: Ice Lake and Zen 4 do not.
+bool has_avx_vnni() {
+  uint32_t a, b, c, d;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && has(a, bits({4}));
+}
+
 Isa detect() {
   uint32_t a, b, c, d, b7, c7, d7;
   if (!__get_cpuid(1, &a, &b, &c, &d)) return Isa::scalar;
@@ -56,16 +62,19 @@ Isa detect() {
   const uint64_t saved = saved_state();
   if (!has(saved, kSavesAvx) || !__get_cpuid_count(7, 0, &a, &b7, &c7, &d7)) return Isa::scalar;
   if (!has(b7, bits({5, 8}))) return Isa::scalar;               // AVX2, BMI2
-  if (!has(b7, bits({16, 17, 30, 31})) || !has(c7, bits({11})) || !has(saved, kSavesAvx512)) return Isa::avx2;   // F DQ BW VL, VNNI
+  if (!has(b7, bits({16, 17, 30, 31})) || !has(c7, bits({11})) || !has(saved, kSavesAvx512))        // F DQ BW VL, VNNI
+    return has_avx_vnni() ? Isa::avxvnni : Isa::avx2;
   if (!has(d7, bits({24, 25})) || !has(saved, kSavesAmx) || !request_tiles()) return Isa::avx512;   // AMX-TILE, AMX-INT8
   return Isa::amx;
 }
 #elif defined(__aarch64__) && defined(__linux__)
+bool has_avx_vnni() { return false; }
 Isa detect() {
   constexpr unsigned long kDotProduct = 1 << 20;                // HWCAP_ASIMDDP
   return getauxval(AT_HWCAP) & kDotProduct ? Isa::neon : Isa::scalar;
 }
 #else
+bool has_avx_vnni() { return false; }
 Isa detect() { return Isa::scalar; }
 #endif
 
@@ -145,6 +154,7 @@ const char* isa_name(Isa isa) {
   switch (isa) {
     case Isa::scalar: return "scalar";
     case Isa::avx2: return "avx2";
+    case Isa::avxvnni: return "avxvnni";
     case Isa::avx512: return "avx512";
     case Isa::amx: return "amx";
     case Isa::neon: return "neon";
@@ -159,7 +169,8 @@ Isa best_isa() {
 
 bool isa_available(Isa isa) {
   if (isa == Isa::neon || best_isa() == Isa::neon) return isa == Isa::scalar || isa == best_isa();
-  return isa <= best_isa();                        // of x86-64, each one includes those before it
+  if (isa == Isa::avxvnni && !has_avx_vnni()) return false;
+  return isa <= best_isa();                        // of x86-64, each other one includes those before it
 }
 
 int default_threads() {

@@ -144,6 +144,7 @@ const MatmulTable& matmul_table(Isa isa) {
 #if defined(__x86_64__)
   if (isa == Isa::amx) return kMatmulAmx;
   if (isa == Isa::avx512) return kMatmulAvx512;
+  if (isa == Isa::avxvnni) return kMatmulAvxVnni;
   if (isa == Isa::avx2) return kMatmulAvx2;
 #elif defined(__aarch64__)
   if (isa == Isa::neon) return kMatmulNeon;

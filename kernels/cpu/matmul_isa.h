@@ -42,7 +42,7 @@ void finish_outputs(const MatmulJob& job, const WeightView& v, size_t t, size_t 
 
 extern const MatmulTable kMatmulScalar;
 #if defined(__x86_64__)
-extern const MatmulTable kMatmulAvx2, kMatmulAvx512, kMatmulAmx;
+extern const MatmulTable kMatmulAvx2, kMatmulAvxVnni, kMatmulAvx512, kMatmulAmx;
 #elif defined(__aarch64__)
 extern const MatmulTable kMatmulNeon;
 #endif

@@ -22,7 +22,7 @@ constexpr size_t kBufferBytes = size_t{1} << 30;     // several times the larges
 constexpr size_t kPieceBytes = size_t{1} << 20;
 
 // Reads with the same fetching ahead as the kernels: without it an Intel server shows a fifth less, and with the distance of the
-// other kernel (matmul_x512.h, matmul_avx2.cc) each of Intel and Zen shows up to a tenth less. So both are tried.
+// other kernel (matmul_x512.h, matmul_x256.h) each of Intel and Zen shows up to a tenth less. So both are tried.
 constexpr size_t kAheads[] = {1024 / sizeof(uint64_t), 4096 / sizeof(uint64_t)};
 uint64_t read_piece(const uint64_t* p, size_t ahead) {
   constexpr size_t kWords = kPieceBytes / sizeof(uint64_t);

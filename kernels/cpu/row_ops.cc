@@ -18,7 +18,7 @@ const RowOps& row_ops(Isa isa) {
   static const RowOps amx_ops = with_tiles();
   if (isa == Isa::amx) return amx_ops;
   if (isa == Isa::avx512) return kRowOpsAvx512;
-  if (isa == Isa::avx2) return kRowOpsAvx2;
+  if (isa == Isa::avx2 || isa == Isa::avxvnni) return kRowOpsAvx2;
 #elif defined(__aarch64__)
   if (isa == Isa::neon) return kRowOpsNeon;
 #endif

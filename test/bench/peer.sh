@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Compares ibid with llama.cpp on this machine: same shapes, same thread count, both measured in turn within one run.
 #   test/bench/peer.sh [FOLDER]        FOLDER keeps the peer's build and model files (about 6 GB); default build/peer
-# Environment: IBID (the program), THREADS (2), ROUNDS (3), SHAPES ("qwen2-0.5b llama-1b"), ISA (what the machine has; avx512 or
-# avx2: neither program uses more).
+# Environment: IBID (the program), THREADS (2), ROUNDS (3), SHAPES ("qwen2-0.5b llama-1b"), ISA (what the machine has; avx512, avxvnni
+# or avx2: neither program uses more).
 #
 # llama.cpp comes as the source package of llama-cpp-python (PyPI, pinned below), built with its own defaults, which are native
 # flags unless ISA says which, and one line added (mend_peer): without it gcc 12's build dies of an illegal instruction where there is AMX. Its models hold random weights of the same shapes in its own formats: Q8_0 beside w8a16, BF16 beside w16a16.
@@ -30,7 +30,10 @@ mend_peer() {
 instructions() {
   [ -n "$isa" ] || return 0
   printf -- '-DGGML_%s\n' NATIVE=OFF SSE42=ON AVX=ON AVX2=ON FMA=ON F16C=ON BMI2=ON
-  [ "$isa" = avx2 ] || printf -- '-DGGML_AVX512%s=ON\n' '' _VNNI _VBMI _BF16
+  case $isa in
+    avxvnni) printf -- '-DGGML_AVX_VNNI=ON\n' ;;
+    avx512) printf -- '-DGGML_AVX512%s=ON\n' '' _VNNI _VBMI _BF16 ;;
+  esac
 }
 
 build_peer() {
@@ -98,7 +101,7 @@ compare() {
   rm -f "$ours" "$theirs"
 }
 
-case $isa in '' | avx2 | avx512) ;; *) say "ISA is avx512 or avx2, not $isa"; exit 2 ;; esac
+case $isa in '' | avx2 | avxvnni | avx512) ;; *) say "ISA is avx512, avxvnni or avx2, not $isa"; exit 2 ;; esac
 [ -x "$ibid" ] || { say "no program at $ibid: build it, or set IBID"; exit 2; }
 mkdir -p "$peer"
 build_peer
