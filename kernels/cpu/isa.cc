@@ -170,7 +170,7 @@ Isa best_isa() {
 bool isa_available(Isa isa) {
   if (isa == Isa::neon || best_isa() == Isa::neon) return isa == Isa::scalar || isa == best_isa();
   if (isa == Isa::avxvnni && !has_avx_vnni()) return false;
-  return isa <= best_isa();                        // of x86-64, each other one includes those before it
+  return isa <= best_isa();                        // of x86-64, each includes those before it, but for avxvnni
 }
 
 int default_threads() {

@@ -1,5 +1,5 @@
-// The matrix product in vectors of 256 bits, around 16 products of 16 bits that are added in pairs: by vpmaddwd and an addition, or by
-// AVX-VNNI's vpdpwssd, which is both. Every function is local to the including file, which provides add_products and add_products_from.
+// The matrix product in vectors of 256 bits, around 16 products of 16 bits that are added in pairs: by vpmaddwd and an addition, or
+// (8-bit weights) by AVX-VNNI's vpdpwssd, which is both. Every function is local to the including file, which provides add_products and add_products_from.
 //
 // 8-bit weights are widened as they are read: a pair is at most 2 * 32639 * 128, so 256 of them fit int32.
 // 16-bit weights lie as words: a pair is at most 2 * 32639^2 < 2^31, so it fits, but no second one with it. Two sums keep all of it:
@@ -10,9 +10,9 @@
 // Haswell do three or four of these a cycle and start five or six instructions of any kind, so nothing else may stand in the loops. Half as
 // many start where the core's other thread is busy (a virtual machine's neighbour): then it is their number alone that counts. Hence
 // 8-bit weights are widened beforehand for many rows, so that half of the loads are no instructions (wide_sums): 2.6 in all for one
-// vpmaddwd instead of 3.0.
+// vpmaddwd instead of 3.0 (one less each with VNNI).
 //
-// Sums are added to by add_to(), an instruction of our own: left alone, gcc 12 starts all products first and has no registers for
+// Sums are added to by instructions of our own (add_to, add_products): left alone, gcc 12 starts all products first and has no registers for
 // the sums, and with a barrier after each it moves every second one through another register.
 #pragma once
 #include <immintrin.h>
@@ -26,7 +26,7 @@ namespace {
 
 constexpr size_t kPiece = 256 * 4;                // of k: pairs of 8-bit weights this deep fit int32
 constexpr size_t kTokens = 6, kWideTokens = 3;    // rows of a tile of one strip, of two, at most: as many as 16 registers hold
-constexpr size_t kWideRows = 64;                  // so many are worth widening for: fewer than 48 lose by it
+constexpr size_t kWideRows = 64;                  // so many are worth widening for: with AVX2 fewer than 48 lose by it
 constexpr size_t kParts = 4;                      // tiles that fetch the next strips together: one alone waits for memory
 constexpr size_t kRowBlock = 24 * kTokens;        // rows that wait for the rest of k
 constexpr size_t kStreamRows = 2, kStreamAhead = 1024;   // so few rows run as fast as memory brings weights: fetched just ahead

@@ -9,7 +9,7 @@ same "one row per sample and a header" "$(wc -l <"$quick/samples.tsv")" "$(wc -l
 holds "answers are records" "$(cat a.tsv)" '{"organism":'
 
 # The same bytes, however it is run.
-for flags in "--threads 1" "--threads 7 --batch 1" "--isa scalar --batch 3" "--isa avx2" "--isa neon" "--chunk 1" "--chunk 7 --batch 64" "--no-prefix-cache --chunk 64" "--memory 16M --batch 5"; do
+for flags in "--threads 1" "--threads 7 --batch 1" "--isa scalar --batch 3" "--isa avx2" "--isa avxvnni" "--isa neon" "--chunk 1" "--chunk 7 --batch 64" "--no-prefix-cache --chunk 64" "--memory 16M --batch 5"; do
   case $flags in "--isa "[an]*) "$ibid" selftest $flags >/dev/null 2>&1 || continue ;; esac
   run "$quick/samples.tsv" -o b.tsv --bundle b.tar $flags
   cmp a.tsv b.tsv || fail "output differs with $flags"

@@ -329,7 +329,7 @@ TEST_CASE("the residual may be the output itself") {
 
 TEST_CASE("the largest magnitudes do not overflow") {
   const int16_t kValues[] = {kQuantMax, -kQuantMax, 128, -128, 127, static_cast<int16_t>(-32640 + 128), 32384, 0};   // ends of both digits
-  for (auto [profile, rows] : {std::pair(Profile::w16a16, 9), {Profile::w8a16, 9}, {Profile::w8a16, 65}})   // AVX2 widens the weights of many
+  for (auto [profile, rows] : {std::pair(Profile::w16a16, 9), {Profile::w8a16, 9}, {Profile::w8a16, 65}})   // 256-bit vectors widen the weights of many
     for (int16_t value : kValues)
       for (float sign : {1.0f, -1.0f}) {
         Case c(34, 2000, rows, profile, false, 9);
