@@ -68,14 +68,15 @@ Isa detect() {
   return Isa::amx;
 }
 #elif defined(__aarch64__) && defined(__linux__)
-bool has_avx_vnni() { return false; }
 Isa detect() {
   constexpr unsigned long kDotProduct = 1 << 20;                // HWCAP_ASIMDDP
   return getauxval(AT_HWCAP) & kDotProduct ? Isa::neon : Isa::scalar;
 }
 #else
-bool has_avx_vnni() { return false; }
 Isa detect() { return Isa::scalar; }
+#endif
+#if !defined(__x86_64__)
+bool has_avx_vnni() { return false; }
 #endif
 
 #if defined(__linux__)

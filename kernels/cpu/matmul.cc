@@ -17,11 +17,13 @@ void scatter(const int8_t* digits, size_t k, int digit_count, int8_t* out) {
     for (size_t j = 0; j < kDepthStep; j += 4) std::memcpy(out + j * kPanel, digits + i + j, 4);
 }
 
+int16_t word_of(int8_t high, int8_t low) { return static_cast<int16_t>(256 * high + low); }
+
 // The same into its strip: two words, or four bytes.
 void scatter_words(const int8_t* high, const int8_t* low, size_t k, int8_t* out) {
   for (size_t i = 0; i < k; i += 2, out += kStripBytes) {
     int16_t two[2];
-    for (size_t j = 0; j < 2; j++) two[j] = static_cast<int16_t>(256 * high[i + j] + low[i + j]);
+    for (size_t j = 0; j < 2; j++) two[j] = word_of(high[i + j], low[i + j]);
     std::memcpy(out, two, 4);
   }
 }
@@ -33,7 +35,7 @@ void scatter_bytes(const int8_t* digits, size_t k, int8_t* out) {
 void scatter_pairs(const int8_t* high, const int8_t* low, size_t k, int8_t* out) {
   for (size_t i = 0; i < k; i += 4, out += 2 * kQuadBytes) {
     int16_t pair[2][2];
-    for (size_t j = 0; j < 4; j++) pair[j % 2][j / 2] = static_cast<int16_t>(256 * high[i + j] + low[i + j]);
+    for (size_t j = 0; j < 4; j++) pair[j % 2][j / 2] = word_of(high[i + j], low[i + j]);
     for (size_t j = 0; j < 2; j++) std::memcpy(out + j * kQuadBytes, pair[j], 4);
   }
 }
