@@ -6,8 +6,8 @@
 // 2. Decode is timed by its steps alone, each from its beginning to the next one's, so that everything between is in it. A run's figure is
 //    their mean, as other programs' is, and the median run counts.
 // 3. Shares count the work of the specification: every matrix is read once, and there is one int8 product per weight, token and pair
-//    of digits; the longer of the two bounds a run. Attention, norms and sampling are on top, uncounted. An instruction set may need
-//    fewer instructions than its rate counts for w16a16 (AVX-512 three where it counts four) or more (AVX-VNNI four where it counts two).
+//    of digits; the longer of the two bounds a run. Attention, norms and sampling are on top, uncounted. AVX-512 and AVX-VNNI take three
+//    instructions where w16a16 counts as four.
 #include <sys/resource.h>
 #include <time.h>
 

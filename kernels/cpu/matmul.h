@@ -7,7 +7,7 @@
 // 2. An output is the exact integer S = sum(qa * qw), turned to float32 by one rounding; then the epilogue of NUMERICS.md.
 //    So no tile shape, thread, batch or instruction set can change a bit.
 // 3. Digit products are summed in 32 bits modulo 2^32; what comes out is exact because k <= kMaxDepth (the loader refuses
-//    more): two cross products of 128 * 127 per element stay within int32. Sums of words: matmul_x256.h, matmul_avx512.cc.
+//    more): two cross products of 128 * 127 per element stay within int32. Sums of words: matmul_fold.h, matmul_avx2.cc.
 // 4. Padding is zero weights: rows n.. and columns k.. of a blob are zero, so what the activations hold there does not matter,
 //    nor what stands in activation rows after the last.
 #pragma once
@@ -60,7 +60,8 @@ bool pack_rows(const MatmulTable& table, const Weight& w, int to_row, const int3
 // --- activations -----------------------------------------------------------------------------------------------------
 // Each row is quant_row_stride(k) bytes: room for 4 K bytes of values, then a line whose first float is the scale (an odd number
 // of lines keeps rows out of each other's cache sets). The values are one of
-//   scalar, avx2, avxvnni: int16 q[K]
+//   scalar, avx2:   int16 q[K]
+//   avxvnni:        the same, behind them int8 H[K / 4][4], in the order of avx512's words, and int32 128 * (sum of H)[K / 128]
 //   amx:            uint8  digit[K / 64][2][64]   q = 256 H + L, H first, each stored as digit + 128
 //   avx512:         the same, behind them int16 q[K / 4][4]: of four the first, the third, the second, the fourth
 //   neon:           int8   digit[K / 64][2][64]   the digits as they are

@@ -1,24 +1,13 @@
 // The matrix product by AVX-512 VNNI. Weights of 8 bits: unsigned activation digits times signed weights, four along k per lane, two
-// instructions for 64 products (matmul_x512.h). Weights of 16 bits would take four that way and take three here:
-//
-// One instruction multiplies 32 pairs of words, but sums of their products do not fit 32 bits. Two give low = S modulo 2^32 all the
-// same, and a third gives high = the sum of H * u, where a = 256 H + L with -128 <= L < 128 and w = 256 u + l with 0 <= l < 256. To
-// S - 65536 high a product adds 256 H l + L w, at most kRest in magnitude. Over kFold products that stays within 31 bits and a sign, so
-// low - 65536 high, modulo 2^32 and then taken as signed, is exact: with it S of a piece of k is known, and S of all k is their sum. high
-// itself fits at any depth.
+// instructions for 64 products (matmul_x512.h). Weights of 16 bits would take four that way and take three as words (matmul_fold.h).
 //
 // Upper bytes of weights are not stored a second time. Of four words along k the first and the third lie in one vector, the others in the
 // next: u of the others are its odd bytes, u of the former are at even places of what is loaded one byte behind the first vector.
+#include "kernels/cpu/matmul_fold.h"
 #include "kernels/cpu/matmul_x512.h"
 
 namespace ibid::kernels {
 namespace {
-
-constexpr int64_t kRest = 256 * 127 * 255 + 128 * kQuantMax;
-constexpr size_t kFold = 128;
-constexpr size_t kFolds = (kMaxDepth + kFold - 1) / kFold;
-static_assert(kRest * static_cast<int64_t>(kFold) < int64_t{1} << 31 && kFold % kDepthStep == 0);
-static_assert(int64_t{127} * 128 * kMaxDepth + (kRest * kMaxDepth >> 16) + 2 * int64_t{kFolds} < int64_t{1} << 31);   // high, carried and the last carry
 
 // Of a step 64 deep: what asks for lines at once. Always, however few they are: here that costs nothing.
 constexpr size_t kParts = 2 * kBlockBytes / 64 / kBurst;
@@ -36,12 +25,9 @@ void store_row(const QuantRows& a, int row, const int16_t* q, float scale) {
   }
 }
 
-// The sums of T rows and the halves of a panel, as of the last fold.
+// low and high of T rows and the halves of a panel, after the last fold.
 template <int T>
-struct PairSums {
-  __m512i high[T][2], rest[T][2];      // rest: S - 65536 high modulo 2^32
-  __m512i carried[T][2];               // what each piece added to it, >> 16; rest - 65536 carried is the sum of the lower 16 bits
-};
+struct PairSums { __m512i low[T][2], high[T][2]; };
 
 // Adds the products of 4 along k. digits, words: row 0's. first: excess adds up 128 u of each output.
 template <int T, bool first>
@@ -66,31 +52,21 @@ template <int T, bool first>
   });
 }
 
-// How much too large high is until each fold, because activations are stored as H + 128: the first rows that meet a panel compute it.
+// How much too large high is after each kFold products, because activations are stored as H + 128: the first rows that meet a panel compute it.
 using Excess = __m512i[kFolds][2];
 
-// A fold of a half of a panel: rest and carried go on to here.
-template <int T, int half>
-[[gnu::always_inline]] inline void fold(const __m512i (&low)[T][2], const __m512i (&high)[T][2], __m512i excess, PairSums<T>& sums) {
-  unroll<T>([&](auto t) IBID_INLINE {
-    sums.high[t][half] = _mm512_sub_epi32(high[t][half], excess);
-    const __m512i rest = _mm512_sub_epi32(low[t][half], _mm512_slli_epi32(sums.high[t][half], 16)), piece = _mm512_sub_epi32(rest, sums.rest[t][half]);
-    sums.rest[t][half] = rest;
-    sums.carried[t][half] = _mm512_add_epi32(sums.carried[t][half], _mm512_srai_epi32(piece, 16));
-  });
-}
+inline __m512i rest_of(__m512i low, __m512i high) { return _mm512_sub_epi32(low, _mm512_slli_epi32(high, 16)); }
 
 // The sums of a panel and T rows. Apart and noinline so that the compiler has the registers for all accumulators.
 template <int T, bool first>
 __attribute__((noinline)) void pair_sums(const int8_t* w, const uint8_t* a, size_t a_stride, size_t k, Excess& excesses, Ahead ahead,
                                          PairSums<T>& sums) {
-  __m512i low[T][2], high[T][2], excess[2] = {};
-  unroll<T>([&](auto t) IBID_INLINE {
-    unroll<2>([&](auto half) IBID_INLINE { low[t][half] = high[t][half] = sums.high[t][half] = sums.rest[t][half] = sums.carried[t][half] = _mm512_setzero_si512(); });
-  });
+  __m512i low[T][2], high[T][2];
+  unroll<T>([&](auto t) IBID_INLINE { unroll<2>([&](auto half) IBID_INLINE { low[t][half] = high[t][half] = _mm512_setzero_si512(); }); });
   const uint8_t *digits = a, *words = a + words_at(k);
   for (size_t i = 0; i < k; i += kFold) {
     const size_t end = k - i < kFold ? k : i + kFold;
+    __m512i excess[2] = {};
     for (size_t step = i; step < end; step += kDepthStep, digits += kStepBytes - kDepthStep)
       for (size_t part = 0; part < kParts; part++) {
         ahead.step(part, kParts);
@@ -99,10 +75,20 @@ __attribute__((noinline)) void pair_sums(const int8_t* w, const uint8_t* a, size
           add_quad<T, first>(w, digits, words, a_stride, low, high, excess);
       }
     unroll<2>([&](auto half) IBID_INLINE {
-      if constexpr (first) excesses[i / kFold][half] = excess[half];
-      fold<T, half>(low, high, excesses[i / kFold][half], sums);
+      __m512i& too_much = excesses[i / kFold][half];
+      if constexpr (first) too_much = excess[half];
+      unroll<T>([&](auto t) IBID_INLINE {
+        high[t][half] = _mm512_sub_epi32(high[t][half], too_much);
+        high[t][half] = _mm512_add_epi32(high[t][half], _mm512_srai_epi32(rest_of(low[t][half], high[t][half]), 16));
+      });
     });
   }
+  unroll<T>([&](auto t) IBID_INLINE {
+    unroll<2>([&](auto half) IBID_INLINE {
+      sums.low[t][half] = low[t][half];
+      sums.high[t][half] = high[t][half];
+    });
+  });
 }
 
 // A panel of pairs and T rows.
@@ -117,10 +103,7 @@ struct PairTile {
     sum(v.digit + panel * v.panel_bytes(), quant_row(*job.a, static_cast<int>(row)), quant_row_stride(job.a->k), v.k, excesses, ahead, sums);
     const Epilogue epilogue(job, v, panel, row);
     for (size_t t = 0; t < T; t++)
-      epilogue.finish<2>(t, [&](auto half) IBID_INLINE {
-        const __m512i carried = sums.carried[t][half];
-        return Sums{_mm512_add_epi32(sums.high[t][half], carried), _mm512_sub_epi32(sums.rest[t][half], _mm512_slli_epi32(carried, 16))};
-      });
+      epilogue.finish<2>(t, [&](auto half) IBID_INLINE { return Sums{sums.high[t][half], rest_of(sums.low[t][half], sums.high[t][half])}; });
   }
 };
 

@@ -1,12 +1,10 @@
-// The matrix product in vectors of 256 bits, around 16 products of 16 bits that are added in pairs: by vpmaddwd and an addition, or
-// (8-bit weights) by AVX-VNNI's vpdpwssd, which is both. Every function is local to the including file, which provides add_products and add_products_from.
+// The matrix product in vectors of 256 bits. Every function is local to the including file, which provides add_products and
+// add_products_from, the 16 products of words, added up in pairs (vpmaddwd and an addition, or AVX-VNNI's vpdpwssd, which is both), and
+// word_sums for 16-bit weights, which lie as words.
 //
 // 8-bit weights are widened as they are read: a pair is at most 2 * 32639 * 128, so 256 of them fit int32.
-// 16-bit weights lie as words: a pair is at most 2 * 32639^2 < 2^31, so it fits, but no second one with it. Two sums keep all of it:
-// low = sum(p) modulo 2^32 and high = sum(p >> 16). Then sum(p) = 2^16 high + rest, where rest = sum(p mod 2^16) < 2^32 is
-// low - 2^16 high modulo 2^32, because there are at most kMaxDepth / 2 < 2^16 pairs.
 //
-// Per 16 multiply-adds of 8-bit weights: 2 instructions (1 with VNNI) and a share of the loads; of 16-bit weights: 4. Zen and Intel cores since
+// Per 16 multiply-adds of 8-bit weights: 2 instructions (1 with VNNI) and a share of the loads; of 16-bit weights: 4 (1.5). Zen and Intel cores since
 // Haswell do three or four of these a cycle and start five or six instructions of any kind, so nothing else may stand in the loops. Half as
 // many start where the core's other thread is busy (a virtual machine's neighbour): then it is their number alone that counts. Hence
 // 8-bit weights are widened beforehand for many rows, so that half of the loads are no instructions (wide_sums): 2.6 in all for one
@@ -37,7 +35,7 @@ IBID_INLINE inline void add_to(__m256i& sum, __m256i value) { asm("vpaddd %1, %0
 IBID_INLINE inline void add_products(__m256i& sum, __m256i a, __m256i b);
 IBID_INLINE inline void add_products_from(__m256i& sum, __m256i a, const __m256i& b);
 
-void store_row(const QuantRows& a, int row, const int16_t* q, float scale) {
+void store_words(const QuantRows& a, int row, const int16_t* q, float scale) {
   uint8_t* to = quant_row(a, row);
   const size_t bytes = sizeof(int16_t) * static_cast<size_t>(a.k);
   std::memcpy(to, q, bytes);
@@ -121,35 +119,19 @@ __attribute__((noinline)) void wide_sums(const __m256i* w, Fetch fetch, const ui
   unroll<T>([&](auto t) IBID_INLINE { unroll<4>([&](auto v) IBID_INLINE { put_sums(sum[t] + 4 * v, add_pairs(acc[v][t]), add); }); });
 }
 
-// sum(p) of 4 lanes from its two halves: every step is exact.
+// S of 4 lanes, from high = floor(S / 65536) or less and low = S modulo 2^32: every step is exact.         REQUIRES: S - 65536 high < 2^32
 __m256d join(__m128i low, __m128i high) {
   const __m128i rest = _mm_xor_si128(_mm_sub_epi32(low, _mm_slli_epi32(high, 16)), _mm_set1_epi32(INT32_MIN));   // - 2^31
   return _mm256_add_pd(_mm256_mul_pd(_mm256_cvtepi32_pd(high), _mm256_set1_pd(0x1p16)), _mm256_add_pd(_mm256_cvtepi32_pd(rest), _mm256_set1_pd(0x1p31)));
 }
-
-// The sums of a strip of 16-bit weights and T rows, all of k; a vector of weights is a strip, 2 deep.
-template <int T>
-__attribute__((noinline)) void word_sums(const int8_t* w, Fetch fetch, const uint8_t* a, size_t a_stride, size_t depth, Sums* sum, size_t first) {
-  __m256i low[T], high[T];
-  unroll<T>([&](auto t) IBID_INLINE { low[t] = high[t] = _mm256_setzero_si256(); });
-  for (size_t twice = 0; twice < depth / 4; twice++, w += 2 * kStripBytes, a += 8, fetch.at += fetch.step) {
-    __builtin_prefetch(fetch.at, 0, 2);
-    unroll<2>([&](auto pair) IBID_INLINE {
-      const __m256i weights = _mm256_load_si256(reinterpret_cast<const __m256i*>(w) + pair);
-      unroll<T>([&](auto t) IBID_INLINE {
-        int32_t two;
-        std::memcpy(&two, a + t * a_stride + pair * 4, 4);
-        const __m256i p = _mm256_madd_epi16(weights, _mm256_set1_epi32(two));
-        add_to(low[t], p);
-        add_to(high[t], _mm256_srai_epi32(p, 16));
-      });
-    });
-  }
-  unroll<T>([&](auto t) IBID_INLINE {
-    put_sums(sum[t] + first, join(_mm256_castsi256_si128(low[t]), _mm256_castsi256_si128(high[t])), false);
-    put_sums(sum[t] + first + 4, join(_mm256_extracti128_si256(low[t], 1), _mm256_extracti128_si256(high[t], 1)), false);
-  });
+void put_joined(double* sums, __m256i low, __m256i high) {
+  put_sums(sums, join(_mm256_castsi256_si128(low), _mm256_castsi256_si128(high)), false);
+  put_sums(sums + 4, join(_mm256_extracti128_si256(low, 1), _mm256_extracti128_si256(high, 1)), false);
 }
+
+// The including file's: the sums of a strip of 16-bit weights and T rows, all of k; a vector of weights is a strip, 2 deep.
+template <int T>
+void word_sums(const int8_t* w, Fetch fetch, const uint8_t* a, size_t a_stride, size_t depth, Sums* sum, size_t first);
 
 // f(T, row, i) for the tiles i of T rows that make up [0, rows), as equal as can be: few rows run slower than many.
 template <size_t kMost, class F>

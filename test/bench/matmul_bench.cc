@@ -1,6 +1,6 @@
 // How near the matrix product comes to what the machine can do. For each instruction set, profile and shape: one row as a
 // share of the read bandwidth, many rows as a share of the int8 rate over the digit products (for w16's four
-// AVX-512 takes three instructions, AVX-VNNI twice what its rate counts), packing in weights per second.
+// AVX-512 and AVX-VNNI take three instructions), packing in weights per second.
 // Usage: matmul_bench [threads [isa [n k rows]...]]
 #include <chrono>
 #include <cstdio>
