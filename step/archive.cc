@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -31,7 +32,7 @@ std::string message(archive* a) { return archive_error_string(a) ? archive_error
 
 int open_for_reading(const std::string& path) {
   int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) throw Error(errno == ENOENT || errno == ENOTDIR ? ErrorKind::not_found : ErrorKind::io, path, std::strerror(errno));
+  if (fd < 0) throw Error(unopened(errno), path, std::strerror(errno));
   struct stat s;
   if (::fstat(fd, &s) == 0 && S_ISDIR(s.st_mode)) {
     ::close(fd);
@@ -50,7 +51,7 @@ uint64_t octal(const char* field, size_t n) {
 // The bytes of a file or pipe as they are, the first of them looked at before.
 class RawInput {
  public:
-  RawInput(int fd, std::string name) : fd_(fd), name_(std::move(name)), buffer_(1 << 16) {
+  RawInput(int fd, std::string name) : fd_(fd), name_(std::move(name)), buffer_(1 << 16), begun_(state()) {
     while (size_ < 2 && fill()) continue;
   }
   ~RawInput() {
@@ -72,12 +73,20 @@ class RawInput {
     do n = ::read(fd_, buffer_.data() + size_, buffer_.size() - size_);
     while (n < 0 && (errno == EINTR || would_block(fd_, POLLIN)));
     if (n < 0) throw Error(ErrorKind::io, name_, std::string("cannot read: ") + std::strerror(errno));
+    if (n == 0 && state() != begun_) throw Error(ErrorKind::io, name_, "was written over while it was read", "run again when nothing writes to it any more");
     size_ += static_cast<size_t>(n);
     return n > 0;
+  }
+  // Of a file, its length and when it was last written to; of a stream, nothing.
+  std::array<int64_t, 3> state() const {
+    struct stat s;
+    if (::fstat(fd_, &s) != 0 || !S_ISREG(s.st_mode)) return {};
+    return {s.st_size, s.st_mtim.tv_sec, s.st_mtim.tv_nsec};
   }
   int fd_;
   std::string name_;
   std::vector<char> buffer_;
+  std::array<int64_t, 3> begun_;
   size_t size_ = 0;
   bool given_ = false;
 };

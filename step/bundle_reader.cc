@@ -43,6 +43,15 @@ std::string digest_field(const Json& object, const char* key) {
   return text;
 }
 
+// Of index.json, which nothing has the digest of: tools that carry bundles may leave keys out and add annotations, no more.
+bool only_keys(const Json& of, std::initializer_list<std::string_view> keys) {
+  return std::all_of(of.members().begin(), of.members().end(), [&](const auto& member) { return std::find(keys.begin(), keys.end(), member.first) != keys.end(); });
+}
+bool may_say(const Json& of, const char* key, const std::string& what) {
+  const Json* found = of.find(key);
+  return !found || (found->is_string() && found->as_string() == what);
+}
+
 }  // namespace
 
 Bundle::Bundle(const std::string& path) : tar_(path) {
@@ -83,11 +92,16 @@ void Bundle::read_manifest() {
   Json top = parse_blob(tar_.path(), "index.json", tar_.read(*index, 0, index->size));
   const Json::Array& manifests = top.at("manifests").items();
   if (manifests.size() != 1) throw corrupt(tar_.path(), "index.json names " + std::to_string(manifests.size()) + " manifests instead of one");
+  const Json& named = manifests[0];
+  if (!only_keys(top, {"schemaVersion", "mediaType", "artifactType", "manifests", "annotations"}) || top.at("schemaVersion").dump() != "2" || !may_say(top, "mediaType", media::kIndex) ||
+      !only_keys(named, {"mediaType", "digest", "size", "artifactType", "annotations", "platform"}) || named.at("mediaType").as_string() != media::kManifest)
+    throw corrupt(tar_.path(), "index.json is damaged: it is not the index of one OCI manifest");
   manifest_layer_ = {media::kManifest, digest_field(manifests[0], "digest"), "", unsigned_of(manifests[0].at("size"))};
   manifest_ = parse_blob(tar_.path(), "the manifest", blob(manifest_layer_, "the manifest"));
   const Json* type = manifest_.find("artifactType");
   if (!type || !type->is_string() || (type->as_string() != media::kBundle && type->as_string() != media::kShard))
     throw corrupt(tar_.path(), "an OCI archive, but not an ibid bundle of this format");
+  if (!may_say(named, "artifactType", type->as_string())) throw corrupt(tar_.path(), "index.json is damaged: its artifactType is not the manifest's");
   const Json& config = manifest_.at("config");
   config_layer_ = {media::kConfig, digest_field(config, "digest"), "", unsigned_of(config.at("size"))};
   for (const Json& l : manifest_.at("layers").items()) {

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <charconv>
 #include <cstdio>
 #include <cstring>
@@ -209,9 +210,9 @@ uint64_t Args::bytes(const std::string& flag, uint64_t otherwise) const {
   uint64_t v = 0;
   auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), v);
   std::string suffix(text->substr(static_cast<size_t>(end - text->data())));
-  int shift = suffix.empty() ? 0 : suffix == "k" || suffix == "K" ? 10 : suffix == "M" ? 20 : suffix == "G" ? 30 : -1;
+  int shift = suffix.empty() ? 0 : suffix == "k" || suffix == "K" ? 10 : suffix == "M" || suffix == "m" ? 20 : suffix == "G" || suffix == "g" ? 30 : -1;
   if (error != std::errc() || shift < 0 || v > (uint64_t{1} << 62 >> shift))
-    throw Error(ErrorKind::usage, flag, "'" + *text + "' is not a size", "write bytes, or a number with k, M or G: --memory 2G");
+    throw Error(ErrorKind::usage, flag, "'" + *text + "' is not a size", "write bytes, or a whole number with k, M or G: " + flag + " 2G");
   return v << shift;
 }
 
@@ -231,7 +232,7 @@ const Command* find_command(const std::string& name) {
 
 int print(const std::string& text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
-    throw Error(ErrorKind::io, "<stdout>", "writing failed");
+    throw Error(ErrorKind::io, "<stdout>", std::string("writing failed: ") + std::strerror(errno));
   return kDone;
 }
 

@@ -52,7 +52,7 @@ int show_record(const Bundle& bundle, const std::string& id, bool as_json) {
   require_leaves(record, outcome, bundle.path() + ": record " + std::to_string(found->number + 1));
   std::printf("record  %s (number %llu of %llu), proved against %s\n", printable(id).c_str(), static_cast<unsigned long long>(found->number + 1),
               static_cast<unsigned long long>(bundle.input_records()), bundle.ids().bundle_id.c_str());
-  for (const Json& f : record.at("fields").items()) std::printf("field   %s: %s\n", printable(f.items().at(0).as_string()).c_str(), printable(f.items().at(2).as_string()).c_str());
+  for (const Json& f : record.at("fields").items()) std::printf("field   %s: %s\n", printable(f.items().at(0).as_string()).c_str(), printable(shown_field(f)).c_str());
   if (const Json* cut = record.find("truncated")) std::printf("cut     %s\n", printable(cut->dump()).c_str());
   if (record.at("prompt").is_string()) print_block(("prompt, " + std::to_string(record.at("prompt_ids").items().size()) + " tokens").c_str(), record.at("prompt").as_string());
   const Json::Array& answers = outcome.at("answers").items();

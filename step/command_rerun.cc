@@ -101,9 +101,10 @@ std::set<uint64_t> named_records(const Bundle& bundle, const std::string& text) 
 
 std::optional<std::set<uint64_t>> chosen_records(const Bundle& bundle, const Args& args) {
   if (args.has("--records") && args.has("--sample")) throw Error(ErrorKind::usage, "--sample", "does not go with --records");
-  if (args.has("--records")) return named_records(bundle, *args.get("--records"));
-  if (!args.has("--sample")) return std::nullopt;
   std::set<uint64_t> chosen;
+  for (const std::string& list : args.all("--records")) chosen.merge(named_records(bundle, list));
+  if (args.has("--records")) return chosen;
+  if (!args.has("--sample")) return std::nullopt;
   auto k = static_cast<uint64_t>(args.number("--sample", 1, 1, INT64_MAX));
   if (k >= bundle.ids().records) return std::nullopt;
   // Ranks every record by a digest that nobody could steer when the bundle was made, and takes the first K.

@@ -124,7 +124,7 @@ struct Kept {
 };
 
 // Says which columns there are when a template asks for one that is not; the outcome may not, for its words are in no id. True: said.
-bool note_columns(const Answered& a) {
+bool note_columns(const Answered& a, InputFormat format) {
   constexpr std::string_view kEnd = "' is undefined";
   constexpr size_t kListed = 20;
   const std::string_view error = a.answers.front().error;
@@ -134,6 +134,8 @@ bool note_columns(const Answered& a) {
   std::vector<std::string_view> columns;
   for (const Field& field : a.record.fields) columns.push_back(field.name);
   std::string says = did_you_mean(name, columns);
+  if (nearest(name, columns).find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") != std::string::npos) says += " no template can name it: rename the column";
+  if (columns.size() == 1) says = one_column_hint(format);
   if (says.empty())
     for (size_t i = 0; i < columns.size() && i <= kListed; ++i) says.append(i == 0 ? "there are " : ", ").append(i < kListed ? columns[i] : "and others");
   note("the input has no column '" + name + "': " + says);
@@ -147,7 +149,7 @@ void answer_input(Session& session, RunInput& input, Outputs& outputs, AnswerSto
   answer_all(session, [&](Record& r) { return input.next(r); },
              [&](Answered&& a) {
                session.require_pinned();
-               said = said || note_columns(a);
+               said = said || note_columns(a, session.manifest().input.format);
                outputs.take({a.record, a.answers, a.prompt_ids.size(), a.prompt.truncation.cut});
                outputs.bundle().add(a.record.id, a.fields_canonical(), a.record_leaf_text(), a.outcome_leaf_text(with_top), a.status());
                progress.update(outputs.tally().records, outputs.tally().answer_tokens);

@@ -2,6 +2,9 @@
 #include "step/html.h"
 
 #include <algorithm>
+
+#include "step/leaves.h"
+
 namespace ibid::step {
 namespace {
 
@@ -42,7 +45,7 @@ std::string answer_html(const Json& answer) {
 std::string record_html(const std::string& id, const Json& record, const Json& outcome) {
   std::string first = outcome.at("answers").items().empty() ? "" : outcome.at("answers").items()[0].at("text").as_string();
   std::string out = "<details><summary><b>" + escaped(id) + "</b> <span class=\"dim\">" + escaped(first.substr(0, first.find('\n')).substr(0, 160)) + "</span></summary>\n<table>";
-  for (const Json& f : record.at("fields").items()) out += row(escaped(f.items().at(0).as_string()).c_str(), f.items().at(2).as_string());
+  for (const Json& f : record.at("fields").items()) out += row(escaped(f.items().at(0).as_string()).c_str(), shown_field(f));
   out += "</table>\n";
   if (record.at("prompt").is_string()) out += "<p>prompt, " + std::to_string(record.at("prompt_ids").items().size()) + " tokens</p><pre>" + escaped(record.at("prompt").as_string()) + "</pre>\n";
   for (const Json& a : outcome.at("answers").items()) out += answer_html(a);

@@ -70,6 +70,11 @@ Json value_of(const std::string& lexeme, const std::string& where) {
 
 }  // namespace
 
+std::string shown_field(const Json& field) {
+  const std::string& kind = field.items().at(1).as_string();
+  return kind == "true" || kind == "false" || kind == "null" ? kind : field.items().at(2).as_string();
+}
+
 bool is_status(const std::string& s) {
   for (const char* known : {"ok", "truncated", "overflow", "template_error", "bad_record", "numeric_error"})
     if (s == known) return true;

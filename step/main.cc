@@ -3,8 +3,10 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <new>
 #include <system_error>
@@ -40,7 +42,8 @@ int guarded(const std::vector<std::string>& words) {
   try {
     int code = dispatch(words);
     // What a full disk refused may be gone from the buffer: then flushing succeeds, and only ferror remembers.
-    if (std::fflush(stdout) != 0 || std::ferror(stdout)) throw Error(ErrorKind::io, "<stdout>", "writing failed");
+    if (std::fflush(stdout) != 0) throw Error(ErrorKind::io, "<stdout>", std::string("writing failed: ") + std::strerror(errno));
+    if (std::ferror(stdout)) throw Error(ErrorKind::io, "<stdout>", "writing failed");
     return code;
   } catch (const Interrupted& stop) {
     if (stderr_takes()) print_error(Error(ErrorKind::temporary, "", stop.message));

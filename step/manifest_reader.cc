@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "runtime/json.h"
 #include "step/canon.h"
 #include "step/digest.h"
 
@@ -88,7 +89,7 @@ class MapReader {
     if (kind == Kind::text && (entry.value.kind == Kind::number || entry.value.kind == Kind::boolean))
       advice = "put it in quotes: \"" + entry.value.text + "\"";
     if (kind == Kind::text && begins_template(entry.value.at)) advice = kQuoteTemplate;
-    if (kind == Kind::list && entry.key != "messages" && entry.value.kind == Kind::text && entry.value.text.find('\n') == std::string::npos) advice = "write  [" + entry.value.text + "]";
+    if (kind == Kind::list && entry.key != "messages" && entry.value.kind == Kind::text && entry.value.text.find('\n') == std::string::npos) advice = "write  [" + Json(entry.value.text).dump() + "]";
     problem(entry.value.at, dotted(entry.key) + " must be " + describe_kind(kind) + ", found " + describe_kind(entry.value.kind), advice);
     return false;
   }

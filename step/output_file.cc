@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,10 +14,9 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <map>
 #include <random>
-#include <set>
 
-#include "runtime/error.h"
 #include "step/digest.h"
 
 namespace ibid::step {
@@ -43,6 +43,12 @@ void unregister_temporary(const char* path) {
 bool is_written_in_place(const std::string& path) {
   struct stat s;
   return ::stat(path.c_str(), &s) == 0 && !S_ISREG(s.st_mode);
+}
+
+// A link is replaced, whatever it leads to; a file that its owner has protected is not.
+bool may_replace(const std::string& path) {
+  struct stat s;
+  return ::lstat(path.c_str(), &s) != 0 || !S_ISREG(s.st_mode) || ::access(path.c_str(), W_OK) == 0;
 }
 
 // In containers every process has the same few numbers: what a killed one left may have our name already. Then chance makes another.
@@ -120,9 +126,15 @@ std::string name_with(const std::string& name, const std::string& suffix) {
   return name.substr(0, cut) + told;
 }
 
+ErrorKind unopened(int code) {
+  for (int lasting : {ENOENT, ENOTDIR, EACCES, EPERM, ELOOP, ENAMETOOLONG, ENXIO})
+    if (code == lasting) return ErrorKind::not_found;
+  return ErrorKind::io;
+}
+
 std::string read_file(const std::string& path, size_t max_bytes) {
   std::FILE* f = std::fopen(path.c_str(), "rb");
-  if (!f) throw Error(errno == ENOENT || errno == ENOTDIR ? ErrorKind::not_found : ErrorKind::io, path, std::strerror(errno));
+  if (!f) throw Error(unopened(errno), path, std::strerror(errno));
   std::string out;
   char piece[1 << 16];
   size_t n;
@@ -134,6 +146,36 @@ std::string read_file(const std::string& path, size_t max_bytes) {
   return out;
 }
 
+// The folders in which files are published, locked while that lasts: of two runs into the same files, the outputs of one stay, not of
+// each some. Not every file system can lock or sync a folder; it is done where it can be.
+class OutputFile::LockedFolders {
+ public:
+  explicit LockedFolders(const std::vector<OutputFile*>& files) {
+    std::map<std::pair<dev_t, ino_t>, int> in_order;   // the same for everyone, so that none waits for another in a circle
+    for (const OutputFile* file : files) {
+      if (!file->is_file_) continue;
+      const int folder = ::open(directory_of(file->path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+      struct stat s;
+      if (folder < 0) continue;
+      if (::fstat(folder, &s) != 0 || !in_order.emplace(std::pair(s.st_dev, s.st_ino), folder).second) ::close(folder);
+    }
+    for (const auto& [place, folder] : in_order) {
+      while (::flock(folder, LOCK_EX) != 0 && errno == EINTR) continue;
+      open_.push_back(folder);
+    }
+  }
+  ~LockedFolders() {
+    for (int folder : open_) ::close(folder);
+  }
+  LockedFolders(const LockedFolders&) = delete;
+  void sync() const {                                  // makes the renames themselves durable
+    for (int folder : open_) (void)::fsync(folder);
+  }
+
+ private:
+  std::vector<int> open_;
+};
+
 OutputFile::OutputFile(const std::string& path) : path_(path) {
   const int open_as = path == "-" ? STDOUT_FILENO : named_descriptor(path);
   if (open_as >= 0) {
@@ -142,6 +184,8 @@ OutputFile::OutputFile(const std::string& path) : path_(path) {
     throw Error(ErrorKind::cannot_create, path, path.empty() ? "an output without a name" : "names a folder, not a file", path.empty() ? "is a variable empty?" : "name a file in it");
   } else if (is_written_in_place(path)) {
     fd_ = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+  } else if (!may_replace(path)) {
+    throw Error(ErrorKind::cannot_create, path, "is there and may not be written to", "remove it, or name another output");
   } else {
     is_file_ = true;
     for (int tries = 0; fd_ < 0 && tries < 100; ++tries) {
@@ -155,7 +199,10 @@ OutputFile::OutputFile(const std::string& path) : path_(path) {
     temporary_.clear();
     throw Error(ErrorKind::cannot_create, path, std::string("cannot create: ") + std::strerror(code), "does the folder exist, and may you write there?");
   }
-  if (is_file_) register_temporary(temporary_.c_str());
+  if (!is_file_) return;
+  register_temporary(temporary_.c_str());
+  struct stat old;
+  if (::lstat(path.c_str(), &old) == 0 && S_ISREG(old.st_mode)) (void)::fchmod(fd_, old.st_mode & 0777);
 }
 
 OutputFile::~OutputFile() {
@@ -196,18 +243,10 @@ void OutputFile::publish() {
 }
 
 void OutputFile::commit(const std::vector<OutputFile*>& files) {
-  std::set<std::string> folders;
   for (OutputFile* file : files) file->finish();
-  for (OutputFile* file : files) {
-    file->publish();
-    if (file->is_file_) folders.insert(directory_of(file->path_));
-  }
-  for (const std::string& path : folders) {           // makes the renames themselves durable; not every file system allows it
-    int folder = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder < 0) continue;
-    (void)::fsync(folder);
-    ::close(folder);
-  }
+  LockedFolders folders(files);
+  for (OutputFile* file : files) file->publish();
+  folders.sync();
 }
 
 SpoolFile::SpoolFile(const std::string& beside) : where_(directory_of(beside)) {
@@ -230,7 +269,7 @@ void SpoolFile::append(std::string_view bytes) {
 
 void SpoolFile::flush() {
   if (!write_fully(fd_, buffer_.data(), buffer_.size()))
-    throw Error(ErrorKind::io, where_, std::string("writing a temporary file failed: ") + std::strerror(errno));
+    throw Error(ErrorKind::io, where_, std::string("writing a temporary file failed: ") + std::strerror(errno), "make room in that folder and run again");
   buffer_.clear();
 }
 

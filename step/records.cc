@@ -165,6 +165,12 @@ std::string field_lexeme(const Json& value) {
   return value.is_array() || value.is_object() ? value.dump() : "";
 }
 
+std::string one_column_hint(InputFormat format) {
+  return std::string("the first row is one column: are its fields apart by something else than a ") + (format == InputFormat::tsv ? "tab?" : "comma?");
+}
+
+std::string field_text(const Json& value) { return value.is_bool() ? value.dump() : field_lexeme(value); }
+
 const Json* Record::find(std::string_view name) const {
   for (const Field& field : fields)
     if (field.name == name) return &field.value;

@@ -62,6 +62,8 @@ struct Field {
 // itself, the number as written, "", or compact JSON in source order with numbers as written.
 std::string field_kind(const Json& value);
 std::string field_lexeme(const Json& value);
+// What a table shows of it: the same, but true and false as JSON writes them.
+std::string field_text(const Json& value);
 
 struct Record {
   uint64_t index = 0;                                  // 0-based over the whole input
@@ -114,6 +116,9 @@ class RecordReader {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+// What a table of one column may suffer from.
+std::string one_column_hint(InputFormat format);
 
 // The source of bytes at hand.
 ByteSource text_source(std::string text);

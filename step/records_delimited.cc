@@ -151,7 +151,7 @@ class Delimited : public RecordFormat {
   }
 
   std::string no_column_hint(const std::string& column, const std::vector<std::string>& columns) const {
-    if (columns.size() == 1) return std::string("the first row is one column: are its fields apart by something else than a ") + (separator_ == '\t' ? "tab?" : "comma?");
+    if (columns.size() == 1) return one_column_hint(separator_ == '\t' ? InputFormat::tsv : InputFormat::csv);
     std::string near = did_you_mean(column, {columns.begin(), columns.end()});
     return near.empty() ? "the first row names the columns: does the input have a header?" : near;
   }

@@ -139,7 +139,7 @@ std::string RowWriter::delimited_row(const Record& record, const AnswerRecord& a
   std::vector<std::string> cells{record.id};
   for (const std::string& name : manifest_.output.keep) {
     const Json* value = record.find(name);
-    cells.push_back(value ? field_lexeme(*value) : "");
+    cells.push_back(value ? field_text(*value) : "");
   }
   if (manifest_.decoding.samples > 1) cells.push_back(std::to_string(sample));
   cells.push_back(a.status);

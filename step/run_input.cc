@@ -77,6 +77,7 @@ Input named_input(const std::string& path) { return {name_of_input(path), [path]
 RunInput::RunInput(const Args& args, const Manifest& manifest, const std::string& spool_beside)
     : spec_(manifest.input), kept_(manifest.output.keep), shard_(shard_of(args)) {
   std::vector<std::string> paths(args.operands().begin() + 1, args.operands().end());
+  if (paths.empty() && ::isatty(STDIN_FILENO)) note("reading records from the terminal: Ctrl-D ends them, or name an INPUT");
   if (paths.empty()) paths.push_back("-");
   bool again = true;                                   // every input can be read twice
   for (const std::string& path : paths) {

@@ -206,17 +206,22 @@ kernels::GpuProbe find_gpu(int ordinal, const Args& args) {
 }
 
 std::unique_ptr<kernels::Device> open_cpu(const Args& args) {
-  kernels::Isa isa = kernels::best_isa();
-  if (args.has("--isa")) {
-    std::string name = args.choice("--isa", "", {"scalar", "avx2", "avxvnni", "avx512", "amx", "neon"});
-    for (kernels::Isa i : kernels::kIsas)
-      if (name == kernels::isa_name(i)) isa = i;
-    if (!kernels::isa_available(isa)) throw Error(ErrorKind::unavailable, "--isa", "this machine does not have " + name, std::string("its best is ") + kernels::isa_name(kernels::best_isa()));
-  }
-  return kernels::make_cpu_device(isa, static_cast<int>(args.number("--threads", kernels::default_threads(), 1, 1024)));
+  return kernels::make_cpu_device(asked_isa(args).value_or(kernels::best_isa()), static_cast<int>(args.number("--threads", kernels::default_threads(), 1, 1024)));
 }
 
 }  // namespace
+
+std::optional<kernels::Isa> asked_isa(const Args& args) {
+  if (!args.has("--isa")) return std::nullopt;
+  std::vector<std::string> names;
+  for (kernels::Isa isa : kernels::kIsas) names.push_back(kernels::isa_name(isa));
+  const std::string name = args.choice("--isa", "", names);
+  kernels::Isa asked{};
+  for (kernels::Isa isa : kernels::kIsas)
+    if (name == kernels::isa_name(isa)) asked = isa;
+  if (!kernels::isa_available(asked)) throw Error(ErrorKind::unavailable, "--isa", "this machine does not have " + name, std::string("its best is ") + kernels::isa_name(kernels::best_isa()));
+  return asked;
+}
 
 std::unique_ptr<kernels::Device> open_gpu(const Args& args) {
   using kernels::GpuState;

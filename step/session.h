@@ -32,6 +32,8 @@ runtime::Tokenizer make_tokenizer(const runtime::ModelFiles& files);
 // The GPU that the flags ask for; null when they ask for the CPU, and when they leave the choice and no GPU is ready, which a note
 // says if this ibid could have used one. Errors, where a GPU was asked for: unavailable, when it is not there; temporary, when it is busy.
 std::unique_ptr<kernels::Device> open_gpu(const Args& args);
+// What --isa asks for. Errors: usage; unavailable.
+std::optional<kernels::Isa> asked_isa(const Args& args);
 
 // The device that the flags ask for, and its budget for the K/V cache (0: what it has free). Errors: as open_gpu; unavailable, when
 // this machine does not have the instruction set.

@@ -190,6 +190,7 @@ bool has_clean_bytes(const std::shared_ptr<const SourceText>& source, std::vecto
     note(problems, Position{source, 0, 0}, "longer than " + std::to_string(kMaxYamlBytes) + " bytes", "keep long texts in side files");
     return false;
   }
+  if (text.compare(0, 2, "\xFF\xFE") == 0 || text.compare(0, 2, "\xFE\xFF") == 0) return refuse(0, "is UTF-16", "save it as UTF-8: iconv -f UTF-16 -t UTF-8");
   if (text.compare(0, 3, "\xEF\xBB\xBF") == 0) return refuse(0, "begins with a byte order mark", "save it as UTF-8 without a byte order mark");
   for (size_t i = 0; i < text.size(); ++i) {
     const auto c = static_cast<unsigned char>(text[i]);

@@ -12,6 +12,7 @@ from decimal import Decimal
 SEGMENT = 8192
 STATUSES = ("ok", "truncated", "overflow", "template_error", "bad_record", "numeric_error")
 MEDIA = "application/vnd.ibid."
+OCI = "application/vnd.oci.image."
 
 
 class Damaged(Exception):
@@ -98,9 +99,15 @@ class Bundle:
         end = self.file.read()
         need(len(end) >= 1024 and not end.strip(b"\0"), "carrier: its end")
         need(parse(self.read("oci-layout"), "oci-layout")["imageLayoutVersion"] == "1.0.0", "oci-layout")
-        manifests = parse(self.read("index.json"), "index.json")["manifests"]
+        index = parse(self.read("index.json"), "index.json")
+        manifests = index["manifests"]
         need(len(manifests) == 1, "index.json: not exactly one manifest")
+        need(index["schemaVersion"] == 2 and index.get("mediaType", OCI + "index.v1+json") == OCI + "index.v1+json", "index.json: not an index")
+        need(manifests[0]["mediaType"] == OCI + "manifest.v1+json", "index.json: not a manifest")
+        need(set(index) <= {"schemaVersion", "mediaType", "artifactType", "manifests", "annotations"}, "index.json: an unknown key")
+        need(set(manifests[0]) <= {"mediaType", "digest", "size", "artifactType", "annotations", "platform"}, "index.json: an unknown key")
         self.manifest = parse(self.blob(manifests[0]), "manifest")
+        need(manifests[0].get("artifactType", self.manifest.get("artifactType")) == self.manifest.get("artifactType"), "index.json: its artifact type")
         config = self.blob(self.manifest["config"])
         self.config, self.id = parse(config, "config"), named(sha(config))
         need(canonical(self.config) == config, "config: not canonical")

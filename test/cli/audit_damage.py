@@ -42,7 +42,9 @@ for (media, l), data in zip(bundle.layers, contents):
             flip(kind + "_" + part, at + place)
 flip("config", bundle.at[bundle.entry(bundle.manifest["config"])][0] + 40)
 flip("manifest", raw.index(b'{"artifactType"', raw.index(b'"ibid_bundle"')) + 40)
-flip("index", bundle.at["index.json"][0] + raw[bundle.at["index.json"][0]:].index(b"sha256:") + 9)
+index_at, index_size = bundle.at["index.json"]
+for at in range(index_at, index_at + index_size):
+    flip("index_%d" % (at - index_at), at)
 flip("layout", bundle.at["oci-layout"][0] + 24)
 flip("header", 130)
 flip("end", len(raw) - 1)

@@ -4,6 +4,10 @@
 exits 2 "$ibid" selftest --device gpu
 holds "choices" "$err" "'gpu' is not one of auto, cpu, cuda, cuda:N"
 exits 2 "$ibid" selftest --device cuda:x
+for isa in nope AVX2 ""; do
+  exits 2 "$ibid" selftest --isa "$isa"
+  holds "no instruction set of that name" "$err" "'$isa' is not one of scalar, avx2"
+done
 exits 0 "$ibid" selftest --device cpu
 holds "cpu" "$out" "all digests as numerics v1 fixes them"
 exits 0 "$ibid" selftest --device auto

@@ -3,7 +3,7 @@ import io, os, struct, sys, tarfile
 from types import SimpleNamespace
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from audit import Bundle, canonical, leaf_digest, merkle, named, parse, sha, single, text
+from audit import OCI, Bundle, canonical, leaf_digest, merkle, named, parse, sha, single, text
 
 copy = lambda value: parse(canonical(value), "copy")
 line = lambda value: text(value, single, list).encode()
@@ -59,7 +59,7 @@ def write(bundle, path, f):
         layer.update(blob(data))
     manifest["layers"] = f.layers
     manifest["config"].update(blob(canonical(f.config)))
-    put("index.json", canonical({"schemaVersion": 2, "manifests": [blob(canonical(manifest))]}))
+    put("index.json", canonical({"schemaVersion": 2, "manifests": [{"mediaType": OCI + "manifest.v1+json", **blob(canonical(manifest))}]}))
     put("oci-layout", bundle.read("oci-layout"))
     out.close()
 

@@ -117,6 +117,35 @@ same "theirs stays" theirs "$(cat theirs.tsv)"
 [ ! -L link.tsv ] && cmp a.tsv link.tsv || fail "the link was not replaced"
 checks=$((checks + 4))
 
+# A file keeps its mode; one that its owner has protected is not replaced.
+echo mine >private.tsv
+chmod 600 private.tsv
+run -o private.tsv
+same "the mode stays" 600 "$(stat -c %a private.tsv)"
+user=()
+if [ "$(id -u)" = 0 ]; then
+  user=(setpriv --reuid 65534 --regid 65534 --clear-groups)
+  chmod 755 . && chown 65534:65534 out
+  cp "$ibid" ./program && ibid=./program
+fi
+echo precious >out/protected.tsv
+chmod 444 out/protected.tsv
+exits 73 "${user[@]}" "$ibid" run "$quick/step.yaml" few.tsv --model "$model" --quiet -o out/protected.tsv
+holds "what stands in the way" "$err" "is there and may not be written to"
+same "it stays" precious "$(cat out/protected.tsv)"
+ibid=$(realpath "$ibid")
+
+# Nobody else's outputs appear among those of a run: the folder is locked while they do.
+rm -rf shared && mkdir shared && mkfifo held
+flock shared cat held >/dev/null & exec 9>held
+run -o shared/a.tsv --bundle shared/a.tar 9>&- & pid=$!
+until [ "$(find shared -name '.a.*.ibid-tmp' -size +0 | wc -l)" = 2 ]; do kill -0 $pid || fail "ended early"; sleep 0.01; done
+sleep 0.5
+same "nothing appears while another publishes" "" "$(ls shared)"
+exec 9>&-
+wait $pid
+same "then all does" "a.tar a.tsv" "$(ls shared | xargs)"
+
 # A name may be as long as names are; its temporary file and its journal have shorter ones.
 long=$(printf 'n%.0s' $(seq 255))
 run -o "$long" --resume

@@ -294,6 +294,42 @@ exits 65 "$ibid" run "$quick/step.yaml" twice.tsv --model "$model" -o twice.out
 printf 'sample,annotation\nS1,liver\n' >comma.tsv
 exits 65 "$ibid" run "$quick/step.yaml" comma.tsv --model "$model"
 holds "what may be wrong with it" "$err" "something else than a tab?"
+printf 'annotation;n\nliver;1\n' >semicolon.csv
+sed '/^  id: /d' "$quick/step.yaml" >numbered.yaml
+exits 65 "$ibid" run numbered.yaml semicolon.csv --set input.format=csv --set 'output.keep=[]' --model "$model" -o x.out
+holds "the same where nothing names a column" "$err" "something else than a comma?"
+printf 'sample\tmy note\nS1\tliver\n' >space.tsv
+exits 65 "$ibid" run "$quick/step.yaml" space.tsv --set 'output.keep=[]' --set 'prompt.messages.0.user="{{ my_note }}"' --model "$model" -o x.out
+holds "a name that no template can write" "$err" "did you mean 'my note'? no template can name it: rename the column"
+exits 65 "$ibid" lint "$quick/step.yaml" --set 'prompt.messages.0.user={{ x }}'
+holds "quotes that YAML sees" "$err$out" "write  --set 'prompt.messages.0.user=\"{{ ... }}\"'"
+iconv -f UTF-8 -t UTF-16 "$quick/step.yaml" >utf16.yaml
+exits 65 "$ibid" lint utf16.yaml
+holds "what it is" "$err$out" "is UTF-16"
+ln -s circle circle
+exits 66 "$ibid" run "$quick/step.yaml" circle --model "$model"
+
+# What a table shows of JSON's own values.
+printf '{"id":"a","t":true,"f":false,"z":null,"n":1.50,"l":[1,true]}\n' >kinds.jsonl
+kinds=(--set input.format=jsonl --set input.id=id --set 'output.keep=[t,f,z,n,l]' --set 'prompt.messages.0.user=x' --model "$model" --quiet)
+"$ibid" run "$quick/step.yaml" kinds.jsonl "${kinds[@]}" --bundle kinds.tar | cut -f 1-6 >kinds.tsv
+same "true and false stand in a tsv" "a true false  1.50 [1,true]" "$(tail -n 1 kinds.tsv | tr '\t' ' ')"
+"$ibid" run "$quick/step.yaml" kinds.jsonl "${kinds[@]}" --set output.format=csv | cut -d, -f 1-5 >kinds.csv
+same "and in a csv" "a,true,false,,1.50" "$(tail -n 1 kinds.csv)"
+holds "and when a record is shown" "$("$ibid" show kinds.tar a)" "field   f: false"
+
+# An input that is written over while it is read ends the run.
+(cat "$quick/samples.tsv"; for i in $(seq 30000); do printf 'Z%d\tliver\n' "$i"; done) >live.tsv
+mkfifo first
+"$ibid" run "$quick/step.yaml" live.tsv --model "$model" -o - --quiet >first 2>live.err & pid=$!
+exec 8<first
+read -r -u 8 _
+: >live.tsv
+cat <&8 >/dev/null || true
+code=0; wait $pid || code=$?
+same "written over" 74 "$code"
+holds "what happened" "$(cat live.err)" "live.tsv: was written over while it was read"
+
 tail -n +2 few.tsv >headless.tsv
 exits 65 "$ibid" run "$quick/step.yaml" headless.tsv --model "$model"
 holds "a header is missing" "$err" "does the input have a header?"
