@@ -10,10 +10,12 @@
 namespace ibid::runtime::tokenize {
 namespace {
 
+constexpr size_t kMaxPiece = size_t{1} << 22;                 // steps that a hostile file stacks up could fill the memory
+
 std::string apply_step(const DecodeStep& step, std::string piece, bool first) {
   switch (step.kind) {
-    case DecodeStep::Kind::replace: return replace_all(piece, step.text, step.with);
-    case DecodeStep::Kind::metaspace: return replace_all(piece, step.text, first && step.drop_first ? "" : " ");
+    case DecodeStep::Kind::replace: return replace_all(piece, step.text, step.with, kMaxPiece);
+    case DecodeStep::Kind::metaspace: return replace_all(piece, step.text, first && step.drop_first ? "" : " ", kMaxPiece);
     case DecodeStep::Kind::strip: break;
   }
   std::string_view rest = piece;
@@ -23,7 +25,6 @@ std::string apply_step(const DecodeStep& step, std::string piece, bool first) {
 }
 
 void apply_steps(const std::vector<DecodeStep>& steps, std::string& piece, bool first) {
-  constexpr size_t kMaxPiece = size_t{1} << 22;               // steps that a hostile file stacks up could fill the memory
   for (const DecodeStep& step : steps) {
     piece = apply_step(step, std::move(piece), first);
     if (piece.size() > kMaxPiece) throw Error(ErrorKind::bad_data, "tokenizer", "the decoder makes more than 4 MiB of one token");

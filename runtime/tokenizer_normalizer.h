@@ -22,6 +22,6 @@ struct Normalizer {
 };
 
 // Every occurrence of a literal, left to right.
-std::string replace_all(std::string_view text, std::string_view pattern, std::string_view with);
+std::string replace_all(std::string_view text, std::string_view pattern, std::string_view with, size_t most);
 
 }  // namespace ibid::runtime::tokenize

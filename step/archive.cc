@@ -141,6 +141,8 @@ ByteSource open_input(const std::string& path) {
   int opened = archive_read_next_header(handle, &entry);
   if (opened == ARCHIVE_EOF) return [](char*, size_t) -> size_t { return 0; };
   if (opened != ARCHIVE_OK) in->failed(name);
+  constexpr int kOnce = 2;                             // filters: zstd, and none
+  if (archive_filter_count(handle) > kOnce) throw Error(ErrorKind::bad_data, name, "is packed more than once", "one layer of zstd or gzip is unpacked: unpack it first");
   return [in, name](char* to, size_t n) -> size_t {
     la_ssize_t got = archive_read_data(in->archive.handle, to, n);
     if (got < 0) in->failed(name);
@@ -240,7 +242,7 @@ struct TarFile::Listing {
       return ARCHIVE_FATAL;
     }
   }
-  // Never behind the end: a sparse entry claims more than there is.
+  // Never behind the end, where an entry's padding may lie.
   static la_int64_t skip(struct archive*, void* client, la_int64_t n) {
     auto* self = static_cast<Listing*>(client);
     const uint64_t skipped = std::min(static_cast<uint64_t>(n), self->tar.file_size_ - std::min(self->at, self->tar.file_size_));
@@ -278,8 +280,12 @@ void TarFile::list_entries() {
     std::string at = name ? name : "(unnamed)";
     const bool folder = archive_entry_filetype(entry) == AE_IFDIR && archive_entry_size(entry) == 0;   // as skopeo and tar write them
     if ((!folder && archive_entry_filetype(entry) != AE_IFREG) || archive_entry_hardlink(entry)) throw Error(ErrorKind::corrupt, path_, "entry " + at + " is not a regular file");
+    if (folder && (at.starts_with('/') || ("/" + at + "/").find("/../") != std::string::npos)) throw Error(ErrorKind::corrupt, path_, "entry " + at + " leads out of the tar");
     if (!places_.emplace(at, folder ? kFolder : entries_.size()).second) throw Error(ErrorKind::corrupt, path_, "entry " + at + " stands twice");
-    TarEntry e{at, data_offset(static_cast<uint64_t>(archive_read_header_position(in)), at), static_cast<uint64_t>(archive_entry_size(entry))};
+    const auto header = static_cast<uint64_t>(archive_read_header_position(in));
+    if (header != end) throw Error(ErrorKind::corrupt, path_, "entry " + at + " does not begin where the one before it ends");
+    TarEntry e{at, 0, static_cast<uint64_t>(archive_entry_size(entry))};
+    e.offset = data_offset(header, e);
     if (e.offset > file_size_ || e.size > file_size_ - e.offset) throw Error(ErrorKind::corrupt, path_, "cut short inside entry " + at);
     end = e.offset + round_up(e.size);
     if (!folder) entries_.push_back(std::move(e));
@@ -301,17 +307,22 @@ void TarFile::check_end(uint64_t end) const {
 
 // libarchive says where the first header of an entry stands. A pax header ('x', entries of 8 GiB and more) comes before the
 // entry's own; the name is compared so that a surprise is an error and never a wrong offset.
-uint64_t TarFile::data_offset(uint64_t header, const std::string& name) const {
+uint64_t TarFile::data_offset(uint64_t header, const TarEntry& entry) const {
+  constexpr uint64_t kLargest = uint64_t{1} << 33;     // that a header's own field holds, and one less
   char block[kTarBlock];
   auto load = [&](uint64_t at) {
-    if (read_at(at, block, sizeof block) != sizeof block) throw Error(ErrorKind::corrupt, path_, "cut short at entry " + name);
+    if (read_at(at, block, sizeof block) != sizeof block) throw Error(ErrorKind::corrupt, path_, "cut short at entry " + entry.name);
   };
   load(header);
   if (block[156] == 'x') {
     header += kTarBlock + round_up(octal(block + 124, 12));
     load(header);
   }
-  if (name != std::string(block, strnlen(block, 100))) throw Error(ErrorKind::corrupt, path_, "entry " + name + " has a header that ibid does not write");
+  // A file or folder of this length, and not one of pieces that claims more than stands there.
+  const bool plain = std::string_view("05").find(block[156]) != std::string_view::npos || block[156] == '\0';
+  const bool whole = entry.size >= kLargest || octal(block + 124, 12) == entry.size;
+  if (!plain || !whole || entry.name != std::string(block, strnlen(block, 100)))
+    throw Error(ErrorKind::corrupt, path_, "entry " + entry.name + " has a header that ibid does not write");
   return header + kTarBlock;
 }
 

@@ -2,7 +2,7 @@
 //
 // 1. A tar that ibid writes is fixed for each version of the format: pax_restricted (ustar until 8 GiB), time 0, owner 0,
 //    mode 0644, entries in the order they are added.
-// 2. Reading trusts nothing: entries are regular files (folders are passed over), lie inside the file, and the end marker and zeros end it.
+// 2. Reading trusts nothing: entries are regular files (folders are passed over), lie one behind the other, and the end marker and zeros end it.
 // 3. Input is decompressed by content (zstd here, gzip in gzip.h), never by its name; a checksum that does not hold is an error.
 #pragma once
 #include <functional>
@@ -62,7 +62,7 @@ class TarFile {
   struct Listing;
   void list_entries();
   void check_end(uint64_t end) const;
-  uint64_t data_offset(uint64_t header, const std::string& name) const;
+  uint64_t data_offset(uint64_t header, const TarEntry& entry) const;
   size_t read_at(uint64_t at, char* to, size_t n) const;             // as many as there are. Errors: io
   std::string path_;
   int fd_ = -1;

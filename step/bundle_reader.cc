@@ -103,6 +103,9 @@ void Bundle::read_manifest() {
     throw corrupt(tar_.path(), "an OCI archive, but not an ibid bundle of this format");
   if (!may_say(named, "artifactType", type->as_string())) throw corrupt(tar_.path(), "index.json is damaged: its artifactType is not the manifest's");
   const Json& config = manifest_.at("config");
+  if (!only_keys(manifest_, {"schemaVersion", "mediaType", "artifactType", "config", "layers", "annotations"}) || manifest_.at("schemaVersion").dump() != "2" ||
+      manifest_.at("mediaType").as_string() != media::kManifest || config.at("mediaType").as_string() != media::kConfig)
+    throw corrupt(tar_.path(), "its OCI manifest is not one that ibid writes");
   config_layer_ = {media::kConfig, digest_field(config, "digest"), "", unsigned_of(config.at("size"))};
   for (const Json& l : manifest_.at("layers").items()) {
     Layer layer{l.at("mediaType").as_string(), digest_field(l, "digest"), "", unsigned_of(l.at("size"))};

@@ -102,8 +102,8 @@ Json prompt_config(const PromptSpec& prompt) {
     for (const Message& message : prompt.messages) messages.push_back(Json::Object{{name_of(message.role), message.content}});
     out.set("messages", std::move(messages));
   }
-  Json files = Json::Object{};
-  for (const auto& [name, file] : prompt.files) files.set(name, Json::Object{{"digest", file.digest}});
+  Json::Object files;
+  for (const auto& [name, file] : prompt.files) files.emplace_back(name, Json::Object{{"digest", file.digest}});
   out.set("files", std::move(files));
   if (!prompt.date.empty()) out.set("date", prompt.date);
   if (prompt.special_tokens != SpecialTokens::recognise) out.set("special_tokens", name_of(prompt.special_tokens));   // later than 0.1: absent means recognise

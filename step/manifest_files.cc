@@ -76,11 +76,14 @@ bool load(const std::string& name, SideFile& file, const YamlEntry& entry, const
 
 void load_side_files(Manifest& manifest, const YamlNode& root, const SideFileSource& text_of, std::vector<Problem>& problems) {
   const YamlNode* files = node_at(root, "prompt.files");
+  std::map<std::string_view, const YamlEntry*> entries;
+  if (files)
+    for (const YamlEntry& entry : files->entries) entries.emplace(entry.key, &entry);
   for (auto& [name, file] : manifest.prompt.files) {
-    const YamlEntry* entry = files ? files->find(name) : nullptr;
-    IBID_CHECK(entry);
+    auto entry = entries.find(name);
+    IBID_CHECK(entry != entries.end());
     Problem problem;
-    if (!load(name, file, *entry, text_of, problem)) problems.push_back(std::move(problem));
+    if (!load(name, file, *entry->second, text_of, problem)) problems.push_back(std::move(problem));
   }
 }
 

@@ -2,7 +2,9 @@
 #include "step/manifest_reader.h"
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
+#include <set>
 
 #include "runtime/json.h"
 #include "step/canon.h"
@@ -55,6 +57,12 @@ std::string one_of(const std::string_view (&names)[n]) {
 }
 
 // Reads one map: hands out the values of known keys, complains about types, and at the end about keys that nobody knows.
+// A text as an item of [...]: in quotes where a sign in it may mean something there.
+std::string list_item(const std::string& text) {
+  const bool plain = std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isalnum(c) || c == '_' || c == ' '; });
+  return plain ? text : Json(text).dump();
+}
+
 class MapReader {
  public:
   MapReader(const YamlNode& node, const Position& at, std::string path, std::string_view set_path, std::vector<Problem>& problems)
@@ -89,7 +97,7 @@ class MapReader {
     if (kind == Kind::text && (entry.value.kind == Kind::number || entry.value.kind == Kind::boolean))
       advice = "put it in quotes: \"" + entry.value.text + "\"";
     if (kind == Kind::text && begins_template(entry.value.at)) advice = kQuoteTemplate;
-    if (kind == Kind::list && entry.key != "messages" && entry.value.kind == Kind::text && entry.value.text.find('\n') == std::string::npos) advice = "write  [" + Json(entry.value.text).dump() + "]";
+    if (kind == Kind::list && entry.key != "messages" && entry.value.kind == Kind::text && entry.value.text.find('\n') == std::string::npos) advice = "write  [" + list_item(entry.value.text) + "]";
     problem(entry.value.at, dotted(entry.key) + " must be " + describe_kind(kind) + ", found " + describe_kind(entry.value.kind), advice);
     return false;
   }
@@ -338,9 +346,10 @@ void read_decoding(MapReader map, DecodingSpec& out, std::vector<Problem>& probl
 void read_output(MapReader map, OutputSpec& out) {
   map.choice("format", kOutputFormats, out.format);
   map.integer("logprobs", 0, 20, out.logprobs);
+  std::set<std::string_view> names;
   map.list("keep", [&](const YamlNode& item, const std::string& path) {
     if (item.kind != Kind::text || item.text.empty()) return map.problem(item.at, path + " must be the name of an input field", "");
-    if (std::find(out.keep.begin(), out.keep.end(), item.text) != out.keep.end())
+    if (!names.insert(item.text).second)
       return map.problem(item.at, path + " names '" + item.text + "' again", "");
     out.keep.push_back(item.text);
   });

@@ -11,6 +11,7 @@ namespace ibid::step {
 namespace {
 
 constexpr size_t kWindow = 4096;                       // records between the oldest unanswered one and the newest
+constexpr size_t kWindowBytes = size_t{64} << 20;      // of their texts and prompts, from which on no more come in
 
 runtime::EngineOptions engine_options(const Manifest& m, const Args& args, size_t kv_bytes) {
   runtime::EngineOptions o;
@@ -51,12 +52,19 @@ AnswerRecord from_engine(runtime::Answer&& a, const Manifest& m) {
   return out;
 }
 
+// About as much memory as it holds.
+size_t size_of(const Answered& a) {
+  size_t bytes = a.record.raw.size() + a.prompt.text.size() + a.prompt_ids.size() * sizeof(int32_t);
+  for (const Field& field : a.record.fields) bytes += field.name.size() + field_lexeme(field.value).size();
+  return bytes;
+}
+
 // Records on their way: in order, each waiting for its answers.
 class Window {
  public:
   Window(Session& session, const std::function<void(Answered&&)>& sink, AnswerStore* store)
       : session_(session), sink_(sink), store_(store), keys_(session.manifest()), decoding_(decoding_of(session.manifest())) {}
-  bool has_room() const { return slots_.size() < kWindow && (!session_.loaded() || session_.engine().pending() < session_.engine().capacity()); }
+  bool has_room() const { return slots_.size() < kWindow && held_ < kWindowBytes && (!session_.loaded() || session_.engine().pending() < session_.engine().capacity()); }
   bool empty() const { return slots_.empty(); }
   void admit(Record&& record);
   void take(runtime::Answer&& answer);
@@ -66,8 +74,10 @@ class Window {
   struct Slot {
     Answered answered;
     int missing = 0;
+    size_t bytes = 0;
     std::vector<Digest> keys;                          // of its samples, with a store
   };
+  void prepare(Slot& slot, uint64_t number);
   void submit(Slot& slot, uint64_t number);
   bool reuse(Slot& slot, const Digest& key, uint64_t sample);
   Session& session_;
@@ -77,13 +87,20 @@ class Window {
   runtime::Decoding decoding_;
   std::deque<Slot> slots_;
   uint64_t first_slot_ = 0;                            // number of slots_.front()
+  size_t held_ = 0;                                    // bytes of all slots
 };
 
 void Window::admit(Record&& record) {
   uint64_t number = first_slot_ + slots_.size();
   Slot& slot = slots_.emplace_back();
+  slot.answered.record = std::move(record);
+  prepare(slot, number);
+  slot.bytes = size_of(slot.answered);
+  held_ += slot.bytes;
+}
+
+void Window::prepare(Slot& slot, uint64_t number) {
   Answered& a = slot.answered;
-  a.record = std::move(record);
   if (a.record.problem) {
     a.answers.push_back(no_answer("bad_record", *a.record.problem));
     return;
@@ -145,6 +162,7 @@ void Window::take(runtime::Answer&& answer) {
 void Window::emit_ready() {
   for (; !slots_.empty() && slots_.front().missing == 0; ++first_slot_) {
     Answered done = std::move(slots_.front().answered);
+    held_ -= slots_.front().bytes;
     slots_.pop_front();
     sink_(std::move(done));
   }

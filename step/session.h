@@ -98,7 +98,7 @@ struct Answered {
 };
 
 // Answers every record that next() gives, in its order, keeping the engine's batch full. Memory is bounded by a window of
-// records. Answers that `store` has are not computed, and those that are computed are kept there as they are finished.
+// records, and of their bytes. Answers that `store` has are not computed, and those that are computed are kept there as they are finished.
 // Errors: those of next(), sink() and the store; throws Interrupted between steps.
 void answer_all(Session& session, const std::function<bool(Record&)>& next, const std::function<void(Answered&&)>& sink, AnswerStore* store = nullptr);
 

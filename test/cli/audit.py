@@ -94,7 +94,10 @@ class Bundle:
         members = tarfile.open(fileobj=self.file).getmembers()
         files = [m for m in members if not m.isdir()]
         self.at = {m.name: (m.offset_data, m.size) for m in files}
-        need(all(m.isreg() for m in files) and len(self.at) == len(files), "carrier: more than files, or two of one name")
+        need(all(m.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not m.issparse() for m in files) and len(self.at) == len(files), "carrier: more than files, or two of one name")
+        need(not any(m.name.startswith("/") or ".." in m.name.split("/") for m in members), "carrier: a name that leads out")
+        ends = [0] + [m.offset_data + (m.size + 511) // 512 * 512 for m in members]
+        need(all(m.offset == end for m, end in zip(members, ends)), "carrier: entries that do not follow each other")
         self.file.seek(max(m.offset_data + (m.size + 511) // 512 * 512 for m in members))
         end = self.file.read()
         need(len(end) >= 1024 and not end.strip(b"\0"), "carrier: its end")
@@ -108,6 +111,9 @@ class Bundle:
         need(set(manifests[0]) <= {"mediaType", "digest", "size", "artifactType", "annotations", "platform"}, "index.json: an unknown key")
         self.manifest = parse(self.blob(manifests[0]), "manifest")
         need(manifests[0].get("artifactType", self.manifest.get("artifactType")) == self.manifest.get("artifactType"), "index.json: its artifact type")
+        need(set(self.manifest) <= {"schemaVersion", "mediaType", "artifactType", "config", "layers", "annotations"}, "manifest: an unknown key")
+        need((self.manifest["schemaVersion"], self.manifest["mediaType"], self.manifest["config"]["mediaType"]) ==
+             (2, OCI + "manifest.v1+json", MEDIA + "bundle.config.v1+json"), "manifest: its types")
         config = self.blob(self.manifest["config"])
         self.config, self.id = parse(config, "config"), named(sha(config))
         need(canonical(self.config) == config, "config: not canonical")

@@ -96,6 +96,18 @@ void rewrite(const std::string& from, const std::string& to, Change change) {
   out.commit();
 }
 
+// A header of GNU tar. size: the field of what is stored; real_size: the field of what a sparse file claims to be.
+std::string tar_header(const std::string& name, char type, const std::string& size, const std::string& real_size = "") {
+  std::string head(512, '\0');
+  head.replace(0, name.size(), name).replace(100, 7, "0000644").replace(124, size.size(), size).replace(148, 8, "        ").replace(156, 1, 1, type);
+  head.replace(257, 7, "ustar  ").replace(483, real_size.size(), real_size);
+  unsigned sum = 0;
+  for (char c : head) sum += static_cast<unsigned char>(c);
+  char octal[8];
+  std::snprintf(octal, sizeof octal, "%06o", sum);
+  return head.replace(148, 7, octal, 7);
+}
+
 }  // namespace
 
 TEST_CASE("a bundle is sound, its ids do not depend on where it is written, and it reads back") {
@@ -222,20 +234,24 @@ TEST_CASE("a tar cut at any place, or with something behind its end, is refused"
   CHECK(verdict(dir / "long.tar").find("after the end") != std::string::npos);
 }
 
+TEST_CASE("entries that lie in each other are refused, and folders that lead out") {
+  Scratch dir;
+  write_bundle(dir / "a.tar", 3);
+  const std::string good = slurp(dir / "a.tar");
+  const auto with_entry = [&](const std::string& header) {
+    spit(dir / "bad.tar", header + good);
+    return verdict(dir / "bad.tar");
+  };
+  CHECK(with_entry(tar_header("x", 'S', "00000000000", "00000001000")).find("a header that ibid does not write") != std::string::npos);   // 512 bytes, none of them stored
+  CHECK(with_entry(tar_header("blobs/../../etc/", '5', "00000000000")).find("leads out of the tar") != std::string::npos);
+  CHECK(with_entry(tar_header("blobs/", '5', "00000000000")) == "");      // the control
+}
+
 TEST_CASE("a sparse entry that claims more than a file can hold is damage") {
   Scratch dir;
   write_bundle(dir / "a.tar", 3);
-  std::string head(512, '\0');
-  head.replace(0, 1, "x").replace(100, 7, "0000644").replace(124, 1, "\x80").replace(128, 7, "\x7f\xff\xff\xff\xff\xff\xfd").replace(156, 1, "S");
-  head.replace(148, 8, "        ").replace(257, 7, "ustar  ").replace(483, 11, "00000000000");
-  unsigned sum = 0;
-  for (char c : head) sum += static_cast<unsigned char>(c);
-  char octal[8];
-  std::snprintf(octal, sizeof octal, "%06o", sum);
-  head.replace(148, 6, octal);
-  head[154] = '\0';
-  spit(dir / "sparse.tar", head + slurp(dir / "a.tar"));
-  CHECK(verdict(dir / "sparse.tar").find("damaged tar after entry x") != std::string::npos);
+  spit(dir / "sparse.tar", tar_header("x", 'S', std::string("\x80\0\0\0\x7f\xff\xff\xff\xff\xff\xfd", 11), "00000000000") + slurp(dir / "a.tar"));
+  CHECK(verdict(dir / "sparse.tar").find("a header that ibid does not write") != std::string::npos);
 }
 
 TEST_CASE("what cannot be read is not damage") {

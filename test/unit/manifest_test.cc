@@ -373,6 +373,7 @@ TEST_CASE("the first errors that people make have a hint") {
   says(user("'{{ x['a'] }}'"), "end of map not found", ends + "single quotes use double ones");
   says(complaint("ibid: 1\nmodel:\n\tdigest: x\n"), "step.yaml:3:", "YAML indents by spaces, and this line begins with a tab");
   says(complaint(small("decoding: {max_tokens: 9}\noutput: {keep: a b}\n")), "output.keep must be a list, found text", "write  [a b]");
+  says(complaint(small("decoding: {max_tokens: 9}\noutput: {keep: \"a, b\"}\n")), "output.keep must be a list, found text", "write  [\"a, b\"]");
   const std::string pin = "'ibid pin MODEL' prints it";
   auto model = [](const std::string& value) { return complaint("ibid: 1\nmodel: " + value + small().substr(small().find("\ninput")) + "decoding: {max_tokens: 9}\n"); };
   says(model("{digest: 'sha256:...'}"), "model.digest is not a digest", pin);

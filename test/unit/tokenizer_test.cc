@@ -11,6 +11,7 @@
 #include "runtime/error.h"
 #include "runtime/gguf.h"
 #include "runtime/model_files.h"
+#include "runtime/tokenizer_normalizer.h"
 #include "runtime/tokenizer_vocab.h"
 #include "test/catch.h"
 
@@ -416,6 +417,14 @@ TEST_CASE("stacked replacements cannot fill the memory") {
 }
 
 // A prefix on every piece and a cut behind it double the pieces: 20 of them would make a million of every character.
+TEST_CASE("a replacement is given up as soon as it is too long") {
+  using ibid::runtime::tokenize::replace_all;
+  CHECK(replace_all("aXbXc", "X", "--", 100) == "a--b--c");
+  const std::string with(1000, 'y'), all = replace_all(std::string(1 << 20, 'X'), "X", with, 5000);
+  CHECK(all.size() > 5000);
+  CHECK(all.size() < 5000 + 2 * with.size() + (1 << 20));
+}
+
 TEST_CASE("a chain of prefixes and a template of many tokens are refused") {
   Json json = case_named("llama 2").at("tokenizer");
   auto chain = [&](int prefixes) {
