@@ -7,6 +7,7 @@
 // 2. IBID_CHECK is for our own bugs: it throws an Error that names condition, file and line; never compiled out.
 // 3. A record that fails is not an Error: it is a status of that record (runtime/engine.h).
 #pragma once
+#include <cerrno>
 #include <stdexcept>
 #include <string>
 
@@ -17,7 +18,7 @@ enum class ErrorKind {
   corrupt,        // a bundle does not verify                                    exit 4
   incomparable,   // weights absent, or another semantics version                exit 5
   bad_data,       // manifest, model or input data are wrong                     exit 65
-  not_found,      // a named input does not exist                                exit 66
+  not_found,      // a named input does not exist, or may not be read            exit 66
   unavailable,    // no such device or instruction set here                      exit 69
   internal,       // a bug of ours                                               exit 70
   cannot_create,  // an output cannot be created                                 exit 73
@@ -32,6 +33,13 @@ struct Error : std::runtime_error {
   std::string where;  // file, file:line:column, option or record; may be empty
   std::string hint;   // what to do next; may be empty
 };
+
+// What it is that a file could not be opened to read it, by its errno: io may pass when it is tried again, the others stay.
+inline ErrorKind unopened(int code) {
+  for (int lasting : {ENOENT, ENOTDIR, EACCES, EPERM, ELOOP, ENAMETOOLONG, ENXIO})
+    if (code == lasting) return ErrorKind::not_found;
+  return ErrorKind::io;
+}
 
 [[noreturn]] inline void check_failed(const char* condition, const char* file, int line) {
   throw Error(ErrorKind::internal, std::string(file) + ":" + std::to_string(line),

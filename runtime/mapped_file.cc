@@ -24,7 +24,7 @@ namespace {
 [[noreturn]] void fail_errno(const std::string& path, const char* verb) {
   int err = errno;
   if (err == ENOENT || err == ENOTDIR) throw Error(ErrorKind::not_found, path, "no such file");
-  throw Error(ErrorKind::io, path, std::string("cannot ") + verb + ": " + std::strerror(err));
+  throw Error(unopened(err), path, std::string("cannot ") + verb + ": " + std::strerror(err));
 }
 
 // Closes a descriptor on every way out but the last.

@@ -285,7 +285,7 @@ bool is_folder(const std::string& path) {
   std::error_code failed;
   fs::file_status status = fs::status(path, failed);
   if (status.type() == fs::file_type::not_found) throw Error(ErrorKind::not_found, path, "no such file or folder");
-  if (failed) throw Error(ErrorKind::io, path, "cannot stat: " + failed.message());
+  if (failed) throw Error(unopened(failed.value()), path, "cannot stat: " + failed.message());
   return status.type() == fs::file_type::directory;
 }
 

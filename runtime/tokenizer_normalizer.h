@@ -21,7 +21,7 @@ struct Normalizer {
   std::string apply(std::string_view text) const;
 };
 
-// Every occurrence of a literal, left to right.
+// Every occurrence of a literal, left to right; given up, with a text longer than `most`, once it is longer.
 std::string replace_all(std::string_view text, std::string_view pattern, std::string_view with, size_t most);
 
 }  // namespace ibid::runtime::tokenize

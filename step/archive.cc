@@ -73,7 +73,7 @@ class RawInput {
     do n = ::read(fd_, buffer_.data() + size_, buffer_.size() - size_);
     while (n < 0 && (errno == EINTR || would_block(fd_, POLLIN)));
     if (n < 0) throw Error(ErrorKind::io, name_, std::string("cannot read: ") + std::strerror(errno));
-    if (n == 0 && state() != begun_) throw Error(ErrorKind::io, name_, "was written over while it was read", "run again when nothing writes to it any more");
+    if (n == 0 && state() != begun_) throw Error(ErrorKind::io, name_, "was written to, or touched, while it was read", "run again when nothing writes to it any more");
     size_ += static_cast<size_t>(n);
     return n > 0;
   }
@@ -275,7 +275,7 @@ void TarFile::list_entries() {
   uint64_t end = 0;
   archive_entry* entry = nullptr;
   int result;
-  while ((result = archive_read_next_header(in, &entry)) == ARCHIVE_OK) {
+  while ((result = archive_read_next_header(in, &entry)) == ARCHIVE_OK || result == ARCHIVE_WARN) {      // a name of an owner that it cannot convert
     const char* name = archive_entry_pathname(entry);
     std::string at = name ? name : "(unnamed)";
     const bool folder = archive_entry_filetype(entry) == AE_IFDIR && archive_entry_size(entry) == 0;   // as skopeo and tar write them

@@ -159,6 +159,7 @@ class Bundle {
   struct Segment { uint64_t first, count; Digest records, outcomes; };
   const TarEntry& entry_of(const std::string& digest, uint64_t size, const std::string& role) const;
   std::string blob(const Layer& layer, const std::string& role) const;
+  Json read_index() const;                              // what names the manifest
   void read_manifest();
   void read_config(const std::string& text);
   void read_shard(const Json& config);

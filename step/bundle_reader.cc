@@ -82,21 +82,28 @@ std::string Bundle::blob(const Layer& layer, const std::string& role) const {
   return text;
 }
 
-void Bundle::read_manifest() {
+Json Bundle::read_index() const {
   const TarEntry* layout = tar_.find("oci-layout");
   const TarEntry* index = tar_.find("index.json");
-  if (!layout || !index) throw corrupt(tar_.path(), std::string("not a bundle: ") + (layout ? "index.json" : "oci-layout") + " is missing");
-  if (layout->size > 1000 || Json::parse(tar_.read(*layout, 0, layout->size), "oci-layout").at("imageLayoutVersion").as_string() != "1.0.0")
-    throw corrupt(tar_.path(), "oci-layout is damaged");
+  if (!layout || !index)
+    throw corrupt(tar_.path(), std::string("not a bundle: ") + (layout ? "index.json" : "oci-layout") + " is missing" + (tar_.find("./oci-layout") ? " (names begin with './': pack it with 'tar cf FILE -C FOLDER blobs index.json oci-layout')" : ""));
+  if (layout->size > 1000) throw corrupt(tar_.path(), "oci-layout is damaged");
+  const Json version = Json::parse(tar_.read(*layout, 0, layout->size), "oci-layout");
+  if (!only_keys(version, {"imageLayoutVersion"}) || version.at("imageLayoutVersion").as_string() != "1.0.0") throw corrupt(tar_.path(), "oci-layout is damaged");
   if (index->size > kMaxSmallBlob) throw corrupt(tar_.path(), "index.json is unreasonably large");
-  Json top = parse_blob(tar_.path(), "index.json", tar_.read(*index, 0, index->size));
+  const Json top = parse_blob(tar_.path(), "index.json", tar_.read(*index, 0, index->size));
   const Json::Array& manifests = top.at("manifests").items();
   if (manifests.size() != 1) throw corrupt(tar_.path(), "index.json names " + std::to_string(manifests.size()) + " manifests instead of one");
   const Json& named = manifests[0];
   if (!only_keys(top, {"schemaVersion", "mediaType", "artifactType", "manifests", "annotations"}) || top.at("schemaVersion").dump() != "2" || !may_say(top, "mediaType", media::kIndex) ||
       !only_keys(named, {"mediaType", "digest", "size", "artifactType", "annotations", "platform"}) || named.at("mediaType").as_string() != media::kManifest)
     throw corrupt(tar_.path(), "index.json is damaged: it is not the index of one OCI manifest");
-  manifest_layer_ = {media::kManifest, digest_field(manifests[0], "digest"), "", unsigned_of(manifests[0].at("size"))};
+  return named;
+}
+
+void Bundle::read_manifest() {
+  const Json named = read_index();
+  manifest_layer_ = {media::kManifest, digest_field(named, "digest"), "", unsigned_of(named.at("size"))};
   manifest_ = parse_blob(tar_.path(), "the manifest", blob(manifest_layer_, "the manifest"));
   const Json* type = manifest_.find("artifactType");
   if (!type || !type->is_string() || (type->as_string() != media::kBundle && type->as_string() != media::kShard))

@@ -135,7 +135,7 @@ const std::vector<ExitCode>& exit_codes() {
       {"4", "a bundle is damaged, or not the expected one"},
       {"5", "cannot be compared: the weights are absent or others"},
       {"65", "manifest, model or input is wrong, or a record failed that must not"},
-      {"66", "an input is missing"},
+      {"66", "an input is missing, or may not be read"},
       {"69", "no such device or instruction set"},
       {"70", "a bug of ours"},
       {"73", "an output cannot be created"},

@@ -134,8 +134,9 @@ bool note_columns(const Answered& a, InputFormat format) {
   std::vector<std::string_view> columns;
   for (const Field& field : a.record.fields) columns.push_back(field.name);
   std::string says = did_you_mean(name, columns);
-  if (nearest(name, columns).find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") != std::string::npos) says += " no template can name it: rename the column";
-  if (columns.size() == 1) says = one_column_hint(format);
+  const std::string near = nearest(name, columns);
+  if (near.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") != std::string::npos) says = "no template can name the column '" + near + "': rename it";
+  if (columns.size() == 1 && (near.empty() || near.find_first_of(";,|\t") != std::string::npos)) says = one_column_hint(format);
   if (says.empty())
     for (size_t i = 0; i < columns.size() && i <= kListed; ++i) says.append(i == 0 ? "there are " : ", ").append(i < kListed ? columns[i] : "and others");
   note("the input has no column '" + name + "': " + says);

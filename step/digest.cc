@@ -92,7 +92,7 @@ Digest hmac_sha256(std::string_view key, std::string_view bytes) {
 
 std::string digest_of_file(const std::string& path) {
   std::FILE* f = std::fopen(path.c_str(), "rb");
-  if (!f) throw Error(errno == ENOENT ? ErrorKind::not_found : ErrorKind::io, path, std::strerror(errno));
+  if (!f) throw Error(unopened(errno), path, std::strerror(errno));
   Sha256 h;
   std::vector<char> buffer(1 << 20);
   size_t n;

@@ -86,7 +86,7 @@ void Journal::set_aside() {
   if (::rename(path_.c_str(), old.c_str()) != 0) throw Error(ErrorKind::cannot_create, old, std::string("cannot keep the journal of another step: ") + std::strerror(errno));
   ::close(fd_);
   fd_ = -1;
-  warn("the journal " + path_ + " is of another step: it is kept as " + base_name(old) + ", and a new one begins");
+  warn("the journal " + path_ + " is of another step, or damaged: it is kept as " + base_name(old) + ", and a new one begins");
 }
 
 Journal::~Journal() {

@@ -68,7 +68,7 @@ Manifest manifest_of(const YamlNode& root, const std::string& name, std::vector<
 
 std::string read_text(const std::string& path) {
   std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
-  if (!file) throw Error(errno == ENOENT ? ErrorKind::not_found : ErrorKind::io, path, std::string("cannot open: ") + std::strerror(errno));
+  if (!file) throw Error(unopened(errno), path, std::string("cannot open: ") + std::strerror(errno));
   std::string text;
   char buffer[1 << 16];
   size_t got = 0;

@@ -16,7 +16,7 @@ std::optional<std::string> read_side_file(const std::string& path, Problem& prob
   std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
   if (!file) {
     problem.what = "cannot open " + path + ": " + std::strerror(errno);
-    problem.missing_file = errno == ENOENT;
+    problem.missing_file = unopened(errno) == ErrorKind::not_found;
     return std::nullopt;
   }
   std::string text;

@@ -56,13 +56,14 @@ std::string one_of(const std::string_view (&names)[n]) {
   return out;
 }
 
-// Reads one map: hands out the values of known keys, complains about types, and at the end about keys that nobody knows.
-// A text as an item of [...]: in quotes where a sign in it may mean something there.
+// A text as an item of [...]: in quotes where YAML could take it for something else.
 std::string list_item(const std::string& text) {
-  const bool plain = std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isalnum(c) || c == '_' || c == ' '; });
+  bool plain = !text.empty() && std::isalpha(static_cast<unsigned char>(text.front())) && std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isalnum(c) || c == '_' || c == ' '; });
+  for (const char* word : {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}) plain = plain && text != word;
   return plain ? text : Json(text).dump();
 }
 
+// Reads one map: hands out the values of known keys, complains about types, and at the end about keys that nobody knows.
 class MapReader {
  public:
   MapReader(const YamlNode& node, const Position& at, std::string path, std::string_view set_path, std::vector<Problem>& problems)

@@ -71,7 +71,8 @@ void apply_set(YamlNode& root, const std::string& option, std::vector<Problem>& 
   const Position at{source, 0, 0};
 
   std::optional<YamlNode> value;
-  if (source->text.starts_with("{{") || source->text.starts_with("{%")) return note(problems, at, "a template without quotes is a map to YAML", "write  --set '" + key + "=\"{{ ... }}\"'");
+  const size_t begin = source->text.find_first_not_of(" \t\n");
+  if (begin != std::string::npos && (source->text.compare(begin, 2, "{{") == 0 || source->text.compare(begin, 2, "{%") == 0)) return note(problems, at, "a template without quotes is a map to YAML", "write  --set '" + key + "=\"{{ ... }}\"'");
   if (source->text.empty()) note(problems, at, "the value is empty", "for an empty text write  --set '" + key + "=\"\"'");
   else value = parse_yaml(source, problems);
   if (!value) return;

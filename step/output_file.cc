@@ -15,8 +15,10 @@
 #include <cstring>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <random>
 
+#include "runtime/error.h"
 #include "step/digest.h"
 
 namespace ibid::step {
@@ -45,10 +47,18 @@ bool is_written_in_place(const std::string& path) {
   return ::stat(path.c_str(), &s) == 0 && !S_ISREG(s.st_mode);
 }
 
-// A link is replaced, whatever it leads to; a file that its owner has protected is not.
-bool may_replace(const std::string& path) {
+// The regular file that an output will replace, a link to one being none.
+std::optional<struct stat> old_file(const std::string& path) {
   struct stat s;
-  return ::lstat(path.c_str(), &s) != 0 || !S_ISREG(s.st_mode) || ::access(path.c_str(), W_OK) == 0;
+  return ::lstat(path.c_str(), &s) == 0 && S_ISREG(s.st_mode) ? std::optional(s) : std::nullopt;
+}
+
+// A file that is protected is not replaced; for root, whom nothing stops, as for everyone.
+void require_replaceable(const std::string& path, const std::optional<struct stat>& old) {
+  constexpr mode_t kWrite = S_IWUSR | S_IWGRP | S_IWOTH;
+  if (!old || ((old->st_mode & kWrite) && ::access(path.c_str(), W_OK) == 0)) return;
+  const std::string why = old->st_mode & kWrite ? std::strerror(errno) : "it is read-only";
+  throw Error(ErrorKind::cannot_create, path, "is there and may not be replaced: " + why, "name another output, or remove it first");
 }
 
 // In containers every process has the same few numbers: what a killed one left may have our name already. Then chance makes another.
@@ -126,12 +136,6 @@ std::string name_with(const std::string& name, const std::string& suffix) {
   return name.substr(0, cut) + told;
 }
 
-ErrorKind unopened(int code) {
-  for (int lasting : {ENOENT, ENOTDIR, EACCES, EPERM, ELOOP, ENAMETOOLONG, ENXIO})
-    if (code == lasting) return ErrorKind::not_found;
-  return ErrorKind::io;
-}
-
 std::string read_file(const std::string& path, size_t max_bytes) {
   std::FILE* f = std::fopen(path.c_str(), "rb");
   if (!f) throw Error(unopened(errno), path, std::strerror(errno));
@@ -147,11 +151,11 @@ std::string read_file(const std::string& path, size_t max_bytes) {
 }
 
 // The folders in which files are published, locked while that lasts: of two runs into the same files, the outputs of one stay, not of
-// each some. Not every file system can lock or sync a folder; it is done where it can be.
+// each some. Not every file system can lock or sync a folder, or lock it for other hosts; it is done where it can be.
 class OutputFile::LockedFolders {
  public:
   explicit LockedFolders(const std::vector<OutputFile*>& files) {
-    std::map<std::pair<dev_t, ino_t>, int> in_order;   // the same for everyone, so that none waits for another in a circle
+    std::map<std::pair<dev_t, ino_t>, int> in_order;   // the same for everyone on this host, so that none waits for another in a circle
     for (const OutputFile* file : files) {
       if (!file->is_file_) continue;
       const int folder = ::open(directory_of(file->path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -160,7 +164,7 @@ class OutputFile::LockedFolders {
       if (::fstat(folder, &s) != 0 || !in_order.emplace(std::pair(s.st_dev, s.st_ino), folder).second) ::close(folder);
     }
     for (const auto& [place, folder] : in_order) {
-      while (::flock(folder, LOCK_EX) != 0 && errno == EINTR) continue;
+      lock(folder);
       open_.push_back(folder);
     }
   }
@@ -168,11 +172,17 @@ class OutputFile::LockedFolders {
     for (int folder : open_) ::close(folder);
   }
   LockedFolders(const LockedFolders&) = delete;
-  void sync() const {                                  // makes the renames themselves durable
+  void release() const {                               // and makes the renames themselves durable
+    for (int folder : open_) (void)::flock(folder, LOCK_UN);
     for (int folder : open_) (void)::fsync(folder);
   }
 
  private:
+  // Whoever publishes is done in a moment. Whoever holds the lock for longer means something else by it, and may wait for us: 'flock FOLDER ibid ...'.
+  static void lock(int folder) {
+    constexpr int kTries = 500, kPauseUs = 10'000;
+    for (int i = 0; i < kTries && ::flock(folder, LOCK_EX | LOCK_NB) != 0 && (errno == EWOULDBLOCK || errno == EINTR); ++i) ::usleep(kPauseUs);
+  }
   std::vector<int> open_;
 };
 
@@ -184,13 +194,13 @@ OutputFile::OutputFile(const std::string& path) : path_(path) {
     throw Error(ErrorKind::cannot_create, path, path.empty() ? "an output without a name" : "names a folder, not a file", path.empty() ? "is a variable empty?" : "name a file in it");
   } else if (is_written_in_place(path)) {
     fd_ = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
-  } else if (!may_replace(path)) {
-    throw Error(ErrorKind::cannot_create, path, "is there and may not be written to", "remove it, or name another output");
   } else {
+    const std::optional<struct stat> old = old_file(path);
+    require_replaceable(path, old);
     is_file_ = true;
     for (int tries = 0; fd_ < 0 && tries < 100; ++tries) {
       temporary_ = temporary_name(path, tries > 0);
-      fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+      fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, old ? 0600 : 0666);
       if (fd_ < 0 && errno != EEXIST) break;
     }
   }
@@ -199,10 +209,7 @@ OutputFile::OutputFile(const std::string& path) : path_(path) {
     temporary_.clear();
     throw Error(ErrorKind::cannot_create, path, std::string("cannot create: ") + std::strerror(code), "does the folder exist, and may you write there?");
   }
-  if (!is_file_) return;
-  register_temporary(temporary_.c_str());
-  struct stat old;
-  if (::lstat(path.c_str(), &old) == 0 && S_ISREG(old.st_mode)) (void)::fchmod(fd_, old.st_mode & 0777);
+  if (is_file_) register_temporary(temporary_.c_str());
 }
 
 OutputFile::~OutputFile() {
@@ -228,11 +235,21 @@ void OutputFile::flush() {
 
 void OutputFile::finish() {
   flush();
+  if (!temporary_.empty()) take_mode();
   // fsync is refused by pipes and terminals; for a file its failure is the disk's.
   if (!temporary_.empty() && ::fsync(fd_) != 0) throw Error(ErrorKind::io, path_, std::string("fsync failed: ") + std::strerror(errno));
   int fd = fd_;
   fd_ = -1;
   if (::close(fd) != 0) throw Error(ErrorKind::io, path_, std::string("closing failed: ") + std::strerror(errno));
+}
+
+// The mode and group of the file that is replaced; where we may not give it its group, that group's rights go to nobody.
+void OutputFile::take_mode() {
+  const std::optional<struct stat> old = old_file(path_);
+  require_replaceable(path_, old);
+  if (!old) return;
+  const mode_t group = ::fchown(fd_, static_cast<uid_t>(-1), old->st_gid) == 0 ? S_IRWXG : 0;
+  (void)::fchmod(fd_, old->st_mode & (S_IRWXU | group | S_IRWXO));
 }
 
 void OutputFile::publish() {
@@ -246,7 +263,7 @@ void OutputFile::commit(const std::vector<OutputFile*>& files) {
   for (OutputFile* file : files) file->finish();
   LockedFolders folders(files);
   for (OutputFile* file : files) file->publish();
-  folders.sync();
+  folders.release();
 }
 
 SpoolFile::SpoolFile(const std::string& beside) : where_(directory_of(beside)) {

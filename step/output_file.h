@@ -3,8 +3,8 @@
 // 1. A regular target is written as a temporary file beside it, fsynced, and renamed over it by commit(); a run that stops
 //    before leaves the old target untouched and removes the temporary file (after kill -9 a file named .TARGET.PID.ibid-tmp stays,
 //    or .TARGET.PID-DIGITS.ibid-tmp where there was one: on a shared file system nobody here can know that its writer is dead).
-//    Several outputs appear together: each is whole on the disk, or taken by its reader, before the first is renamed, and nobody else's
-//    appear meanwhile. A target keeps its mode; one that may not be written to is refused.
+//    Several outputs appear together: each is whole on the disk, or taken by its reader, before the first is renamed; and where the file
+//    system can lock a folder, nobody else's appear meanwhile. A target keeps its mode and group; one that is protected is refused.
 //    A symbolic link is replaced, never written through: in an engine's work folder it leads to another task's file.
 // 2. "-" is standard output, and so is what names it (/dev/stdout, /dev/fd/N are what is open under that number); an existing FIFO
 //    or device is written in place, never renamed over.
@@ -15,8 +15,6 @@
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "runtime/error.h"
 
 namespace ibid::step {
 
@@ -38,6 +36,7 @@ class OutputFile {
   class LockedFolders;
   void write_all(const char* data, size_t size);
   void finish();                                      // nothing can fail any more but publish()
+  void take_mode();
   void publish();
   std::string path_, temporary_;                      // temporary_ is empty when the target is written in place
   bool is_file_ = false;
@@ -95,9 +94,6 @@ std::string base_name(const std::string& path);
 // The name of a file that belongs to a file. One longer than a name may be is cut between two characters, and digits of its digest tell
 // it from others that begin alike.
 std::string name_with(const std::string& name, const std::string& suffix);
-
-// Which kind of Error it is that opening a file to read it failed with this errno: what trying again does not help is not_found.
-ErrorKind unopened(int code);
 
 // The whole content of a small file. Errors: not_found, io, bad_data (larger than max_bytes).
 std::string read_file(const std::string& path, size_t max_bytes);

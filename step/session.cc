@@ -11,7 +11,7 @@ namespace ibid::step {
 namespace {
 
 constexpr size_t kWindow = 4096;                       // records between the oldest unanswered one and the newest
-constexpr size_t kWindowBytes = size_t{64} << 20;      // of their texts and prompts, from which on no more come in
+constexpr size_t kWindowBytes = size_t{64} << 20;      // of their fields and prompts, from which on no more come in
 
 runtime::EngineOptions engine_options(const Manifest& m, const Args& args, size_t kv_bytes) {
   runtime::EngineOptions o;
@@ -52,10 +52,20 @@ AnswerRecord from_engine(runtime::Answer&& a, const Manifest& m) {
   return out;
 }
 
-// About as much memory as it holds.
+size_t size_of(const Json& value) {
+  size_t bytes = sizeof value;
+  if (value.is_string()) bytes += value.as_string().size();
+  if (value.is_array())
+    for (const Json& item : value.items()) bytes += size_of(item);
+  if (value.is_object())
+    for (const auto& [name, member] : value.members()) bytes += sizeof name + name.size() + size_of(member);
+  return bytes;
+}
+
+// About as much memory as it holds; each sample has the prompt's ids once more.
 size_t size_of(const Answered& a) {
-  size_t bytes = a.record.raw.size() + a.prompt.text.size() + a.prompt_ids.size() * sizeof(int32_t);
-  for (const Field& field : a.record.fields) bytes += field.name.size() + field_lexeme(field.value).size();
+  size_t bytes = a.record.raw.size() + a.prompt.text.size() + a.prompt_ids.size() * sizeof(int32_t) * (1 + a.answers.size());
+  for (const Field& field : a.record.fields) bytes += field.name.size() + size_of(field.value);
   return bytes;
 }
 

@@ -61,7 +61,7 @@ bool pack_rows(const MatmulTable& table, const Weight& w, int to_row, const int3
 // Each row is quant_row_stride(k) bytes: room for 4 K bytes of values, then a line whose first float is the scale (an odd number
 // of lines keeps rows out of each other's cache sets). The values are one of
 //   scalar, avx2:   int16 q[K]
-//   avxvnni:        the same, behind them int8 H[K / 4][4], in the order of avx512's words, and int32 128 * (sum of H)[K / 128]
+//   avxvnni:        the same, behind them int8 H[K / 4][4], in the order of avx512's words, and int32 128 * (sum of H) of each 128 of K or what is left
 //   amx:            uint8  digit[K / 64][2][64]   q = 256 H + L, H first, each stored as digit + 128
 //   avx512:         the same, behind them int16 q[K / 4][4]: of four the first, the third, the second, the fourth
 //   neon:           int8   digit[K / 64][2][64]   the digits as they are

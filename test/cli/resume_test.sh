@@ -108,7 +108,7 @@ for max in 109 110; do
   exits 0 "$ibid" run "$step" in.tsv --model "$model" --threads 1 --batch 4 -o b.tsv --bundle b.tar --resume --run-record record.json
   same_bytes "a journal of another step"
   same "nothing of it is used" 0 "$(reused)"
-  holds "a warning says so" "$err" "warning: the journal ./.b.tsv.ibid-journal is of another step: it is kept as .b.tsv.ibid-journal."
+  holds "a warning says so" "$err" "warning: the journal ./.b.tsv.ibid-journal is of another step, or damaged: it is kept as .b.tsv.ibid-journal."
   old=$(sed -n 's/.*it is kept as \([^,]*\),.*/\1/p' <<<"$err")
   cmp "$old" journal.$max || fail "the journal of another step is lost"
 done

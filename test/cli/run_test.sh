@@ -300,14 +300,22 @@ exits 65 "$ibid" run numbered.yaml semicolon.csv --set input.format=csv --set 'o
 holds "the same where nothing names a column" "$err" "something else than a comma?"
 printf 'sample\tmy note\nS1\tliver\n' >space.tsv
 exits 65 "$ibid" run "$quick/step.yaml" space.tsv --set 'output.keep=[]' --set 'prompt.messages.0.user="{{ my_note }}"' --model "$model" -o x.out
-holds "a name that no template can write" "$err" "did you mean 'my note'? no template can name it: rename the column"
+holds "a name that no template can write" "$err" "no template can name the column 'my note': rename it"
 exits 65 "$ibid" lint "$quick/step.yaml" --set 'prompt.messages.0.user={{ x }}'
 holds "quotes that YAML sees" "$err$out" "write  --set 'prompt.messages.0.user=\"{{ ... }}\"'"
 iconv -f UTF-8 -t UTF-16 "$quick/step.yaml" >utf16.yaml
 exits 65 "$ibid" lint utf16.yaml
 holds "what it is" "$err$out" "is UTF-16"
+printf 'annotation\nliver\n' >single.tsv
+exits 65 "$ibid" run numbered.yaml single.tsv --set 'output.keep=[]' --set 'prompt.messages.0.user="{{ anotation }}"' --model "$model" -o x.out
+holds "a slip of the pen" "$err" "did you mean 'annotation'?"
 ln -s circle circle
 exits 66 "$ibid" run "$quick/step.yaml" circle --model "$model"
+exits 66 "$ibid" run circle few.tsv --model "$model"
+exits 66 "$ibid" pin circle
+zstd -q <few.tsv | zstd -q >twice.zst
+exits 65 "$ibid" run "$quick/step.yaml" twice.zst --model "$model" -o x.out
+holds "one layer" "$err" "is packed more than once"
 
 # What a table shows of JSON's own values.
 printf '{"id":"a","t":true,"f":false,"z":null,"n":1.50,"l":[1,true]}\n' >kinds.jsonl
@@ -328,7 +336,15 @@ read -r -u 8 _
 cat <&8 >/dev/null || true
 code=0; wait $pid || code=$?
 same "written over" 74 "$code"
-holds "what happened" "$(cat live.err)" "live.tsv: was written over while it was read"
+holds "what happened" "$(cat live.err)" "live.tsv: was written to, or touched, while it was read"
+
+# Records wait for the one before them in 64 MiB, not all 20 lines of 30 MB at once. A bad record needs no place in the engine.
+(head -n 2 "$quick/samples.tsv"; for i in $(seq 20); do head -c 30000000 /dev/zero | tr '\0' x; echo; done) | gzip -1 >long.tsv.gz
+peak=$(python3 -c 'import resource, subprocess, sys
+subprocess.run(sys.argv[1:], stderr=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)' "$ibid" run "$quick/step.yaml" long.tsv.gz --model "$model" --memory 16M -o long.out)
+[ "$peak" -lt 450 ] || fail "$peak MiB for records of 30 MB"
+same "all were read" 22 "$(wc -l <long.out)"
 
 tail -n +2 few.tsv >headless.tsv
 exits 65 "$ibid" run "$quick/step.yaml" headless.tsv --model "$model"

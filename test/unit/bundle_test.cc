@@ -234,6 +234,47 @@ TEST_CASE("a tar cut at any place, or with something behind its end, is refused"
   CHECK(verdict(dir / "long.tar").find("after the end") != std::string::npos);
 }
 
+TEST_CASE("an index or manifest with other keys or types than ibid's is refused, though every digest holds") {
+  Scratch dir;
+  write_bundle(dir / "a.tar", 3);
+  const auto replaced = [](std::string text, const std::string& from, const std::string& to) {
+    const size_t at = text.find(from);
+    REQUIRE(at != std::string::npos);
+    return text.replace(at, from.size(), to);
+  };
+  const auto with_index = [&](const std::string& from, const std::string& to) {
+    rewrite(dir / "a.tar", dir / "bad.tar", [&](auto& entries) {
+      for (auto& [name, bytes] : entries)
+        if (name == "index.json") bytes = replaced(bytes, from, to);
+    });
+    return verdict(dir / "bad.tar");
+  };
+  const auto with_manifest = [&](const std::string& from, const std::string& to) {
+    rewrite(dir / "a.tar", dir / "bad.tar", [&](auto& entries) {
+      std::string *index = nullptr, was, is;
+      for (auto& [name, bytes] : entries) {
+        if (name == "index.json") index = &bytes;
+        if (bytes.find("\"layers\":[") == std::string::npos) continue;
+        was = "\"digest\":\"sha256:" + sha256_hex(bytes) + "\",\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\"size\":" + std::to_string(bytes.size());
+        bytes = replaced(bytes, from, to);
+        name = "blobs/sha256/" + sha256_hex(bytes);
+        is = "\"digest\":\"sha256:" + sha256_hex(bytes) + "\",\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\"size\":" + std::to_string(bytes.size());
+      }
+      *index = replaced(*index, was, is);
+    });
+    return verdict(dir / "bad.tar");
+  };
+  const std::string version = "\"schemaVersion\":2";
+  CHECK(with_index(version, version + " ") == "");                          // the controls
+  CHECK(with_manifest(version, version + " ") == "");
+  CHECK(with_index(version, "\"annotations\":{\"a\":\"b\"}," + version) == "");
+  CHECK(with_manifest("{", "{\"annotations\":{\"a\":\"b\"},") == "");
+  CHECK(with_index(version, version + ",\"subject\":1").find("index.json is damaged") != std::string::npos);
+  CHECK(with_index(version, "\"schemaVersion\":3").find("index.json is damaged") != std::string::npos);
+  for (const auto& [from, to] : {std::pair(version, version + ",\"subject\":1"), {version, std::string("\"schemaVersion\":3")}, {std::string("config.v1+json"), std::string("config.v2+json")}})
+    CHECK(with_manifest(from, to).find("its OCI manifest is not one that ibid writes") != std::string::npos);
+}
+
 TEST_CASE("entries that lie in each other are refused, and folders that lead out") {
   Scratch dir;
   write_bundle(dir / "a.tar", 3);

@@ -416,7 +416,6 @@ TEST_CASE("stacked replacements cannot fill the memory") {
   REQUIRE_THROWS_AS(tokenizer.encode("a", Specials::recognise, AddBos::no), Error);
 }
 
-// A prefix on every piece and a cut behind it double the pieces: 20 of them would make a million of every character.
 TEST_CASE("a replacement is given up as soon as it is too long") {
   using ibid::runtime::tokenize::replace_all;
   CHECK(replace_all("aXbXc", "X", "--", 100) == "a--b--c");
@@ -425,6 +424,7 @@ TEST_CASE("a replacement is given up as soon as it is too long") {
   CHECK(all.size() < 5000 + 2 * with.size() + (1 << 20));
 }
 
+// A prefix on every piece and a cut behind it double the pieces: 20 of them would make a million of every character.
 TEST_CASE("a chain of prefixes and a template of many tokens are refused") {
   Json json = case_named("llama 2").at("tokenizer");
   auto chain = [&](int prefixes) {
