@@ -7,6 +7,8 @@
 namespace ibid::kernels {
 namespace {
 
+size_t stream_ahead() { return 3072; }      // Intel Xeon: 1 KiB is 17 to 23 % slower, 4 KiB as fast
+
 // {vex}: not the encoding of AVX-512, which the assembler prefers.
 void add_products(__m256i& sum, __m256i a, __m256i b) { asm("%{vex%} vpdpwssd %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b)); }
 void add_products_from(__m256i& sum, __m256i a, const __m256i& b) { asm("%{vex%} vpdpwssd %2, %1, %0" : "+x"(sum) : "x"(a), "m"(b)); }

@@ -1,6 +1,6 @@
 // The matrix product in vectors of 256 bits. Every function is local to the including file, which provides add_products and
-// add_products_from, the 16 products of words, added up in pairs (vpmaddwd and an addition, or AVX-VNNI's vpdpwssd, which is both), and
-// word_sums for 16-bit weights, which lie as words.
+// add_products_from, the 16 products of words, added up in pairs (vpmaddwd and an addition, or AVX-VNNI's vpdpwssd, which is both),
+// word_sums for 16-bit weights, which lie as words, and stream_ahead.
 //
 // 8-bit weights are widened as they are read: a pair is at most 2 * 32639 * 128, so 256 of them fit int32.
 //
@@ -27,7 +27,9 @@ constexpr size_t kTokens = 6, kWideTokens = 3;    // rows of a tile of one strip
 constexpr size_t kWideRows = 64;                  // so many are worth widening for: with AVX2 fewer than 48 lose by it
 constexpr size_t kParts = 4;                      // tiles that fetch the next strips together: one alone waits for memory
 constexpr size_t kRowBlock = 24 * kTokens;        // rows that wait for the rest of k
-constexpr size_t kStreamRows = 2, kStreamAhead = 1024;   // so few rows run as fast as memory brings weights: fetched just ahead
+constexpr size_t kStreamRows = 2;                  // so few rows run as fast as memory brings weights: fetched just ahead
+
+size_t stream_ahead();                             // the including file's: how far, in bytes
 
 IBID_INLINE inline void add_to(__m256i& sum, __m256i value) { asm("vpaddd %1, %0, %0" : "+x"(sum) : "x"(value)); }
 
@@ -192,7 +194,7 @@ void line_of(const MatmulJob& job, const WeightView& v, size_t n, size_t t, size
       const int8_t* w = v.strip(n + s) + from * kStrip * D;
       each_tile<kTokens>(rows, [&](auto T, size_t row, size_t part) {
         const uint8_t* a = quant_row(*job.a, static_cast<int>(t + row)) + from * sizeof(int16_t);
-        const size_t ahead = rows <= kStreamRows ? kStreamAhead : part < parts ? next + part * (depth * kStrip * D / parts) : 0;
+        const size_t ahead = rows <= kStreamRows ? stream_ahead() : part < parts ? next + part * (depth * kStrip * D / parts) : 0;
         const Fetch fetch{w + ahead, 2 * kStripBytes / parts};
         if constexpr (D == 2) word_sums<T>(w, fetch, a, stride, depth, sums + row, s);
         else byte_sums<T>(w, fetch, a, stride, depth, sums + row, s, from > 0);
