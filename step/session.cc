@@ -1,6 +1,7 @@
 // See session.h.
 #include "step/session.h"
 
+#include <algorithm>
 #include <chrono>
 #include <deque>
 #include <thread>
@@ -244,9 +245,7 @@ std::optional<kernels::Isa> asked_isa(const Args& args) {
   std::vector<std::string> names;
   for (kernels::Isa isa : kernels::kIsas) names.push_back(kernels::isa_name(isa));
   const std::string name = args.choice("--isa", "", names);
-  kernels::Isa asked{};
-  for (kernels::Isa isa : kernels::kIsas)
-    if (name == kernels::isa_name(isa)) asked = isa;
+  const kernels::Isa asked = kernels::kIsas[std::find(names.begin(), names.end(), name) - names.begin()];
   if (!kernels::isa_available(asked)) throw Error(ErrorKind::unavailable, "--isa", "this machine does not have " + name, std::string("its best is ") + kernels::isa_name(kernels::best_isa()));
   return asked;
 }

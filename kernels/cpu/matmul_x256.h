@@ -22,11 +22,11 @@
 namespace ibid::kernels {
 namespace {
 
-constexpr size_t kPiece = 256 * 4;                // of k: pairs of 8-bit weights this deep fit int32
-constexpr size_t kTokens = 6, kWideTokens = 3;    // rows of a tile of one strip, of two, at most: as many as 16 registers hold
-constexpr size_t kWideRows = 64;                  // so many are worth widening for: with AVX2 fewer than 48 lose by it
-constexpr size_t kParts = 4;                      // tiles that fetch the next strips together: one alone waits for memory
-constexpr size_t kRowBlock = 24 * kTokens;        // rows that wait for the rest of k
+constexpr size_t kPiece = 256 * 4;                 // of k: pairs of 8-bit weights this deep fit int32
+constexpr size_t kTokens = 6, kWideTokens = 3;     // rows of a tile of one strip, of two, at most: as many as 16 registers hold
+constexpr size_t kWideRows = 64;                   // so many are worth widening for: with AVX2 fewer than 48 lose by it
+constexpr size_t kParts = 4;                       // tiles that fetch the next strips together: one alone waits for memory
+constexpr size_t kRowBlock = 24 * kTokens;         // rows that wait for the rest of k
 constexpr size_t kStreamRows = 2;                  // so few rows run as fast as memory brings weights: fetched just ahead
 
 size_t stream_ahead();                             // the including file's: how far, in bytes

@@ -249,16 +249,19 @@ TEST_CASE("an index or manifest with other keys or types than ibid's is refused,
     });
     return verdict(dir / "bad.tar");
   };
+  const auto descriptor = [](const std::string& bytes) {
+    return "\"digest\":\"sha256:" + sha256_hex(bytes) + "\",\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\"size\":" + std::to_string(bytes.size());
+  };
   const auto with_manifest = [&](const std::string& from, const std::string& to) {
     rewrite(dir / "a.tar", dir / "bad.tar", [&](auto& entries) {
       std::string *index = nullptr, was, is;
       for (auto& [name, bytes] : entries) {
         if (name == "index.json") index = &bytes;
         if (bytes.find("\"layers\":[") == std::string::npos) continue;
-        was = "\"digest\":\"sha256:" + sha256_hex(bytes) + "\",\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\"size\":" + std::to_string(bytes.size());
+        was = descriptor(bytes);
         bytes = replaced(bytes, from, to);
         name = "blobs/sha256/" + sha256_hex(bytes);
-        is = "\"digest\":\"sha256:" + sha256_hex(bytes) + "\",\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\"size\":" + std::to_string(bytes.size());
+        is = descriptor(bytes);
       }
       *index = replaced(*index, was, is);
     });
