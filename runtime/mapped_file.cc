@@ -41,7 +41,7 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
   if (file.fd < 0) fail_errno(path, "open");
   struct stat st;
   if (::fstat(file.fd, &st) != 0) fail_errno(path, "stat");
-  if (!S_ISREG(st.st_mode)) throw Error(ErrorKind::io, path, "not a regular file");
+  if (!S_ISREG(st.st_mode)) throw Error(ErrorKind::not_found, path, "not a regular file");
   size_ = static_cast<size_t>(st.st_size);
   mapped_ = written_ = st.st_mtim;
   if (size_ > 0) {  // mmap refuses a length of 0

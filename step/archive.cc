@@ -30,8 +30,8 @@ struct ReadArchive {
 
 std::string message(archive* a) { return archive_error_string(a) ? archive_error_string(a) : "unknown failure"; }
 
-int open_for_reading(const std::string& path) {
-  int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+int open_for_reading(const std::string& path, int flags = 0) {
+  int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | flags);
   if (fd < 0) throw Error(unopened(errno), path, std::strerror(errno));
   struct stat s;
   if (::fstat(fd, &s) == 0 && S_ISDIR(s.st_mode)) {
@@ -204,11 +204,11 @@ void TarWriter::add(const std::string& name, std::string_view bytes) {
 
 void TarWriter::finish() { state_->check(archive_write_close(state_->handle)); }
 
-TarFile::TarFile(const std::string& path) : path_(path), fd_(open_for_reading(path)) {
+TarFile::TarFile(const std::string& path) : path_(path), fd_(open_for_reading(path, O_NONBLOCK)) {   // a FIFO is refused, not waited for
   struct stat s;
   if (::fstat(fd_, &s) != 0 || !S_ISREG(s.st_mode)) {
     ::close(fd_);
-    throw Error(ErrorKind::io, path, "not a regular file; a bundle is read at several places", "write the pipe's content to a file first");
+    throw Error(ErrorKind::not_found, path, "not a regular file; a bundle is read at several places", "write the pipe's content to a file first");
   }
   file_size_ = static_cast<uint64_t>(s.st_size);
   try {

@@ -27,6 +27,10 @@ exits 66 "$ibid" verify nowhere.tar
 exits 4 "$ibid" verify "$model/README.md"
 exits 66 "$ibid" pin nowhere.gguf
 exits 65 "$ibid" pin "$root/test/cli/lib.sh"
+mkfifo pipe
+exits 66 "$ibid" verify pipe                       # nobody writes there: refused, not waited for
+holds "a pipe is no bundle" "$err" "pipe: not a regular file"
+exits 66 "$ibid" pin pipe
 
 # errors as JSON lines
 exits 66 "$ibid" verify nowhere.tar --log-format json
