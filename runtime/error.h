@@ -34,8 +34,9 @@ struct Error : std::runtime_error {
   std::string hint;   // what to do next; may be empty
 };
 
-// What it is that a file could not be opened to read it, by its errno: io may pass when it is tried again, the others stay.
+// What it is that a file could not be opened or mapped to read it, by its errno: not_found stays, io and temporary may pass.
 inline ErrorKind unopened(int code) {
+  if (code == ENOMEM) return ErrorKind::temporary;
   for (int lasting : {ENOENT, ENOTDIR, EACCES, EPERM, ELOOP, ENAMETOOLONG, ENXIO})
     if (code == lasting) return ErrorKind::not_found;
   return ErrorKind::io;

@@ -302,24 +302,42 @@ void append_json_string(std::string& out, std::string_view text) {
   out += '"';
 }
 
+// Bytes of the well-formed character at p; 0: there is none.
+static size_t utf8_length(const unsigned char* p, const unsigned char* end) {
+  if (*p < 0x80) return 1;
+  int more = *p >= 0xF0 ? 3 : *p >= 0xE0 ? 2 : 1;
+  if (*p < 0xC2 || *p > 0xF4 || end - p <= more) return 0;
+  unsigned char low = 0x80, high = 0xBF;                 // the second byte's range rules out overlong forms and surrogates
+  if (*p == 0xE0) low = 0xA0;
+  if (*p == 0xED) high = 0x9F;
+  if (*p == 0xF0) low = 0x90;
+  if (*p == 0xF4) high = 0x8F;
+  if (p[1] < low || p[1] > high) return 0;
+  for (int i = 2; i <= more; ++i)
+    if ((p[i] & 0xC0) != 0x80) return 0;
+  return static_cast<size_t>(more) + 1;
+}
+
 bool is_utf8(std::string_view s) {
   const auto* p = reinterpret_cast<const unsigned char*>(s.data());
-  const auto* end = p + s.size();
-  while (p < end) {
-    if (*p < 0x80) { ++p; continue; }
-    int more = *p >= 0xF0 ? 3 : *p >= 0xE0 ? 2 : 1;
-    if (*p < 0xC2 || *p > 0xF4 || end - p <= more) return false;
-    unsigned char low = 0x80, high = 0xBF;               // the second byte's range rules out overlong forms and surrogates
-    if (*p == 0xE0) low = 0xA0;
-    if (*p == 0xED) high = 0x9F;
-    if (*p == 0xF0) low = 0x90;
-    if (*p == 0xF4) high = 0x8F;
-    if (p[1] < low || p[1] > high) return false;
-    for (int i = 2; i <= more; ++i)
-      if ((p[i] & 0xC0) != 0x80) return false;
-    p += more + 1;
+  for (const auto* end = p + s.size(); p < end;) {
+    const size_t length = utf8_length(p, end);
+    if (length == 0) return false;
+    p += length;
   }
   return true;
+}
+
+std::string as_utf8(std::string_view s) {
+  std::string out;
+  const auto* p = reinterpret_cast<const unsigned char*>(s.data());
+  for (const auto* end = p + s.size(); p < end;) {
+    const size_t length = utf8_length(p, end);
+    if (length > 0) out.append(reinterpret_cast<const char*>(p), length);
+    else append_utf8(out, 0xFFFD);
+    p += length > 0 ? length : 1;
+  }
+  return out;
 }
 
 void append_utf8(std::string& out, char32_t c) {

@@ -71,6 +71,8 @@ void append_json_string(std::string& out, std::string_view text);
 
 // True when the bytes are well-formed UTF-8 (no surrogates, no overlong forms, at most U+10FFFF).
 bool is_utf8(std::string_view text);
+// The same text, with U+FFFD for each byte that is of no character: names of files may have any.
+std::string as_utf8(std::string_view text);
 
 // Appends the UTF-8 form of a code point (REQUIRES: a scalar value).
 void append_utf8(std::string& out, char32_t code_point);

@@ -43,7 +43,7 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
   if (::fstat(file.fd, &st) != 0) fail_errno(path, "stat");
   if (!S_ISREG(st.st_mode)) throw Error(ErrorKind::not_found, path, "not a regular file");
   size_ = static_cast<size_t>(st.st_size);
-  mapped_ = written_ = st.st_mtim;
+  written_ = st.st_mtim;
   if (size_ > 0) {  // mmap refuses a length of 0
     void* p = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd, 0);
     if (p == MAP_FAILED) fail_errno(path, "map");
@@ -57,28 +57,11 @@ MappedFile::~MappedFile() {
   ::close(fd_);
 }
 
-// False where nobody can say: another client of NFS removed it, so nobody can write to it.
-static bool look(int fd, const std::string& path, struct stat& st) {
-  if (::fstat(fd, &st) == 0) return true;
-  if (errno != ESTALE) fail_errno(path, "stat");
-  return false;
-}
-
-static bool differs(const struct stat& st, size_t size, const timespec& written) {
-  return static_cast<size_t>(st.st_size) != size || st.st_mtim.tv_sec != written.tv_sec || st.st_mtim.tv_nsec != written.tv_nsec;
-}
-
 bool MappedFile::touched() const {
   struct stat st;
-  return look(fd_, path_, st) && differs(st, size_, mapped_);
-}
-
-bool MappedFile::touched_again() {
-  struct stat st;
-  if (!look(fd_, path_, st)) return false;
-  const bool touched = differs(st, size_, written_);
-  written_ = st.st_mtim;
-  return touched;
+  if (::fstat(fd_, &st) == 0) return static_cast<size_t>(st.st_size) != size_ || st.st_mtim.tv_sec != written_.tv_sec || st.st_mtim.tv_nsec != written_.tv_nsec;
+  if (errno != ESTALE) fail_errno(path_, "stat");
+  return false;                                        // another client of NFS removed it, so nobody can write to it
 }
 
 size_t MappedFile::read(size_t at, char* to, size_t bytes) const {

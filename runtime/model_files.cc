@@ -298,7 +298,7 @@ std::vector<std::string> files_of(const std::string& path, bool folder) {
     std::error_code no_status;   // a dangling link is no file of the model; if it was needed, opening says so
     if (is_model_file(name) && it->is_regular_file(no_status)) files.push_back((fs::path(path) / name).string());
   }
-  if (failed) throw Error(ErrorKind::io, path, "cannot list: " + failed.message());
+  if (failed) throw Error(unopened(failed.value()), path, "cannot list: " + failed.message());
   std::sort(files.begin(), files.end());
   return files;
 }

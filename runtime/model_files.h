@@ -31,8 +31,6 @@ class MappedFile {
   const std::string& path() const { return path_; }
   // Whether its time or size changed since it was mapped: then its bytes may have, too. Errors: io.
   bool touched() const;
-  // The same, since this was last asked.
-  bool touched_again();
   // From the open file, never by its path: up to `bytes` of those that were there when it was mapped, 0 behind the last. Errors: io.
   size_t read(size_t at, char* to, size_t bytes) const;
   // These bytes will hardly be read again: they stop counting as this process's memory. Ignored when they are not of this file.
@@ -41,7 +39,7 @@ class MappedFile {
  private:
   std::string path_;
   int fd_ = -1;
-  timespec mapped_{}, written_{};      // when its bytes were last changed: as it was mapped; as touched_again saw it
+  timespec written_{};                 // when its bytes were last changed, as it was mapped
   const char* data_ = nullptr;
   size_t size_ = 0;
 };

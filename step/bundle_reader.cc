@@ -16,6 +16,7 @@ namespace ibid::step {
 namespace {
 
 constexpr uint64_t kMaxSmallBlob = 64 << 20;           // manifest, config, side files: what is read whole
+constexpr uint64_t kMaxIndex = 1 << 20;                // index.json, which no digest covers
 constexpr uint64_t kMostCopies = 10;                   // of the same bytes, in the files of a model
 
 constexpr const char* kMoreKeys = "the config blob has keys that ibid does not write";
@@ -90,7 +91,7 @@ Json Bundle::read_index() const {
   if (layout->size > 1000) throw corrupt(tar_.path(), "oci-layout is damaged");
   const Json version = Json::parse(tar_.read(*layout, 0, layout->size), "oci-layout");
   if (!only_keys(version, {"imageLayoutVersion"}) || version.at("imageLayoutVersion").as_string() != "1.0.0") throw corrupt(tar_.path(), "oci-layout is damaged");
-  if (index->size > kMaxSmallBlob) throw corrupt(tar_.path(), "index.json is unreasonably large");
+  if (index->size > kMaxIndex) throw corrupt(tar_.path(), "index.json is unreasonably large");
   const Json top = parse_blob(tar_.path(), "index.json", tar_.read(*index, 0, index->size));
   const Json::Array& manifests = top.at("manifests").items();
   if (manifests.size() != 1) throw corrupt(tar_.path(), "index.json names " + std::to_string(manifests.size()) + " manifests instead of one");

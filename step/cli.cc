@@ -64,9 +64,9 @@ double now() {
 
 std::string line_of(const char* level, const std::string& message, const std::string& hint = "", const std::string& where = "") {
   if (g_log.format == LogFormat::json) {
-    Json::Object o{{"level", level}, {"message", message}};
-    if (!where.empty()) o.emplace_back("where", where);
-    if (!hint.empty()) o.emplace_back("hint", hint);
+    Json::Object o{{"level", level}, {"message", as_utf8(message)}};
+    if (!where.empty()) o.emplace_back("where", as_utf8(where));
+    if (!hint.empty()) o.emplace_back("hint", as_utf8(hint));
     return printable(Json(std::move(o)).dump() + "\n");
   }
   std::string prefix = std::strcmp(level, "info") == 0 ? "ibid: " : std::string("ibid: ") + level + ": ";
@@ -327,7 +327,7 @@ void catch_signals() {
     sigaction(s, nullptr, &before);
     if (before.sa_handler != SIG_IGN) sigaction(s, &action, nullptr);   // nohup, and a shell's background jobs, mean it
   }
-  action.sa_handler = [](int) { die_in_handler(g_signal, g_last_words); };
+  action.sa_handler = [](int s) { die_in_handler(g_signal != 0 ? g_signal : s, g_last_words); };   // ours, or somebody's time limit
   sigaction(SIGALRM, &action, nullptr);
   action.sa_flags = 0;                                 // threads may meet the gap together: the first one speaks, and ends all
   action.sa_handler = [](int s) {

@@ -8,6 +8,7 @@
 #include "step/html.h"
 #include "step/leaves.h"
 #include "step/outputs.h"
+#include "step/record_check.h"
 
 namespace ibid::step {
 namespace {
@@ -60,72 +61,16 @@ int show_record(const Bundle& bundle, const std::string& id, bool as_json) {
   return kDone;
 }
 
-// The record leaf again, from what it says: the same bytes, if it says no more and no less than ibid does.
-std::string record_leaf_again(const Json& record, const Record& said) {
-  std::optional<std::string> prompt;
-  std::vector<int32_t> ids;
-  if (!record.at("prompt").is_null())
-    for (const Json& id : record.at("prompt_ids").items()) ids.push_back(static_cast<int32_t>(id.as_int()));
-  if (!ids.empty()) prompt = record.at("prompt").as_string();
-  Json cut;
-  if (const Json* t = record.find("truncated")) cut = Json::Object{{"kept_bytes", t->at("kept_bytes").as_int()}, {"total_bytes", t->at("total_bytes").as_int()}};
-  return record_leaf(said.id, record_canonical(said), prompt, ids, cut);
-}
-
-// What the records must be beside having their digests: called, and answered or not, as their fields say, in the form that ibid writes.
-class RecordCheck {
- public:
-  explicit RecordCheck(const Bundle& bundle)
-      : manifest_(Manifest::from_config(bundle.config(), bundle.side_files(), bundle.path())), records_(manifest_.input, bundle.first() == 0), path_(bundle.path()) {}
-
-  void check(const ProvedRecord& r) {
-    std::string where = "record " + std::to_string(r.number + 1) + " (" + r.id + ")";
-    Record said = record_of(r.record, r.outcome, r.number, where), is = records_.take(r, where);
-    if (is.id != r.id) fail(where, "is called " + is.id + " by its fields");
-    if (said.problem && !is.problem) fail(where, "is kept as a bad record, and nothing is wrong with its fields");
-    if (said.problem != is.problem) fail(where, "is a bad record for another reason than the bundle says: " + is.problem.value_or("none"));
-    if (record_leaf_again(r.record, said) != r.record_text) fail(where, "has a record leaf in a form that ibid does not write");
-    const size_t answers = r.outcome.at("answers").items().size(), due = r.record.at("prompt").is_null() ? 1 : static_cast<size_t>(manifest_.decoding.samples);
-    if (answers != due) fail(where, "has " + std::to_string(answers) + " answers, not " + std::to_string(due));
-    const std::vector<AnswerRecord> given = answers_of(r.outcome, where);
-    if (outcome_leaf(r.id, given, manifest_.output.logprobs > 0) != r.outcome_text) fail(where, "has an outcome in a form that ibid does not write");
-    for (const AnswerRecord& a : given)
-      if (std::string odd = oddity(a, !r.record.at("prompt").is_null()); !odd.empty()) fail(where, "has an answer of status " + a.status + " " + odd);
-    if (const Json* t = r.record.find("truncated"); t && !could_be_cut(said, t->at("kept_bytes").as_int(), t->at("total_bytes").as_int()))
-      fail(where, "is cut, and its fields or the step say otherwise");
-  }
-
- private:
-  // What an answer of its status does not have (leaves.h, 2); empty: all is as it should be.
-  std::string oddity(const AnswerRecord& a, bool prompted) const {
-    const bool unasked = a.status == "bad_record" || a.status == "template_error", whole = a.status == "ok" || a.status == "truncated";
-    if (prompted == unasked) return prompted ? "and a prompt" : "without a prompt";
-    if (whole != a.error.empty()) return whole ? "and an error" : "without an error";
-    if (whole && a.tokens.empty()) return "without tokens";
-    if (!whole && a.status != "numeric_error" && !(a.tokens.empty() && a.text.empty())) return "and a text";
-    if (std::any_of(a.tokens.begin(), a.tokens.end(), [](const runtime::AnswerToken& t) { return t.margin < 0; })) return "and a margin below zero";
-    return a.tokens.size() > static_cast<size_t>(manifest_.decoding.max_tokens) ? "and more tokens than the step allows" : "";
-  }
-  bool could_be_cut(const Record& said, int64_t kept, int64_t total) const {
-    const Json variables = said.variables(), *value = manifest_.decoding.truncate ? variables.find(manifest_.decoding.truncate->field) : nullptr;
-    return value && value->is_string() && kept >= 0 && kept < total && static_cast<uint64_t>(total) == value->as_string().size();
-  }
-  [[noreturn]] void fail(const std::string& where, const std::string& what) const { throw Error(ErrorKind::corrupt, path_, where + " " + what); }
-  Manifest manifest_;
-  ArchivedRecords records_;
-  std::string path_;
-};
-
 std::vector<std::string> damage_of(const Bundle& bundle) {
   std::optional<RecordCheck> check;
   std::string foreign;
   try {
-    check.emplace(bundle);
+    check.emplace(Manifest::from_config(bundle.config(), bundle.side_files(), bundle.path()), bundle.first() == 0);
   } catch (const Error& e) {
     if (e.kind == ErrorKind::io) throw;
     foreign = std::string("the configuration is none that ibid writes: ") + e.what();
   }
-  std::vector<std::string> damage = bundle.verify([&](const ProvedRecord& r) { if (check) check->check(r); });
+  std::vector<std::string> damage = bundle.verify([&](const ProvedRecord& r) { if (check) check->check(r, bundle.path()); });
   if (damage.empty() && !check) damage.push_back(foreign);
   return damage;
 }

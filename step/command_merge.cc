@@ -70,14 +70,14 @@ std::vector<Shard> line_up(const std::vector<std::string>& paths) {
   return shards;
 }
 
-void take_shard(const Bundle& shard, const Manifest& manifest, Outputs& outputs) {
+void take_shard(const Bundle& shard, RecordCheck& check, Outputs& outputs) {
   for (uint64_t s = 0; s < shard.segment_count(); ++s) {
     Bundle::SegmentPair pair = shard.segment(s);
     uint64_t end = pair.records.first() + pair.records.count();
     bool whole = pair.records.first() % kSegmentRecords == 0 && (pair.records.count() == kSegmentRecords || end == shard.input_records());
     for (uint64_t row = 0; row < pair.records.count(); ++row) {
       ProvedRecord r = pair.proved(row);
-      Taken taken = take_proved(r, r.number, shard.path(), manifest, outputs);
+      Taken taken = take_proved(r, r.number, shard.path(), check, outputs);
       if (whole) outputs.bundle().count(taken.fields, taken.status);
       else outputs.bundle().add(r.id, taken.fields, r.record_text, r.outcome_text, taken.status);
       if (row % 256 == 0) stop_if_interrupted();
@@ -110,10 +110,10 @@ runtime::ModelSource model_of_runs(const Args& args, const Manifest& manifest) {
   return model;
 }
 
-Taken take_proved(const ProvedRecord& r, uint64_t number, const std::string& path, const Manifest& manifest, Outputs& outputs) {
+Taken take_proved(const ProvedRecord& r, uint64_t number, const std::string& path, RecordCheck& check, Outputs& outputs) {
+  check.check(r, path);
   std::string where = path + ": record " + std::to_string(r.number + 1);
   std::vector<AnswerRecord> answers = answers_of(r.outcome, where);
-  if (outcome_leaf(r.id, answers, manifest.output.logprobs > 0) != r.outcome_text) throw Error(ErrorKind::corrupt, where, "an outcome in a form that ibid does not write");
   Record record = record_of(r.record, r.outcome, number, where);
   record.where.clear();
   const Json* ids = r.record.find("prompt_ids");
@@ -127,6 +127,7 @@ int command_merge(const Args& args) {
   Outputs outputs(args, files_merged(args));
   std::vector<Shard> shards = line_up(args.operands());
   std::optional<Manifest> manifest;
+  std::optional<RecordCheck> check;                    // one for all: an id may stand in one shard and again in another
   ShownTokens shown;
   std::string where;
   Progress progress(shards.front().part.input_records);
@@ -135,11 +136,12 @@ int command_merge(const Args& args) {
     if (shard.ids().bundle_id != s.ids.bundle_id) throw Error(ErrorKind::io, s.path, "changed while it was merged");
     if (!manifest) {
       manifest = Manifest::from_config(shard.config(), shard.side_files(), shard.path());
+      check.emplace(*manifest, true);
       outputs.begin(*manifest, merged_head(shard, args, *manifest), [&](int32_t id) { return shown.text(id, where); });
     }
     where = s.path;
     shown = ShownTokens(shard.token_texts(), where);
-    take_shard(shard, *manifest, outputs);
+    take_shard(shard, *check, outputs);
     progress.update(outputs.tally().records, outputs.tally().answer_tokens);
   }
   if (outputs.bundle().input_digest() != shards.front().ids.input_digest)

@@ -15,6 +15,7 @@
 #include "step/archived.h"
 #include "step/commands.h"
 #include "step/comparison.h"
+#include "step/rows.h"
 #include "step/session.h"
 
 namespace ibid::step {
@@ -22,7 +23,7 @@ namespace {
 
 constexpr size_t kListedDifferences = 10;
 
-// A folder for an embedded model, removed at the end: below TMPDIR, else where POSIX puts temporary files.
+// A folder for an embedded model until that is mapped: below TMPDIR, else where POSIX puts temporary files.
 class TemporaryFolder {
  public:
   TemporaryFolder() {
@@ -132,7 +133,7 @@ std::string model_for(const Bundle& bundle, const Args& args, const std::string&
     try {
       return locate_model(*args.get("--model"), digest);
     } catch (const Error& e) {
-      throw Error(ErrorKind::incomparable, e.where, e.what(), e.hint);
+      throw Error(e.kind == ErrorKind::not_found ? ErrorKind::incomparable : e.kind, e.where, e.what(), e.hint);
     }
   }
   if (bundle.has_model()) return bundle.extract_model(extracted.emplace().path());
@@ -147,6 +148,15 @@ std::string bound_text(uint64_t k) {
   return text;
 }
 
+// What a shard says of its tokens' texts becomes rows of a merge, and no id covers it.
+void require_token_texts(const Bundle& bundle, const runtime::Tokenizer& tokenizer) {
+  if (!bundle.shard()) return;
+  const ShownTokens said(bundle.token_texts(), bundle.path());
+  for (const auto& [id, text] : said.texts())
+    if (id < 0 || id >= tokenizer.size() || text != shown_token(tokenizer.token_text(id)))
+      throw Error(ErrorKind::corrupt, bundle.path(), "the text that it shows for token " + std::to_string(id) + " is not the model's");
+}
+
 }  // namespace
 
 int command_rerun(const Args& args) {
@@ -156,8 +166,10 @@ int command_rerun(const Args& args) {
   std::optional<TemporaryFolder> extracted;
   std::optional<ErrorKind> when_other;
   if (!args.has("--other-model")) when_other = ErrorKind::incomparable;
-  Session session(manifest, model_for(bundle, args, manifest.model.digest, extracted), args, when_other);
+  Session session(manifest, model_for(bundle, args, manifest.model.digest, extracted), args, when_other, Loading::when_needed);
+  extracted.reset();                                   // it is mapped: nothing of it stays, whatever ends this process
   std::string device = session.engine().device().describe();
+  if (!args.has("--other-model")) require_token_texts(bundle, session.tokenizer());
   note("rerun of " + bundle.ids().step_id + " on " + device);
 
   Archive archive(bundle, manifest.input, chosen);

@@ -2,6 +2,7 @@
 #include "step/journal.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -57,6 +58,7 @@ Journal::Journal(const std::string& path, const std::string& config_id, bool wit
       ::close(fd_);
       size = open(), sound = load(header);
     }
+    if (!alone_) return;                               // what looks torn may be the other run's next answer
     if (sound > 0 && sound < size) note("the journal's last " + std::to_string(size - sound) + " bytes are torn; they are dropped");
     if (sound < size && ::ftruncate(fd_, static_cast<off_t>(sound)) != 0) throw Error(ErrorKind::io, path, std::string("cannot cut the journal: ") + std::strerror(errno));
     if (sound == 0) append(header);
@@ -68,10 +70,11 @@ Journal::Journal(const std::string& path, const std::string& config_id, bool wit
 
 uint64_t Journal::open() {
   // Appending, so that two runs that share an output by mistake damage no more than each other's unfinished tail.
-  fd_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666);
+  fd_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
   struct stat s{};
   if (fd_ < 0 || ::fstat(fd_, &s) != 0 || !S_ISREG(s.st_mode))
-    throw Error(ErrorKind::cannot_create, path_, std::string("cannot open the journal: ") + std::strerror(fd_ < 0 ? errno : EINVAL), "may you write in that folder?");
+    throw Error(ErrorKind::cannot_create, path_, std::string("cannot open the journal: ") + std::strerror(fd_ < 0 ? errno : EINVAL), "may you write in that folder, and is the journal yours?");
+  alone_ = ::flock(fd_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;         // not every file system has locks
   return static_cast<uint64_t>(s.st_size);
 }
 
@@ -90,8 +93,9 @@ void Journal::set_aside() {
 }
 
 Journal::~Journal() {
+  struct stat s{};
+  if (empty_ && alone_ && ::fstat(fd_, &s) == 0 && static_cast<uint64_t>(s.st_size) <= kHeaderBytes) remove();
   ::close(fd_);
-  if (empty_) remove();
 }
 
 std::string Journal::read(uint64_t offset, uint64_t size) const {

@@ -7,7 +7,7 @@
 // 3. A journal of another step is not used but renamed to NAME.(8 digits of its header's digest).old, and back when its step runs again. Answers are
 //    found by their prompts: another input cannot get a wrong one.
 // 4. Memory: some 80 bytes for each answer that was found at the start.
-// 5. One that holds no answer is not left behind.
+// 5. One that holds no answer is not left behind; one that another run has open is neither cut nor removed before this run is whole.
 #pragma once
 #include <string>
 #include <unordered_map>
@@ -41,7 +41,7 @@ class Journal : public AnswerStore {
   std::string path_;
   bool with_top_;
   int fd_ = -1;
-  bool empty_ = true;
+  bool empty_ = true, alone_ = true;                  // holds no answer, as far as this run knows; no other run has it open
   double synced_ = 0;
   uint64_t kept_ = 0;
   struct Place { uint64_t offset, size; };

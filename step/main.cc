@@ -38,6 +38,25 @@ int dispatch(const std::vector<std::string>& words) {
   return command->run(args);
 }
 
+int die_of(const Interrupted& stop) {
+  if (stderr_takes()) print_error(Error(ErrorKind::temporary, "", stop.message));
+  std::fflush(stderr);
+  signal(stop.signal, SIG_DFL);
+  raise(stop.signal);                                  // pipelines tell a death by signal from a failure
+  return 128 + stop.signal;
+}
+
+// An error after a signal is often its doing: what waits to be opened is interrupted.
+int fail_with(const Error& error) {
+  try {
+    stop_if_interrupted();
+  } catch (const Interrupted& stop) {
+    return die_of(stop);
+  }
+  print_error(error);
+  return exit_code(error.kind);
+}
+
 int guarded(const std::vector<std::string>& words) {
   try {
     int code = dispatch(words);
@@ -46,16 +65,11 @@ int guarded(const std::vector<std::string>& words) {
     if (std::ferror(stdout)) throw Error(ErrorKind::io, "<stdout>", "writing failed");
     return code;
   } catch (const Interrupted& stop) {
-    if (stderr_takes()) print_error(Error(ErrorKind::temporary, "", stop.message));
-    std::fflush(stderr);
-    signal(stop.signal, SIG_DFL);
-    raise(stop.signal);                                // pipelines tell a death by signal from a failure
-    return 128 + stop.signal;
+    return die_of(stop);
   } catch (const Error& e) {
-    print_error(e);
-    return exit_code(e.kind);
+    return fail_with(e);
   } catch (const std::bad_alloc&) {
-    print_error(Error(ErrorKind::temporary, "", "out of memory", "give the job more memory, or lower --memory"));
+    print_error(Error(ErrorKind::temporary, "", "out of memory", "give the job more memory; a run needs less with a smaller --memory"));
     return kTemporary;
   } catch (const std::filesystem::filesystem_error& e) {
     print_error(Error(ErrorKind::io, e.path1().string(), e.code().message()));
@@ -63,7 +77,7 @@ int guarded(const std::vector<std::string>& words) {
   } catch (const std::exception& e) {
     const auto* system = dynamic_cast<const std::system_error*>(&e);
     if (system && system->code() == std::errc::resource_unavailable_try_again) {
-      print_error(Error(ErrorKind::temporary, "", "no further thread can be started", "give the job more processes, or lower --threads"));
+      print_error(Error(ErrorKind::temporary, "", "no further thread can be started", "give the job more processes or memory; a run needs fewer with a smaller --threads"));
       return kTemporary;
     }
     print_error(Error(ErrorKind::internal, "", e.what(), "this is a bug in ibid; please report it with the command line"));

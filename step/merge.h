@@ -5,6 +5,7 @@
 #include "step/manifest.h"
 #include "step/model_store.h"
 #include "step/outputs.h"
+#include "step/record_check.h"
 
 namespace ibid::step {
 
@@ -13,10 +14,9 @@ BundleHead merged_head(const Bundle& part, const Args& args, const Manifest& man
 // The model that --model names. Errors: not_found; io; bad_data, when it is not the one of the runs.
 runtime::ModelSource model_of_runs(const Args& args, const Manifest& manifest);
 
-// A record that was proved against its part's roots: its row is written and it is counted. Errors: corrupt, when its outcome has
-// another form than ibid writes, for rows and counts must be all that the leaf says.
+// A record that was proved against its part's roots and is as it must be: its row is written and it is counted. Errors: those of RecordCheck.
 struct Taken { std::string fields, status; };
-Taken take_proved(const ProvedRecord& r, uint64_t number, const std::string& path, const Manifest& manifest, Outputs& outputs);
+Taken take_proved(const ProvedRecord& r, uint64_t number, const std::string& path, RecordCheck& check, Outputs& outputs);
 
 // What no output may replace: the bundles, with --input the input, and the model where --model names one itself.
 std::vector<FileRead> files_merged(const Args& args);

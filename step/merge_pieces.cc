@@ -133,6 +133,7 @@ int merge_pieces(const Args& args) {
   RecordReader reader(manifest.input, std::move(inputs));
   Progress progress(pieces.records());
   Walk walk(pieces);
+  RecordCheck check(manifest, true);
   Record record;
   while (reader.next(record)) {
     std::string fields = record_canonical(record);
@@ -141,7 +142,7 @@ int merge_pieces(const Args& args) {
       take_bad(std::move(record), manifest, outputs);
     } else {
       if (r.id != record.id) throw Error(ErrorKind::corrupt, walk.path(), "record " + r.id + " is called " + record.id + " in the input");
-      Taken taken = take_proved(r, record.index, walk.path(), manifest, outputs);
+      Taken taken = take_proved(r, record.index, walk.path(), check, outputs);
       outputs.bundle().add(r.id, taken.fields, r.record_text, r.outcome_text, taken.status);
     }
     if (outputs.tally().records % 256 == 0) stop_if_interrupted();

@@ -9,10 +9,19 @@
 namespace ibid::step {
 namespace fs = std::filesystem;
 
-bool is_model(const std::string& path) {
-  std::error_code ignored;
-  return fs::is_regular_file(path, ignored) || fs::exists(path + "/config.json", ignored);
+namespace {
+
+// Errors: what keeps us from looking.
+bool is_there(const std::string& path) {
+  std::error_code failed;
+  const fs::file_type type = fs::status(path, failed).type();
+  if (type != fs::file_type::not_found && failed) throw Error(unopened(failed.value()), path, "cannot look at it: " + failed.message());
+  return type != fs::file_type::not_found;
 }
+
+}  // namespace
+
+bool is_model(const std::string& path) { return is_there(path) && (!fs::is_directory(path) || is_there(path + "/config.json")); }
 
 std::vector<EmbeddedFile> model_embedding(const std::string& path) {
   std::vector<EmbeddedFile> files;
@@ -51,16 +60,28 @@ std::string sidecar_text(const std::string& model_path, const std::string& diges
 
 namespace {
 
-// What a sidecar promises for this digest: a path beside it, or "" when it speaks of another model or is not readable.
-std::string promised_by(const fs::path& sidecar, const std::string& digest) {
+// The model that a sidecar promises for this digest, or "" when it speaks of another one or is none. What could not be read, and why, goes into `unread`.
+std::string promised_by(const fs::path& sidecar, const std::string& digest, std::string& unread) {
   try {
     Json j = Json::parse(read_file(sidecar.string(), 1 << 16), sidecar.string());
     std::string name = j.at("path").as_string();
     if (j.at("digest").as_string() != digest || name.find('/') != std::string::npos) return "";
-    return (sidecar.parent_path() / name).string();
-  } catch (const Error&) {
+    const std::string path = (sidecar.parent_path() / name).string();
+    return is_model(path) ? path : "";
+  } catch (const Error& e) {
+    if (e.kind != ErrorKind::bad_data) unread += "\n  " + e.where + ": " + e.what();
     return "";
   }
+}
+
+std::vector<fs::path> sidecars_in(const std::string& folder) {
+  std::vector<fs::path> sidecars;
+  std::error_code failed, no_status;
+  for (fs::directory_iterator it(folder, failed), end; !failed && it != end; it.increment(failed))
+    if (it->path().string().ends_with(".ibid.json") && it->is_regular_file(no_status)) sidecars.push_back(it->path());
+  if (failed) throw Error(unopened(failed.value()), folder, "cannot list: " + failed.message());
+  std::sort(sidecars.begin(), sidecars.end());
+  return sidecars;
 }
 
 // Weights without their configuration are a model that did not arrive whole, not a folder of models.
@@ -73,22 +94,20 @@ void refuse_incomplete(const std::string& folder) {
 }  // namespace
 
 std::string locate_model(const std::string& where, const std::string& digest) {
-  std::error_code failed;
-  if (!fs::exists(where, failed)) throw Error(ErrorKind::not_found, where, "no such model", "--model names a GGUF file, a folder in Hugging Face layout, or a folder of models");
+  if (!is_there(where)) throw Error(ErrorKind::not_found, where, "no such model", "--model names a GGUF file, a folder in Hugging Face layout, or a folder of models");
   if (is_model(where)) return where;
   std::string hex = digest.substr(7);
   for (const std::string& name : {hex, "sha256-" + hex, hex + ".gguf", "sha256-" + hex + ".gguf"})
     if (is_model(where + "/" + name)) return where + "/" + name;
-  std::vector<fs::path> sidecars;
-  for (const fs::directory_entry& entry : fs::directory_iterator(where, failed))
-    if (entry.path().string().ends_with(".ibid.json")) sidecars.push_back(entry.path());
-  std::sort(sidecars.begin(), sidecars.end());
+  const std::vector<fs::path> sidecars = sidecars_in(where);
+  std::string unread;
   for (const fs::path& sidecar : sidecars) {
-    std::string path = promised_by(sidecar, digest);
-    if (!path.empty() && is_model(path)) return path;
+    std::string path = promised_by(sidecar, digest, unread);
+    if (!path.empty()) return path;
   }
-  if (fs::is_directory(where, failed) && sidecars.empty()) refuse_incomplete(where);
-  throw Error(ErrorKind::not_found, where, "no model with digest " + digest + " in this folder (" + std::to_string(sidecars.size()) + " sidecars read)",
+  if (sidecars.empty()) refuse_incomplete(where);
+  if (!unread.empty()) unread = "; not read:" + unread;
+  throw Error(ErrorKind::not_found, where, "no model with digest " + digest + " in this folder (" + std::to_string(sidecars.size()) + " sidecars read" + unread + ")",
               "name the model itself with --model, or run 'ibid pin --write MODEL' once for the models in this folder");
 }
 

@@ -16,7 +16,7 @@ constexpr const char* kRefusals[][3] = {
 };
 
 std::string row_name(const std::string& path) {
-  std::string name = base_name(path);
+  std::string name = as_utf8(base_name(path));
   for (const char* end : {"_mqc.json", ".json"}) {
     size_t n = std::string_view(end).size();
     if (name.size() > n && name.compare(name.size() - n, n, end) == 0) return name.substr(0, name.size() - n);

@@ -5,6 +5,8 @@
 #include <poll.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <array>
@@ -47,18 +49,51 @@ bool is_written_in_place(const std::string& path) {
   return ::stat(path.c_str(), &s) == 0 && !S_ISREG(s.st_mode);
 }
 
-// The regular file that an output will replace, a link to one being none.
+// The regular file that an output will replace, a link to one being none. Errors: cannot_create, for a name that no file can have.
 std::optional<struct stat> old_file(const std::string& path) {
   struct stat s;
-  return ::lstat(path.c_str(), &s) == 0 && S_ISREG(s.st_mode) ? std::optional(s) : std::nullopt;
+  if (::lstat(path.c_str(), &s) == 0) return S_ISREG(s.st_mode) ? std::optional(s) : std::nullopt;
+  if (errno == ENAMETOOLONG) throw Error(ErrorKind::cannot_create, path, std::strerror(errno), "name the output with 255 bytes or fewer");
+  return std::nullopt;
 }
 
-// A file that is protected is not replaced; for root, whom nothing stops, as for everyone.
+// A file that was mounted into its place, as containers do; false where the system cannot tell. (Its wrapper is younger than the C library we ask for.)
+bool is_mounted(const std::string& path) {
+  struct statx file{}, folder{};
+  const auto ask = [](const std::string& of, struct statx& s) { return ::syscall(SYS_statx, AT_FDCWD, of.c_str(), AT_SYMLINK_NOFOLLOW, STATX_MNT_ID, &s) == 0 && (s.stx_mask & STATX_MNT_ID); };
+  return ask(path, file) && ask(directory_of(path) + "/.", folder) && file.stx_mnt_id != folder.stx_mnt_id;
+}
+
+// In a sticky folder, as /tmp is, only a file's owner may replace it, and the folder's.
+bool is_kept_by_folder(const std::string& path, const struct stat& old) {
+  struct stat folder;
+  const uid_t me = ::geteuid();
+  return me != 0 && ::stat(directory_of(path).c_str(), &folder) == 0 && (folder.st_mode & S_ISVTX) && old.st_uid != me && folder.st_uid != me;
+}
+
+// A file that is protected is not replaced; for root, whom nothing stops, as for everyone. What renaming would find out is said before anything is computed.
 void require_replaceable(const std::string& path, const std::optional<struct stat>& old) {
-  constexpr mode_t kWrite = S_IWUSR | S_IWGRP | S_IWOTH;
-  if (!old || ((old->st_mode & kWrite) && ::access(path.c_str(), W_OK) == 0)) return;
-  const std::string why = old->st_mode & kWrite ? std::strerror(errno) : "it is read-only";
-  throw Error(ErrorKind::cannot_create, path, "is there and may not be replaced: " + why, "name another output, or remove it first");
+  if (!old) return;
+  std::string why, hint = "name another output, or remove it first";
+  if (!(old->st_mode & (S_IWUSR | S_IWGRP | S_IWOTH))) why = "it is read-only";
+  else if (::access(path.c_str(), W_OK) != 0) why = std::strerror(errno);
+  else if (is_kept_by_folder(path, *old)) why = "it is another user's, in a folder where files are replaced by their owners alone";
+  else if (is_mounted(path)) why = "it is a mount point", hint = "mount its folder instead";
+  if (!why.empty()) throw Error(ErrorKind::cannot_create, path, "is there and may not be replaced: " + why, hint);
+}
+
+// Gives a file the access control list of another; false when that has one and it could not be given.
+bool copy_acl(const std::string& from, int to) {
+  constexpr const char* kAcl = "system.posix_acl_access";
+  char list[4096];
+  const ssize_t size = ::lgetxattr(from.c_str(), kAcl, list, sizeof list);
+  if (size < 0) return errno == ENODATA || errno == ENOTSUP;
+  return ::fsetxattr(to, kAcl, list, static_cast<size_t>(size), 0) == 0;
+}
+
+// Two names change their files in one step; false where the file system cannot.
+bool exchange(const std::string& a, const std::string& b) {
+  return ::syscall(SYS_renameat2, AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), RENAME_EXCHANGE) == 0;
 }
 
 // In containers every process has the same few numbers: what a killed one left may have our name already. Then chance makes another.
@@ -80,6 +115,8 @@ bool is_folder(const std::string& path) {
 // The open descriptor that a path names, as /dev/stdout and /dev/fd/3 do; -1: it names none. Renaming over such a name would
 // replace the name for everybody and not reach what is open.
 int named_descriptor(std::filesystem::path path) {
+  for (const auto& [name, number] : {std::pair{"/dev/stdout", STDOUT_FILENO}, {"/dev/stderr", STDERR_FILENO}})
+    if (path == name) return number;                   // known also where /proc is not mounted
   std::error_code failed;
   const std::filesystem::path descriptors = std::filesystem::canonical("/proc/self/fd", failed);
   for (int links = 0; !failed && links < 8; ++links) {
@@ -207,16 +244,21 @@ OutputFile::OutputFile(const std::string& path) : path_(path) {
   if (fd_ < 0) {
     int code = errno;
     temporary_.clear();
-    throw Error(ErrorKind::cannot_create, path, std::string("cannot create: ") + std::strerror(code), "does the folder exist, and may you write there?");
+    throw Error(ErrorKind::cannot_create, path, std::string("cannot create: ") + std::strerror(code), code == ENOENT || code == EACCES ? "does the folder exist, and may you write there?" : "");
   }
   if (is_file_) register_temporary(temporary_.c_str());
 }
 
 OutputFile::~OutputFile() {
   if (fd_ >= 0) ::close(fd_);
+  drop_temporary();
+}
+
+void OutputFile::drop_temporary() {
   if (temporary_.empty()) return;
-  ::unlink(temporary_.c_str());
+  ::unlink(temporary_.c_str());                       // nothing is there when it was moved into place
   unregister_temporary(temporary_.c_str());
+  temporary_.clear();
 }
 
 void OutputFile::write_all(const char* data, size_t size) {
@@ -243,26 +285,39 @@ void OutputFile::finish() {
   if (::close(fd) != 0) throw Error(ErrorKind::io, path_, std::string("closing failed: ") + std::strerror(errno));
 }
 
-// The mode and group of the file that is replaced; where we may not give it its group, that group's rights go to nobody.
+// The mode, group and access control list of the file that is replaced. Where we may not give it its group, or the list, whose bits stand in
+// the group's place, that group's rights go to nobody.
 void OutputFile::take_mode() {
   const std::optional<struct stat> old = old_file(path_);
   require_replaceable(path_, old);
   if (!old) return;
-  const mode_t group = ::fchown(fd_, static_cast<uid_t>(-1), old->st_gid) == 0 ? S_IRWXG : 0;
-  (void)::fchmod(fd_, old->st_mode & (S_IRWXU | group | S_IRWXO));
+  const bool grouped = ::fchown(fd_, static_cast<uid_t>(-1), old->st_gid) == 0 && copy_acl(path_, fd_);
+  (void)::fchmod(fd_, old->st_mode & (S_IRWXU | (grouped ? S_IRWXG : 0) | S_IRWXO));
 }
 
+// What was there before is kept under the temporary name until all outputs are in place.
 void OutputFile::publish() {
   if (temporary_.empty()) return;
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) throw Error(ErrorKind::cannot_create, path_, std::string("cannot rename into place: ") + std::strerror(errno));
-  unregister_temporary(temporary_.c_str());
-  temporary_.clear();
+  if (old_file(path_) && exchange(temporary_, path_)) placed_ = Placed::exchanged;
+  else if (::rename(temporary_.c_str(), path_.c_str()) == 0) placed_ = Placed::moved;
+  else throw Error(ErrorKind::cannot_create, path_, std::string("cannot rename into place: ") + std::strerror(errno));
+}
+
+void OutputFile::take_back() {
+  if (placed_ == Placed::exchanged) (void)exchange(temporary_, path_);
+  if (placed_ == Placed::moved) (void)::rename(path_.c_str(), temporary_.c_str());
 }
 
 void OutputFile::commit(const std::vector<OutputFile*>& files) {
   for (OutputFile* file : files) file->finish();
   LockedFolders folders(files);
-  for (OutputFile* file : files) file->publish();
+  try {
+    for (OutputFile* file : files) file->publish();
+  } catch (...) {
+    for (OutputFile* file : files) file->take_back();
+    throw;
+  }
+  for (OutputFile* file : files) file->drop_temporary();
   folders.release();
 }
 

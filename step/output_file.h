@@ -4,7 +4,8 @@
 //    before leaves the old target untouched and removes the temporary file (after kill -9 a file named .TARGET.PID.ibid-tmp stays,
 //    or .TARGET.PID-DIGITS.ibid-tmp where there was one: on a shared file system nobody here can know that its writer is dead).
 //    Several outputs appear together: each is whole on the disk, or taken by its reader, before the first is renamed; and where the file
-//    system can lock a folder, nobody else's appear meanwhile. A target keeps its mode and group; one that is protected is refused.
+//    system can lock a folder, nobody else's appear meanwhile; when one cannot be renamed after all, those before it are taken back (where the
+//    file system can exchange two names). A target keeps its mode, group and access control list; one that is protected is refused at once.
 //    A symbolic link is replaced, never written through: in an engine's work folder it leads to another task's file.
 // 2. "-" is standard output, and so is what names it (/dev/stdout, /dev/fd/N are what is open under that number); an existing FIFO
 //    or device is written in place, never renamed over.
@@ -38,8 +39,11 @@ class OutputFile {
   void finish();                                      // nothing can fail any more but publish()
   void take_mode();
   void publish();
+  void take_back();                                   // after another's publish() failed
+  void drop_temporary();
   std::string path_, temporary_;                      // temporary_ is empty when the target is written in place
   bool is_file_ = false;
+  enum class Placed { no, moved, exchanged } placed_ = Placed::no;
   int fd_ = -1;
   std::string buffer_;
 };

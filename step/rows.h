@@ -48,6 +48,7 @@ class ShownTokens {
   std::string remember(int32_t id, std::string text);                   // returns the text
   const std::string& text(int32_t id, const std::string& where) const;  // errors: corrupt, when there is no such token
   std::string json() const;
+  const std::map<int32_t, std::string>& texts() const { return texts_; }
 
  private:
   std::map<int32_t, std::string> texts_;

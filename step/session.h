@@ -63,11 +63,10 @@ class Session {
   std::string beyond_model(const std::vector<int32_t>& ids) const;   // why the model cannot have these ids (at least one); "": it can
   void require_pinned();                               // waits for the digest: nothing may be published before
   void say_work() const;                               // with --verbose
-  void require_unchanged();                            // that nobody has written over the weights yet: an answer is theirs only then
+  void require_unchanged();                            // that nobody has written to the weights yet: an answer is theirs only then
 
  private:
   void guarded(const std::function<void()>& open);
-  bool same_bytes();                                   // whether the model's files hold what was hashed
   void open(const Args& args);
   void load();
   const Manifest& manifest_;

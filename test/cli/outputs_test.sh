@@ -33,8 +33,8 @@ same "merge leaves none" "" "$(ls -A out)"
 exits 0 "$ibid" merge part1.tar part2.tar -o out/a.tsv --bundle out/a.tar --quiet
 cmp a.tsv out/a.tsv && cmp a.tar out/a.tar || fail "merge: other bytes"
 
-# Killed between two renames (a folder that comes in the bundle's way stands in for that): the rows are there, the bundle is not,
-# and --resume, which finds every answer in the journal or the cache, ends with both.
+# A rename that fails after another (a folder comes in the bundle's way): the rows that were there before are there again, and --resume, which
+# finds every answer in the journal or the cache, ends with both.
 for keep in "--resume" "--cache cache"; do
   rm -rf out/* out/.[!.]*
   mkfifo "in$keep"
@@ -42,12 +42,13 @@ for keep in "--resume" "--cache cache"; do
   exec 9>"in$keep"
   until ls out/.a.tar.*.ibid-tmp >/dev/null 2>&1; do kill -0 $pid || fail "ended early: $(cat err.txt)"; sleep 0.01; done
   mkdir out/a.tar
+  [ "$keep" = --resume ] || echo before >out/a.tsv
   cat few.tsv >&9
   exec 9>&-
   code=0; wait $pid || code=$?
   same "$keep: the bundle cannot be renamed" 73 "$code"
   rmdir out/a.tar
-  cmp a.tsv out/a.tsv || fail "the rows were renamed first"
+  [ "$keep" = --resume ] && { [ ! -e out/a.tsv ] || fail "the rows stayed"; } || same "the rows of before" before "$(cat out/a.tsv)"
   run -o out/a.tsv --bundle out/a.tar $keep --run-record record.json
   cmp a.tsv out/a.tsv && cmp a.tar out/a.tar || fail "$keep: other bytes"
   same "$keep: every answer was kept" 4 "$(python3 -c 'import json; print(json.load(open("record.json"))["reused_answers"])')"
@@ -127,6 +128,36 @@ chmod 444 protected.tsv
 exits 73 run -o protected.tsv
 holds "what stands in the way" "$err" "protected.tsv: is there and may not be replaced: it is read-only"
 same "it stays" precious "$(cat protected.tsv)"
+
+# It keeps its access control list, too: of its group, its owner and one more user only these two read it then.
+echo mine >listed.tsv
+python3 - <<'END'
+import os, struct
+entry = lambda tag, rights, who=0xFFFFFFFF: struct.pack("<HHI", tag, rights, who)
+acl = struct.pack("<I", 2) + entry(1, 6) + entry(2, 6, 54399) + entry(4, 0) + entry(16, 6) + entry(32, 0)
+try: os.setxattr("listed.tsv", "system.posix_acl_access", acl)
+except OSError: open("no_acl", "w")
+END
+if [ ! -e no_acl ]; then
+  list() { python3 -c 'import os; print(os.getxattr("listed.tsv", "system.posix_acl_access").hex())'; }
+  before=$(list)
+  run -o listed.tsv
+  same "the list stays" "$before" "$(list)"
+fi
+
+# What would keep a finished output out of its place is found before anything is computed.
+exits 73 run -o b.tsv --bundle "$(printf 'n%.0s' $(seq 252)).tar"
+holds "a name too long" "$err" "File name too long"
+same "nothing was written" "" "$(find . -name '*b.tsv*')"
+cat >mounted.sh <<END
+mkdir mounted && touch mounted/out.tsv few.tsv
+mount --bind few.tsv mounted/out.tsv
+exec '$ibid' run '$quick/step.yaml' few.tsv --model '$model' --quiet -o mounted/out.tsv
+END
+if unshare -rm true 2>/dev/null; then
+  exits 73 unshare -rm bash mounted.sh
+  holds "a mount point" "$err" "mounted/out.tsv: is there and may not be replaced: it is a mount point"
+fi
 
 # Nobody else's outputs appear among those of a run: the folder is locked while they do.
 rm -rf shared && mkdir shared && mkfifo held

@@ -59,8 +59,8 @@ for signal in TERM INT HUP USR1 USR2 XCPU; do
     same "its last words" "ibid: error: interrupted: $(reused) answers are kept in ./.b.tsv.ibid-journal; the same command goes on from there" "$last"
 done
 
-# Weights that are written over while they are read: no answer of the mixture is published or kept. A touch, and another model that is moved
-# into their place, change nothing; what became shorter is told, and no temporary file stays.
+# Weights that are written to while they are read: no answer of the mixture is published or kept, and nobody can tell a touch from one that was
+# put back. Another model that is moved into their place changes nothing; what became shorter is told, and no temporary file stays.
 # meddled CODES ACTION ARGUMENTS...: runs on a copy of the model, and does ACTION in it when the journal has answers.
 meddled() {
   rm -rf copy b.tsv b.tar; cp -r "$model" copy
@@ -74,12 +74,17 @@ meddled() {
 }
 zeros='head -c 400000 /dev/zero | dd of=model.safetensors bs=400000 seek=100000 oflag=seek_bytes conv=notrunc iflag=fullblock status=none'
 meddled 74 "$zeros"
-holds "what happened" "$(cat err.txt)" "ibid: error: copy: was written over while it was read"
+holds "what happened" "$(cat err.txt)" "ibid: error: copy/model.safetensors: was written to, or touched, while it was read"
 same "nothing is published" "" "$(ls b.tsv b.tar 2>/dev/null || true)"
 run -o b.tsv --bundle b.tar --resume --run-record record.json
 same_bytes "after weights that were written over"
 [ "$(reused)" -gt 0 ] || fail "what was answered before is kept"
-meddled 0 'touch model.safetensors; sleep 0.05; touch model.safetensors'
+meddled 74 "cp model.safetensors kept; $zeros; sleep 0.05; dd if=kept of=model.safetensors conv=notrunc status=none"
+same "put back, it is not trusted either" "" "$(ls b.tsv b.tar 2>/dev/null || true)"
+run -o b.tsv --bundle b.tar --resume
+same_bytes "after weights that were put back"
+meddled 74 'touch model.safetensors'
+run -o b.tsv --bundle b.tar --resume
 same_bytes "touched"
 moved="cp model.safetensors new; mv model.safetensors old; mv new model.safetensors; $zeros"
 meddled 0 "$moved"
@@ -89,7 +94,7 @@ holds "which is not embedded" "$(cat err.txt)" "cannot be embedded: the model wa
 same "nothing is published, either" "" "$(ls b.tsv b.tar 2>/dev/null || true)"
 rm -f .b.tsv.ibid-journal
 meddled "135 74" ': >model.safetensors'              # whichever comes first: a page that is gone, or an answer
-[ "$code" = 135 ] && why="a file that was being read became shorter, or its disk failed (SIGBUS)" || why="copy: was written over while it was read"
+[ "$code" = 135 ] && why="a file that was being read became shorter, or its disk failed (SIGBUS)" || why="copy/model.safetensors: was written to, or touched, while it was read"
 same "in words" "ibid: error: $why" "$(head -n 1 err.txt)"
 rm -f .b.tsv.ibid-journal
 

@@ -388,7 +388,7 @@ exits 73 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" -o no/such/fold
 # Threads that cannot be made: here, because there is no room for so large stacks.
 if (ulimit -s 1000000000) 2>/dev/null; then
 (ulimit -s 1000000000; exits 75 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" --device cpu --threads 1024 -o threads.out)
-holds "what to do" "$(cat err.txt)" "lower --threads"
+holds "what to do" "$(cat err.txt)" "smaller --threads"
 same "and nothing is left" "" "$(ls -A | grep threads || true)"
 else echo "skipped: threads that cannot be made, for this machine limits stacks"; fi
 mkdir folder

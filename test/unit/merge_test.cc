@@ -36,7 +36,7 @@ struct Run {
     token.logprob = -0.1f * static_cast<float>(i % 13);
     token.margin = 1.5f;
     token.top = {{static_cast<int32_t>(i % 50), token.logprob}, {51, -3.25f}};
-    return {{i % 10 == 9 ? "truncated" : "ok", answer + std::to_string(i), {token}, ""}, {"ok", answer, {}, ""}};
+    return {{i % 10 == 9 ? "truncated" : "ok", answer + std::to_string(i), {token}, ""}, {"ok", answer, {token}, ""}};
   }
   std::string input_digest() const {
     Sha256 h;

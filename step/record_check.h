@@ -1,0 +1,24 @@
+// What the records of a bundle must be beside having their digests: called, and answered or not, as their fields and the step say, in the
+// form that ibid writes. For `verify`, and for `merge`, which publishes nothing that `verify` would refuse.
+#pragma once
+#include "step/archived.h"
+#include "step/leaves.h"
+#include "step/manifest.h"
+
+namespace ibid::step {
+
+class RecordCheck {
+ public:
+  // from_the_first: the records begin with the input's first (archived.h, 2).
+  RecordCheck(Manifest manifest, bool from_the_first) : manifest_(std::move(manifest)), records_(manifest_.input, from_the_first) {}
+  // REQUIRES: in their order, none left out. Errors: corrupt, of the bundle at `path`.
+  void check(const ProvedRecord& record, const std::string& path);
+
+ private:
+  std::string oddity(const AnswerRecord& answer, bool prompted) const;
+  bool could_be_cut(const Record& said, int64_t kept, int64_t total) const;
+  Manifest manifest_;
+  ArchivedRecords records_;
+};
+
+}  // namespace ibid::step
