@@ -31,6 +31,8 @@ mkfifo pipe
 exits 66 "$ibid" verify pipe                       # nobody writes there: refused, not waited for
 holds "a pipe is no bundle" "$err" "pipe: not a regular file"
 exits 66 "$ibid" pin pipe
+exits 66 "$ibid" verify $'no\xffne.tar' --log-format json
+same "a name that is no text" "no\\ufffdne.tar" "$(python3 -c 'import json; print(ascii(json.load(open("err.txt"))["where"])[1:-1])')"
 
 # errors as JSON lines
 exits 66 "$ibid" verify nowhere.tar --log-format json

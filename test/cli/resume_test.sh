@@ -98,6 +98,17 @@ meddled "135 74" ': >model.safetensors'              # whichever comes first: a 
 same "in words" "ibid: error: $why" "$(head -n 1 err.txt)"
 rm -f .b.tsv.ibid-journal
 
+# A second run that ends before its first answer leaves the journal of the first one alone, as it does whatever its end looks like.
+"$ibid" run "$step" in.tsv --model "$model" --quiet --threads 1 --batch 1 -o b.tsv --bundle b.tar --resume 2>err.txt & pid=$!
+until [ -e .b.tsv.ibid-journal ]; do kill -0 $pid || fail "the first run ended early"; sleep 0.002; done
+kill -STOP $pid; truncate -s 48 .b.tsv.ibid-journal; printf torn >>.b.tsv.ibid-journal
+"$ibid" run "$step" in.tsv --model "$model" --quiet -o b.tsv --bundle b.tar --resume 2>/dev/null & second=$!
+sleep 0.05; kill -TERM $second; wait $second || true
+same "the first run's journal" "52" "$(head -c 52 .b.tsv.ibid-journal | wc -c)"
+same "its unfinished tail" torn "$(head -c 52 .b.tsv.ibid-journal | tail -c 4)"
+kill -KILL $pid; kill -CONT $pid 2>/dev/null || true; wait $pid || true
+rm -f .b.tsv.ibid-journal
+
 # A disk that fills (a limit on the size of files stands in for it): exit 74, and what was journalled is kept.
 code=0; (ulimit -f 6; $(command) --resume) 2>err.txt || code=$?
 same "a full disk" 74 "$code"

@@ -39,6 +39,26 @@ run step.yaml other.tsv -o /dev/null --bundle other.half.tar --shard 1/3
 exits 3 "$ibid" diff half.tar other.half.tar
 same "why they differ" "input   the whole inputs differ, beyond the records that are here" "$out"
 
+# Shards that are sound one by one and not together: an id that stands in another shard was given to a record that honestly is a bad one.
+# What verify refuses of a shard merge refuses, too, and rerun what a shard says of its tokens.
+forge() { python3 "$root/test/cli/forge.py" "$@"; }
+for i in 1 2 3; do run step.yaml in.tsv -o /dev/null --bundle "p$i.tar" --shard "$i/3"; done
+forge p3.tar f.tar 'records[-1] = dict(records[-2], id="S7", fields=records[-1]["fields"]); outcomes[-1] = dict(outcomes[-2], id="S7")'
+exits 0 "$ibid" verify f.tar
+exits 4 "$ibid" merge p1.tar p2.tar f.tar -o x.tsv
+holds "an id that stands in another shard" "$err" "f.tar: record 97 (S7) "
+forge p3.tar f.tar 'outcomes[0]["answers"].pop()'
+exits 4 "$ibid" merge p1.tar p2.tar f.tar -o x.tsv
+holds "an answer that is missing" "$err" "has 1 answers, not 2"
+forge p3.tar f.tar 'import hashlib
+i = [l["mediaType"] for l in layers].index("application/vnd.ibid.token-texts.v1+json")
+contents[i] = contents[i].replace(b"\"]", b"?\"]")
+config["shard"]["token_texts"] = "sha256:" + hashlib.sha256(contents[i]).hexdigest()'
+exits 0 "$ibid" verify f.tar
+exits 4 "$ibid" rerun f.tar --model "$model" --records S90
+holds "a token with another text" "$err" "is not the model's"
+exits 0 "$ibid" rerun p3.tar --model "$model" --records S90
+
 # More shards than records, no record at all, an input that is read once, an input of numbered lines.
 head -n 3 in.tsv >few.tsv; head -n 1 in.tsv >none.tsv
 for input in few none; do

@@ -37,6 +37,23 @@ for signal in HUP INT; do
 done
 rm some.tsv
 
+# Somebody else's alarm is a death by it, which leaves nothing: it was taken for our own, and the run went on without its temporary files.
+exits 142 "$ibid" run "$quick/step.yaml" many.tsv --model "$model" -o out.tsv --bundle out.tar --quiet --threads 1 & exits=$!
+until ls .out.tsv.*.ibid-tmp >/dev/null 2>&1; do kill -0 $exits || fail "the run ended early"; sleep 0.01; done
+pkill -ALRM -P $exits -x ibid
+wait $exits || fail "an alarm from outside"
+same "SIGALRM leaves the old output" before "$(cat out.tsv)"
+
+# What waits for a FIFO to be opened ends by the signal, too.
+mkfifo waits
+for command in "run waits many.tsv --model $model" "run $quick/step.yaml waits --model $model" "freeze $quick/step.yaml -o waits"; do
+  "$ibid" $command >/dev/null 2>err.txt & pid=$!
+  sleep 0.5; kill -TERM $pid
+  code=0; wait $pid || code=$?
+  same "SIGTERM to: $command" 143 "$code"
+done
+rm waits
+
 # A run that is stuck, here in reading a pipe into which nobody writes, is ended all the same.
 for signal in TERM USR2; do
   python3 - "$signal" "$ibid" run "$quick/step.yaml" --model "$model" -o out.tsv --bundle out.tar --resume --quiet <<'PY'
