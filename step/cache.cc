@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 #include <random>
+#include <utility>
 
 #include "runtime/error.h"
 #include "step/cli.h"
@@ -108,6 +109,10 @@ void Cache::keep(const Digest& key, const AnswerRecord& answer) {
   if (!writable_) return;
   std::string sealed = seal(key, answer, with_top_), path = path_of(key);
   if (!write(path, sealed)) {
+    if (errno == EACCES) {                              // a folder that another user made; those that we make are ours to write
+      if (!std::exchange(denied_said_, true)) warn("cache: cannot write " + path + ": " + std::strerror(EACCES) + "; what belongs into such folders is not kept");
+      return;
+    }
     writable_ = false;
     return warn("cache: cannot write " + path + ": " + std::strerror(errno) + "; it is not written any more");
   }

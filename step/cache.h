@@ -32,7 +32,7 @@ class Cache : public AnswerStore {
   void trim_next();
   std::string root_;
   uint64_t max_bytes_, written_ = 0;
-  bool with_top_, writable_ = true, damage_said_ = false;
+  bool with_top_, writable_ = true, damage_said_ = false, denied_said_ = false;
   uint64_t process_;                                   // a number that no other process has
   uint64_t files_ = 0;
   unsigned next_folder_;

@@ -55,7 +55,8 @@ workflow {
     where = file(params.model, checkIfExists: true)
     model = [[id: where.name], where.isDirectory() ? files("${where}/*").sort() : where]
 
-    IBID_FREEZE([[id: table.simpleName], step, side])
+    id = table.simpleName.replaceAll(/[^A-Za-z0-9_-]/, '_')        // it becomes names of files, which modules do not quote
+    IBID_FREEZE([[id: id], step, side])
     shards = IBID_FREEZE.out.combine(Channel.of(1..params.shards)).map { meta, frozen, shard -> [meta + [shard: shard], frozen, table] }
     IBID_RUN(shards, model, params.suffix)
 

@@ -19,6 +19,9 @@ shift 4
 shards=${SHARDS:-$SLURM_ARRAY_TASK_COUNT}
 mkdir -p "$folder"
 
+# How much was answered so far, by the size of the journal; answers in a cache are not seen from here.
+answered() { stat -c %s "$folder/.part-$SLURM_ARRAY_TASK_ID.ibid.tar.ibid-journal" 2>/dev/null || echo 0; }
+before=$(answered)
 code=0
 # srun does not take --cpus-per-task over from sbatch, and not every cluster binds a step to its CPUs.
 cpus=${SLURM_CPUS_PER_TASK:-1}
@@ -26,8 +29,13 @@ srun --cpus-per-task="$cpus" ibid run "$step" "$input" --model "$model" --thread
   -o /dev/null --bundle "$folder/part-$SLURM_ARRAY_TASK_ID.ibid.tar" --resume "$@" || code=$?
 
 # Slurm requeues what it pre-empts and what a node loses, and leaves to us: 140, died by USR2, the time is nearly up; 75, a GPU that
-# is taken or no memory, three times. Every other code would come again.
-if [ "$code" = 140 ] || { [ "$code" = 75 ] && [ "${SLURM_RESTART_COUNT:-0}" -lt 3 ]; }; then
+# is taken or no memory, three times. Three times also where all the time was too short for one answer. Every other code would come again.
+case "$code" in
+  75) most=3 ;;
+  140) most=3; [ "$(answered)" = "$before" ] && [[ " $* " != *" --cache"* ]] || most=1000000 ;;
+  *) most=0 ;;
+esac
+if [ "${SLURM_RESTART_COUNT:-0}" -lt "$most" ]; then
   echo "exit $code: this task goes back into the queue" >&2
   scontrol requeue "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID"
 fi

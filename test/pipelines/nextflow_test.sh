@@ -37,4 +37,12 @@ ibid freeze "$scratch/step.yaml" -o other.yaml --quiet
 ibid run other.yaml "$quick/samples.tsv" --model "$scratch/model" -o other.tsv --bundle other.ibid.tar --quiet
 exits 0 cmp other.ibid.tar results/samples.ibid.tar
 exits 1 cmp whole.ibid.tar results/samples.ibid.tar
+
+# A name with a space, and a cache that is named from here: all tasks share it.
+cp "$quick/samples.tsv" "$scratch/my samples.tsv"
+arguments+=(--input "$scratch/my samples.tsv" --cache kept)
+rm -rf kept
+pipeline 0 "${arguments[@]}"
+exits 0 cmp other.ibid.tar results/my_samples.ibid.tar
+same "24 answers are in the cache" 24 "$(find kept -type f | wc -l)"
 done_ok

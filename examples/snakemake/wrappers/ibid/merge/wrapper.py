@@ -15,7 +15,7 @@ OPTIONS = {
 }
 
 log = snakemake.log_fmt_shell(stdout=True, stderr=True)
-extra = snakemake.params.get("extra", "")
+extra = snakemake.params.get("extra") or ""
 outputs = dict(snakemake.output.items())
 
 arguments = list(snakemake.input)

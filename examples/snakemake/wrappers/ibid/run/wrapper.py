@@ -17,7 +17,7 @@ OPTIONS = {
 }
 
 log = snakemake.log_fmt_shell(stdout=True, stderr=True)
-extra = snakemake.params.get("extra", "")
+extra = snakemake.params.get("extra") or ""
 shard = snakemake.params.get("shard", "").replace("-of-", "/")
 # What the scheduler gave is what is used; the bytes are the same with both.
 device = "cuda" if snakemake.resources.get("gpu", 0) else "cpu"
