@@ -114,6 +114,7 @@ std::vector<AddedTokens::Part> AddedTokens::split(std::string_view text, bool re
     if (token->single_word && (ends_with_word(text.substr(0, begin)) || starts_with_word(text.substr(end)))) continue;
     if (token->lstrip) begin = begin < done ? done : done + before_spaces_at_end(text.substr(done, begin - done));
     if (token->rstrip) end = behind = end < behind ? behind : end + spaces_at_start(text.substr(end));
+    if (token->lstrip && end <= begin) continue;       // white space that the token before has taken already
     if (done < begin) parts.push_back({text.substr(done, begin - done), -1});
     parts.push_back({text.substr(begin, end - begin), token->id});
     done = end;

@@ -46,6 +46,7 @@ std::vector<Cut> naive(const std::vector<AddedToken>& tokens, std::string_view t
     if (best->single_word && ((begin > 0 && is_word(text, begin - 1)) || is_word(text, end))) continue;
     if (best->lstrip) while (begin > done && is_space(text, begin - 1)) --begin;
     if (best->rstrip) while (is_space(text, end)) ++end;
+    if (best->lstrip && end <= std::max(begin, done)) continue;        // nothing of it is left: Hugging Face drops an empty piece
     if (done < begin) out.push_back({-1, done, begin});
     out.push_back({best->id, 0, 0});
     done = end;
@@ -149,4 +150,13 @@ TEST_CASE("added tokens: one of the longest is found wherever a window ends") {
     const std::string text = std::string(before, 'x') + token + "x";
     CHECK(cuts_of(added.split(text, true), text) == std::vector<Cut>{{-1, 0, before}, {7, 0, 0}, {-1, before + token.size(), text.size()}});
   }
+}
+
+TEST_CASE("added tokens: what the token before has swallowed is none, as Hugging Face's tokenizers 0.23 have it") {
+  std::vector<AddedToken> tokens{token_of("<x>", 2), token_of(" ", 1)};
+  tokens[0].rstrip = tokens[1].lstrip = tokens[1].rstrip = true;
+  AddedTokens added;
+  added.set(tokens);
+  CHECK(cuts_of(added.split("<x> a", true), "<x> a") == std::vector<Cut>{{2, 0, 0}, {-1, 4, 5}});
+  CHECK(cuts_of(added.split("    ", true), "    ") == std::vector<Cut>{{1, 0, 0}});
 }
