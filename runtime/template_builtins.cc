@@ -85,16 +85,21 @@ Value make_range(const Arguments& arguments, Budget& budget) {
   int64_t stop = integer_of(a[1].is(Kind::missing) ? a[0] : a[1], "range()");
   int64_t step = integer_or(a[2], 1, "range()");
   if (step == 0) fault("range() arg 3 must not be zero");
+  return range_value({start, stop, step}, budget);
+}
+
+Value range_value(const RangeBounds& r, Budget& budget) {
   constexpr int64_t kMaxRange = 100000;                  // the sandbox's own limit
-  __int128 span = step > 0 ? static_cast<__int128>(stop) - start : static_cast<__int128>(start) - stop;
-  __int128 stride = step > 0 ? step : -static_cast<__int128>(step);
+  __int128 span = r.step > 0 ? static_cast<__int128>(r.stop) - r.start : static_cast<__int128>(r.start) - r.stop;
+  __int128 stride = r.step > 0 ? r.step : -static_cast<__int128>(r.step);
   __int128 count = span <= 0 ? 0 : (span + stride - 1) / stride;
   if (count > kMaxRange) fault("range too big: the sandbox blocks ranges larger than 100000");
   budget.spend(static_cast<int64_t>(count));
   Values items;
-  for (int64_t i = 0; i < static_cast<int64_t>(count); ++i) items.push_back(Value(static_cast<int64_t>(start + static_cast<__int128>(i) * step)));
-  std::string printed = "range(" + std::to_string(start) + ", " + std::to_string(stop) + (step == 1 ? "" : ", " + std::to_string(step)) + ")";
-  return Value::view("range", std::move(items), std::move(printed));
+  for (int64_t i = 0; i < static_cast<int64_t>(count); ++i) items.push_back(Value(static_cast<int64_t>(r.start + static_cast<__int128>(i) * r.step)));
+  Value v = Value::view("range", std::move(items));
+  v.as<List>().range = r;
+  return v;
 }
 
 namespace {

@@ -44,10 +44,13 @@ GlobalFunction find_global(std::string_view name);                // file() amon
 
 bool is_refused_method(std::string_view name);                    // a method of Python's str or dict that is not here
 bool is_forbidden_method(Kind kind, std::string_view name);       // changes a list or dict: the sandbox forbids it
+bool is_refused_attribute(const Value& v, std::string_view name); // Python's value has it, and it is not here
 
 // A value that can be called. Its text is nowhere: printing one is a Fault.
 struct Callable : Object {
   virtual Value call(Interpreter&, const Arguments&) = 0;
+  virtual Value attribute(Interpreter&, std::string_view) const { return Value::missing(); }      // Kind::missing when it has none
+  virtual bool refuses(std::string_view) const { return false; }                                  // an attribute of Python's that is not here
 };
 
 // Used by several of the tables.
@@ -65,5 +68,6 @@ std::string brace_format(const Value& format, const Arguments& arguments, Budget
 std::string format_date(std::string_view iso_date, std::string_view format);      // strftime at midnight
 double round_half_even(double v, int64_t digits);                                 // Python's round()
 Value make_range(const Arguments& arguments, Budget& budget);
+Value range_value(const RangeBounds& range, Budget& budget);
 
 }  // namespace ibid::runtime

@@ -43,6 +43,17 @@ struct Macro : Callable {
   const Stmt* definition = nullptr;
   std::shared_ptr<Scope> scope;
   Value call(Interpreter& in, const Arguments& arguments) override { return in.call_macro(*definition, scope, arguments); }
+  Value attribute(Interpreter& in, std::string_view name) const override {
+    if (name == "name") return definition->kind == StmtKind::macro ? Value(in.program_.names[definition->symbol]) : Value();
+    if (name != "arguments") return Value::missing();
+    Values names;
+    for (const Parameter& p : definition->parameters) names.push_back(Value(in.program_.names[p.symbol]));
+    in.budget().spend(static_cast<int64_t>(names.size()));
+    return Value::tuple(std::move(names));
+  }
+  bool refuses(std::string_view name) const override {       // what Jinja2 derives from the names that the body reads
+    return name == "caller" || name == "catch_kwargs" || name == "catch_varargs" || name == "explicit_caller";
+  }
 };
 
 Interpreter::Interpreter(const Program& program, const TemplateLimits& limits, UndefinedIs undefined, const RenderContext& context)
@@ -107,7 +118,9 @@ Interpreter::Flow Interpreter::run_statement(const Stmt& s, std::string& out) {
     case StmtKind::call_block: run_call_block(s, out); break;
     case StmtKind::filter_block: {
       Value body(run_scoped(s.body));
-      print(out, eval_filter(*s.expr, &body));
+      Value filtered = eval_filter(*s.expr, &body);
+      if (!filtered.is(Kind::string)) fault(std::string("{% filter %} must give a string, not ") + type_name(filtered));    // joined as it is
+      append(out, filtered.text());
       break;
     }
     case StmtKind::scope: append(out, run_scoped(s.body)); break;
@@ -152,11 +165,14 @@ Interpreter::Flow Interpreter::run_loop(const Stmt& s, std::string& out) {
   auto loop = std::make_shared<Loop>();
   loop->items = loop_items(s);
   for (const Value& v : loop->items) loop->nesting = std::max(loop->nesting, v.nesting() + 1);
-  if (loop->items.empty()) {
-    if (!s.has_otherwise) return Flow::normal;
-    InScope scope(*this, s.otherwise, scope_);
-    return run_body(s.otherwise, out);
-  }
+  if (run_rounds(s, loop, out) || !s.has_otherwise) return Flow::normal;
+  InScope scope(*this, s.otherwise, scope_);
+  return run_body(s.otherwise, out);
+}
+
+// Whether a round reached the end of the body: Jinja2 asks that, not whether there were items, before it runs the `else`.
+bool Interpreter::run_rounds(const Stmt& s, const std::shared_ptr<Loop>& loop, std::string& out) {
+  bool completed = false;
   static const Body no_names;
   InScope scope(*this, no_names, scope_);
   for (size_t i = 0; i < loop->items.size(); ++i) {
@@ -166,9 +182,11 @@ Interpreter::Flow Interpreter::run_loop(const Stmt& s, std::string& out) {
     if (s.uses_loop) scope_->variables.emplace_back(program_.loop_symbol, Value(Kind::loop, loop));
     at_ = s.at;
     assign(*s.target, loop->items[i]);
-    if (run_body(s.body, out) == Flow::break_loop) break;
+    Flow flow = run_body(s.body, out);
+    completed = completed || flow == Flow::normal;
+    if (flow == Flow::break_loop) break;
   }
-  return Flow::normal;
+  return completed;
 }
 
 std::string Interpreter::run_scoped(const Body& body) {

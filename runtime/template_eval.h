@@ -73,6 +73,7 @@ class Interpreter {
   Flow run_statement(const Stmt& s, std::string& out);
   Flow run_branch(const Stmt& s, std::string& out);
   Flow run_loop(const Stmt& s, std::string& out);
+  bool run_rounds(const Stmt& s, const std::shared_ptr<Loop>& loop, std::string& out);
   Values loop_items(const Stmt& s);
   void run_assign_block(const Stmt& s);
   void run_call_block(const Stmt& s, std::string& out);
@@ -87,6 +88,7 @@ class Interpreter {
   void unpack(const Expr& target, const Value& value);
   void set_variable(Symbol symbol, Value value);
   Value lookup(Symbol symbol);
+  Value own_attribute(const Value& object, const std::string& name);
 
   Value eval(const Expr& e);
   Value eval_compare(const Expr& e);

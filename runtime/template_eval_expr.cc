@@ -8,8 +8,13 @@ namespace ibid::runtime {
 namespace {
 
 struct Global : Callable {
+  std::string name;
   GlobalFunction function = nullptr;
   Value call(Interpreter& in, const Arguments& arguments) override { return function(in, arguments); }
+  bool refuses(std::string_view attribute) const override {            // of Python's types of these names
+    if (name == "dict") return attribute == "fromkeys" || find_method(Kind::dict, attribute) || is_forbidden_method(Kind::dict, attribute);
+    return name == "range" && (attribute == "count" || attribute == "index" || attribute == "start" || attribute == "stop" || attribute == "step");
+  }
 };
 
 struct BoundMethod : Callable {
@@ -29,6 +34,7 @@ Value bind_method(const Value& self, MethodFunction function) {
 struct Cycle : Callable {
   size_t index = 0;
   Value call(Interpreter&, const Arguments& arguments) override {
+    if (!arguments.named.empty()) fault("cycle() got an unexpected keyword argument '" + arguments.named[0].first + "'");
     if (arguments.positional.empty()) fault("no items for cycling given");
     return arguments.positional[index % arguments.positional.size()];
   }
@@ -56,6 +62,12 @@ Value loop_attribute(Interpreter& in, const Loop& loop, const std::string& name)
   return Value::missing();
 }
 
+Value range_attribute(const RangeBounds& range, const std::string& name) {
+  if (name == "start") return Value(range.start);
+  if (name == "stop") return Value(range.stop);
+  return name == "step" ? Value(range.step) : Value::missing();
+}
+
 }  // namespace
 
 Value Interpreter::undefined(std::string message) {
@@ -77,8 +89,16 @@ Value Interpreter::lookup(Symbol symbol) {
   GlobalFunction function = find_global(name);
   if (!function || (name == "file" && !context_.files)) return undefined("'" + name + "' is undefined");
   auto made = std::make_shared<Global>();
+  made->name = name;
   made->function = function;
   return Value(Kind::function, std::move(made));
+}
+
+// What belongs to the kind of value and not to what it holds; Kind::missing when there is none.
+Value Interpreter::own_attribute(const Value& object, const std::string& name) {
+  if (object.is(Kind::loop)) return loop_attribute(*this, object.as<Loop>(), name);
+  if (object.is(Kind::function)) return object.as<Callable>().attribute(*this, name);
+  return is_range(object) ? range_attribute(object.as<List>().range, name) : Value::missing();
 }
 
 // Python's order: what the type has, then what the container holds.
@@ -88,15 +108,15 @@ Value Interpreter::attribute(const Value& object, const std::string& name) {
   if (MethodFunction method = find_method(object.kind(), name)) return bind_method(object, method);
   if (is_forbidden_method(object.kind(), name))
     return undefined("access to attribute '" + name + "' of '" + type_name(object) + "' object is unsafe.");
+  if (is_refused_attribute(object, name)) fault("attribute '" + name + "' of '" + object_name(object) + "' is not supported");
   if (object.is(Kind::dict)) {
     if (const Value* found = object.as<Dict>().find(std::string_view(name))) return *found;
   } else if (object.is(Kind::name_space)) {
     budget_.spend(static_cast<int64_t>(object.as<Namespace>().attributes.size() / 16));
     for (const auto& [key, value] : object.as<Namespace>().attributes)
       if (key == name) return value;
-  } else if (object.is(Kind::loop)) {
-    Value found = loop_attribute(*this, object.as<Loop>(), name);
-    if (!found.is(Kind::missing)) return found;
+  } else if (Value found = own_attribute(object, name); !found.is(Kind::missing)) {
+    return found;
   }
   std::string shown;
   append_repr(shown, name);
@@ -111,7 +131,7 @@ Value Interpreter::item(const Value& object, const Value& key) {
     bool hashable = key.is_number() || key.is(Kind::none) || key.is(Kind::string) || key.is(Kind::tuple);
     if (const Value* found = hashable ? object.as<Dict>().find(key, budget_) : nullptr) return *found;
   } else if (key.is_integral() && (object.is(Kind::list) || object.is(Kind::tuple) || object.is(Kind::view))) {
-    const bool subscriptable = !object.is(Kind::view) || object.as<List>().python_type == "range";
+    const bool subscriptable = !object.is(Kind::view) || is_range(object);
     auto count = static_cast<int64_t>(object.items().size());
     int64_t i = key.integer() < 0 ? key.integer() + count : key.integer();
     if (subscriptable && i >= 0 && i < count) return object.items()[static_cast<size_t>(i)];
@@ -251,8 +271,7 @@ Value Interpreter::eval_item(const Expr& e) {
     if (index.args[i]) bounds[i] = eval(*index.args[i]);
   at_ = e.at;
   use(object);
-  bool sliceable = object.is(Kind::string) || object.is(Kind::list) || object.is(Kind::tuple) ||
-                   (object.is(Kind::view) && object.as<List>().python_type == "range");
+  bool sliceable = object.is(Kind::string) || object.is(Kind::list) || object.is(Kind::tuple) || is_range(object);
   if (object.is(Kind::dict)) fault("unhashable type: 'slice'");
   if (!sliceable) fault(std::string("'") + type_name(object) + "' object is not subscriptable");
   return slice(object, bounds[0], bounds[1], bounds[2], budget_);

@@ -133,6 +133,7 @@ Value extreme(Interpreter& in, const Value& v, const Arguments& a) {
 Value sum(Interpreter& in, const Value& v, const Arguments& a) {
   Values p = a.bind("sum", {"attribute", "start"}, 0);
   Value total = p[1].is(Kind::missing) ? Value(int64_t{0}) : p[1];
+  if (total.is(Kind::string)) fault("sum() can't sum strings [use ''.join(seq) instead]");
   for (const Value& item : iterate(v, in.budget())) {
     Value term = p[0].is(Kind::missing) || p[0].is(Kind::none) ? item : dotted(in, item, p[0]);
     total = add(total, term, in.budget());

@@ -174,43 +174,60 @@ Value truncate(Interpreter& in, const Value& v, const Arguments& a) {
 
 // --- numbers -----------------------------------------------------------------------------------
 
-// What Python's int() and float() accept around and between digits.
-bool cleaned(std::string_view s, std::string& out) {
-  s = text::strip_right(text::strip_left(s));
-  if (!s.empty() && s[0] == '+') s.remove_prefix(1);
-  out.clear();
-  for (size_t i = 0; i < s.size(); ++i) {
-    if (s[i] != '_') { out += s[i]; continue; }
-    auto digit = [&](size_t k) { return k < s.size() && s[k] >= '0' && s[k] <= '9'; };
-    if (i == 0 || !digit(i - 1) || !digit(i + 1)) return false;
+// What Python's int() and float() see of a text: white space beyond ASCII as ' ', decimal digits of all scripts as '0' to '9', anything
+// else beyond ASCII as what fits no number. Without C's white space at the ends and without a '+', which from_chars does not take.
+std::string as_numeral(std::string_view s) {
+  std::string out;
+  for (size_t at = 0; at < s.size();) {
+    const char32_t c = text::next(s, at);
+    const int digit = c < 0x80 ? -1 : text::decimal(c);
+    out += c < 0x80 ? static_cast<char>(c) : text::is_space(c) ? ' ' : digit >= 0 ? static_cast<char>('0' + digit) : '?';
   }
-  return !out.empty() && out[0] != '+';
+  const char* const white = " \t\n\v\f\r";
+  out.erase(0, std::min(out.find_first_not_of(white), out.size()));
+  out.erase(out.find_last_not_of(white) + 1);
+  if (out[0] == '+' && out[1] != '-') out.erase(0, 1);
+  return out;
+}
+
+// Takes each '_' out; false unless all stand between two characters that `joined` accepts.
+template <class Joined>
+bool without_underscores(std::string& s, Joined joined) {
+  std::string out;
+  for (size_t i = 0; i < s.size(); ++i) {
+    if (s[i] != '_') out += s[i];
+    else if (i == 0 || !joined(s[i - 1]) || i + 1 == s.size() || !joined(s[i + 1])) return false;
+  }
+  s = std::move(out);
+  return true;
 }
 
 bool parse_float(std::string_view s, double& v) {
-  std::string plain;
-  if (!cleaned(s, plain)) return false;
-  std::string lower = text::lower(plain);
-  if (lower.find_first_of("xp(") != std::string::npos) return false;
-  auto [end, error] = std::from_chars(lower.data(), lower.data() + lower.size(), v);
-  if (end != lower.data() + lower.size()) return false;
+  std::string plain = as_numeral(s);
+  if (!without_underscores(plain, [](char c) { return c >= '0' && c <= '9'; })) return false;
+  if (plain.find_first_of("xXpP(") != std::string::npos) return false;
+  auto [end, error] = std::from_chars(plain.data(), plain.data() + plain.size(), v);
+  if (end != plain.data() + plain.size()) return false;
   if (error == std::errc::result_out_of_range) fault("number out of range: " + plain);
   return error == std::errc();
 }
 
 bool parse_int(std::string_view s, int base, int64_t& v) {
-  std::string plain;
-  if (!cleaned(s, plain)) return false;
-  std::string digits = text::lower(plain);
-  bool negative = digits[0] == '-';
+  std::string plain = as_numeral(s), digits = plain;
+  const bool negative = digits[0] == '-';
   if (negative) digits.erase(0, 1);
-  const char* prefix = base == 16 ? "0x" : base == 8 ? "0o" : base == 2 ? "0b" : "";
-  if (*prefix && digits.compare(0, 2, prefix) == 0) digits.erase(0, 2);
+  const char* prefix = base == 16 ? "xX" : base == 8 ? "oO" : base == 2 ? "bB" : "";
+  const bool prefixed = *prefix && digits[0] == '0' && (digits[1] == prefix[0] || digits[1] == prefix[1]);
+  if (prefixed) digits.erase(0, digits[2] == '_' ? 3 : 2);
+  if (!without_underscores(digits, [](char c) { return c != '_'; })) return false;      // from_chars sees whether they are digits
   if (digits.empty() || digits[0] == '-') return false;
   if (negative) digits.insert(0, "-");
   auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), v, base);
   if (end != digits.data() + digits.size()) return false;
-  if (error == std::errc::result_out_of_range) fault("the integer " + plain + " does not fit in 64 bits");
+  if (error == std::errc::result_out_of_range) {
+    std::erase(plain, '_');
+    fault("the integer " + plain + " does not fit in 64 bits");
+  }
   return error == std::errc();
 }
 
@@ -226,7 +243,7 @@ Value to_int(Interpreter& in, const Value& v, const Arguments& a) {
   if (base < 2 || base > 36) fault("int() base must be between 2 and 36");
   Value otherwise = p[0].is(Kind::missing) ? Value(int64_t{0}) : p[0];
   if (v.is_integral()) return Value(v.integer());
-  if (v.is(Kind::real)) return std::isfinite(v.real()) ? truncated(v.real()) : otherwise;
+  if (v.is(Kind::real)) return std::isnan(v.real()) ? otherwise : truncated(v.real());
   if (!v.is(Kind::string)) return otherwise;
   in.budget().room(v.text().size());
   int64_t whole = 0;
@@ -264,9 +281,13 @@ Value round(Interpreter&, const Value& v, const Arguments& a) {
                                                  : Value(round_half_even(v.real(), digits));
   if (method != "ceil" && method != "floor") fault("method must be common, ceil or floor");
   if (digits < 0 || digits > 15) fault("round to floor or ceil supports a precision of 0 to 15");
+  if (v.is_integral()) return Value(v.real());
   double power = 1;
   for (int64_t i = 0; i < digits; ++i) power *= 10;      // exact up to 10^15
-  return Value((method == "ceil" ? std::ceil(v.real() * power) : std::floor(v.real() * power)) / power);
+  const double scaled = v.real() * power;
+  if (!std::isfinite(scaled)) fault("cannot convert float " + float_repr(scaled) + " to integer");
+  const double whole = (method == "ceil" ? std::ceil(scaled) : std::floor(scaled)) + 0.0;      // an integer in Python, which has no -0
+  return Value(whole / power);
 }
 
 }  // namespace

@@ -15,13 +15,15 @@ constexpr int64_t kMaxPrecision = 400;
 
 // What stands between '%' or ':' and the letter.
 struct Spec {
-  std::string fill = " ";
+  std::string fill;                    // empty: by zeros
   char align = 0;                      // '<' '>' '^' '=', 0: by type
-  char sign = '-';
+  char sign = 0;                       // '+' ' ' '-', 0: not given, as '-'
   bool alternate = false, zeros = false, commas = false;
   int64_t width = 0, precision = -1;
   char type = 0;
 };
+
+void refuse_alternate(bool alternate) { if (alternate) fault("the '#' flag is not supported for floats"); }
 
 // Exact decimal digits, correctly rounded, in the form of %f, %e or %g.
 std::string real_digits(double v, char type, int64_t precision, bool alternate) {
@@ -34,7 +36,7 @@ std::string real_digits(double v, char type, int64_t precision, bool alternate) 
   auto [end, error] = std::to_chars(buffer, buffer + sizeof buffer, v, form, static_cast<int>(precision));
   IBID_CHECK(error == std::errc());
   std::string out(buffer, end);
-  if (alternate) fault("the '#' flag is not supported for floats");
+  refuse_alternate(alternate);
   return out;
 }
 
@@ -55,28 +57,42 @@ std::string integer_digits(int64_t v, const Spec& spec) {
   return spec.type == 'X' ? text::upper(out) : out;
 }
 
-void group_by_commas(std::string& digits) {
-  size_t start = digits[0] == '-' ? 1 : 0;
-  size_t end = std::min(digits.find_first_not_of("0123456789", start), digits.size());
-  for (size_t at = end; at > start + 3;) digits.insert(at -= 3, ",");
+// Where zeros go into a number: behind its sign and radix prefix.
+size_t lead_of(const std::string& number, const Spec& spec) {
+  const size_t sign = number[0] == '-' || number[0] == '+' || number[0] == ' ' ? 1 : 0;
+  const bool prefix = spec.alternate && number[sign] == '0' && number[sign + 1] >= 'A';      // a letter
+  return sign + (prefix ? 2 : 0);
 }
 
-// Sign, grouping and filling of a number.
+// Commas in the whole part, which begins at `lead`. Zeros that fill the number to `width` are grouped with it, so it may get longer by one.
+std::string grouped_by_commas(const std::string& number, size_t lead, int64_t width) {
+  const size_t end = std::min(number.find_first_not_of("0123456789", lead), number.size());
+  if (end == lead) return number;                        // inf and nan
+  const auto others = static_cast<int64_t>(number.size() - (end - lead));
+  auto count = static_cast<int64_t>(end - lead);
+  while (others + count + (count - 1) / 3 < width) ++count;
+  const std::string digits = std::string(static_cast<size_t>(count) - (end - lead), '0') + number.substr(lead, end - lead);
+  std::string out = number.substr(0, lead);
+  for (size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0) out += ',';
+    out += digits[i];
+  }
+  return out + number.substr(end);
+}
+
+// Sign, grouping and filling of a number; filling of a text.
 std::string laid_out(std::string digits, const Spec& spec, bool numeric, Budget& budget) {
-  if (numeric && spec.commas) group_by_commas(digits);
-  if (numeric && spec.sign != '-' && digits[0] != '-') digits.insert(0, 1, spec.sign);
+  if (numeric && (spec.sign == '+' || spec.sign == ' ') && digits[0] != '-') digits.insert(0, 1, spec.sign);
+  const std::string fill = !spec.fill.empty() ? spec.fill : spec.zeros ? "0" : " ";
+  const char align = spec.align ? spec.align : !numeric ? '<' : spec.zeros ? '=' : '>';
+  if (numeric && spec.commas) digits = grouped_by_commas(digits, lead_of(digits, spec), align == '=' && fill == "0" ? spec.width : 0);
   int64_t missing = spec.width - text::length(digits);
   if (missing <= 0) return digits;
   budget.room(static_cast<uint64_t>(missing) * 4 + digits.size());
-  char align = spec.align ? spec.align : numeric ? '>' : '<';
-  std::string fill;
   auto repeat = [&](int64_t n) { std::string s; for (int64_t i = 0; i < n; ++i) s += fill; return s; };
-  fill = spec.zeros ? "0" : spec.fill;
-  if (spec.zeros && !spec.align) align = numeric ? '=' : '<';
   if (align == '=') {
-    size_t sign = digits[0] == '-' || digits[0] == '+' || digits[0] == ' ' ? 1 : 0;
-    if (digits.compare(sign, 1, "0") == 0 && digits.size() > sign + 1 && !(digits[sign + 1] >= '0' && digits[sign + 1] <= '9') && digits[sign + 1] != '.') sign += 2;
-    return digits.substr(0, sign) + repeat(missing) + digits.substr(sign);
+    const size_t lead = lead_of(digits, spec);
+    return digits.substr(0, lead) + repeat(missing) + digits.substr(lead);
   }
   if (align == '<') return digits + repeat(missing);
   if (align == '^') return repeat(missing / 2) + digits + repeat(missing - missing / 2);
@@ -154,7 +170,7 @@ class PercentFormatter {
       char c = format_[at];
       if (c == '-') spec.align = '<';
       else if (c == '+') spec.sign = '+';
-      else if (c == ' ') { if (spec.sign == '-') spec.sign = ' '; }
+      else if (c == ' ') { if (!spec.sign) spec.sign = ' '; }
       else if (c == '#') spec.alternate = true;
       else if (c == '0') spec.zeros = true;
       else break;
@@ -218,7 +234,7 @@ Spec brace_spec(std::string_view s) {
   else if (is_align(0)) { spec.align = s[0]; at = 1; }
   if (at < s.size() && (s[at] == '+' || s[at] == '-' || s[at] == ' ')) spec.sign = s[at++];
   if (at < s.size() && s[at] == '#') { spec.alternate = true; ++at; }
-  if (at < s.size() && s[at] == '0') { if (!spec.align) spec.zeros = true; ++at; }
+  if (at < s.size() && s[at] == '0') { spec.zeros = true; ++at; }                  // with a fill character a digit of the width
   spec.width = number_in(s, at, kMaxWidth, "width");
   if (at < s.size() && s[at] == ',') { spec.commas = true; ++at; }
   if (at < s.size() && s[at] == '.') {
@@ -238,7 +254,7 @@ std::string brace_value(const Value& v, std::string_view spec_text, Budget& budg
   auto unknown = [&] { fault(std::string("format code '") + spec.type + "' is not supported for a value of type " + type_name(v)); };
   if (v.is(Kind::string)) {
     if (spec.type && spec.type != 's') unknown();
-    if (spec.commas || spec.sign != '-' || spec.align == '=') fault("this format specifier does not apply to a string");
+    if (spec.commas || spec.sign || spec.alternate || spec.align == '=') fault("this format specifier does not apply to a string");
     return laid_out(first_characters(v.text(), spec.precision), spec, false, budget);
   }
   if (!v.is_number()) fault(std::string("unsupported format string passed to ") + type_name(v) + ".__format__");
@@ -247,10 +263,12 @@ std::string brace_value(const Value& v, std::string_view spec_text, Budget& budg
   if (real_type) return laid_out(format_real(v.real(), spec), spec, true, budget);
   if (v.is(Kind::real)) {
     if (spec.type || spec.precision >= 0) { if (spec.type) unknown(); else fault("a precision needs one of the letters f, e, g or %"); }
+    refuse_alternate(spec.alternate);
     return laid_out(float_repr(v.real()), spec, true, budget);
   }
   if (spec.type && std::string_view("dxXob").find(spec.type) == std::string_view::npos) unknown();
   if (spec.precision >= 0) fault("precision not allowed in integer format specifier");
+  if (spec.commas && spec.type && spec.type != 'd') fault(std::string("Cannot specify ',' with '") + spec.type + "'.");
   return laid_out(integer_digits(v.integer(), spec), spec, true, budget);
 }
 
@@ -291,8 +309,10 @@ class BraceFormatter {
     std::string_view name = field.substr(0, colon), spec = colon == std::string_view::npos ? "" : field.substr(colon + 1);
     std::string_view conversion = name.size() >= 2 ? name.substr(name.size() - 2) : "";
     if (conversion == "!r" || conversion == "!s") name.remove_suffix(2);
-    const Value& value = named(name);
-    std::string piece = brace_value(conversion == "!r" ? Value(repr(value, budget_)) : value, spec, budget_);
+    const Value& argument = named(name);
+    const Value value = conversion == "!r" ? Value(repr(argument, budget_)) : conversion == "!s" ? Value(str(argument, budget_)) : argument;
+    if (format_.safe() && value.safe() && !spec.empty()) fault("Unsupported format specification for Markup.");
+    std::string piece = brace_value(value, spec, budget_);
     out_ += format_.safe() && !value.safe() ? escape_html(piece, budget_) : piece;
   }
 
@@ -331,7 +351,7 @@ std::string brace_format(const Value& format, const Arguments& arguments, Budget
 
 // Decimal rounding of the exact binary value, ties to even, as CPython does it: through digits.
 double round_half_even(double v, int64_t digits) {
-  if (!std::isfinite(v) || digits > 22) return v;
+  if (!std::isfinite(v) || digits > 323) return v;         // as CPython: no double has more decimals to round to
   if (digits < 0) fault("round to a negative precision is not supported");
   std::string text = real_digits(v, 'f', digits, false);
   double out = 0;

@@ -108,7 +108,7 @@ Value splitlines(Interpreter& in, const Value& self, const Arguments& a) {
   Values p = a.bind("splitlines", {"keepends"}, 0);
   in.budget().room(self.text().size());
   Values out;
-  for (std::string_view line : text::lines(self.text(), truth_or(p[0], false))) {
+  for (std::string_view line : text::lines(self.text(), integer_or(p[0], 0, "splitlines()") != 0)) {
     in.budget().spend(1);
     out.push_back(same_safety(self, std::string(line)));
   }
@@ -131,19 +131,29 @@ Value replace(Interpreter& in, const Value& self, const Arguments& a) {
   return same_safety(self, replace_all(self.text(), from, safe_to, integer_or(p[2], -1, "replace()"), in.budget()));
 }
 
+// Whether start lies behind end, where Python finds not even an empty affix. REQUIRES: integers, none or missing.
+bool bounds_cross(const Value& start, const Value& end, int64_t length) {
+  auto from_left = [length](const Value& v, int64_t otherwise) {
+    if (!given(v)) return otherwise;
+    return v.integer() < 0 ? std::max<int64_t>(v.integer() + length, 0) : v.integer();
+  };
+  return from_left(start, 0) > std::min(from_left(end, length), length);
+}
+
 // One affix or a tuple of them, with optional bounds.
 template <bool kStart>
 Value has_affix(Interpreter& in, const Value& self, const Arguments& a) {
   Values p = a.bind(kStart ? "startswith" : "endswith", {"prefix", "start", "end"}, 1);
   Value part = given(p[1]) || given(p[2]) ? slice(self, given(p[1]) ? p[1] : Value(), given(p[2]) ? p[2] : Value(), Value(), in.budget()) : self;
   use(p[0]);
+  const bool nowhere = (given(p[1]) || given(p[2])) && bounds_cross(p[1], p[2], length(self));
   const Values only{p[0]};
   for (const Value& affix : p[0].is(Kind::tuple) ? p[0].items() : only) {
     if (!affix.is(Kind::string)) fault(std::string(kStart ? "startswith" : "endswith") + " first arg must be str or a tuple of str, not " + type_name(affix));
     const std::string& s = part.text();
     const std::string& x = affix.text();
     in.budget().spend(static_cast<int64_t>(x.size() / 64 + 1));
-    if (x.size() <= s.size() && s.compare(kStart ? 0 : s.size() - x.size(), x.size(), x) == 0) return Value(true);
+    if (!nowhere && x.size() <= s.size() && s.compare(kStart ? 0 : s.size() - x.size(), x.size(), x) == 0) return Value(true);
   }
   return Value(false);
 }
@@ -306,6 +316,15 @@ bool among(const char* const (&names)[N], std::string_view name) {
   return std::any_of(std::begin(names), std::end(names), [name](const char* n) { return name == n; });
 }
 
+// What Python's types have, less what is here.
+constexpr const char* kRefusedOfText[] = {"casefold", "center", "encode", "expandtabs", "format_map", "isascii", "isidentifier", "isprintable",
+                                          "istitle", "maketrans", "rfind", "rindex", "rpartition", "swapcase", "translate"};
+constexpr const char* kRefusedOfMarkup[] = {"escape", "striptags", "unescape"};
+constexpr const char* kRefusedOfIntegers[] = {"as_integer_ratio", "bit_count", "bit_length", "conjugate", "denominator", "from_bytes", "imag",
+                                              "is_integer", "numerator", "real", "to_bytes"};
+constexpr const char* kRefusedOfReals[] = {"as_integer_ratio", "conjugate", "fromhex", "hex", "imag", "is_integer", "real"};
+constexpr const char* kRefusedOfGenerators[] = {"close", "gi_running", "gi_suspended", "gi_yieldfrom", "send", "throw"};
+
 }  // namespace
 
 MethodFunction find_method(Kind kind, std::string_view name) {
@@ -318,10 +337,22 @@ MethodFunction find_method(Kind kind, std::string_view name) {
   }
 }
 
-bool is_refused_method(std::string_view name) {
-  static constexpr const char* names[] = {"casefold", "center", "encode", "expandtabs", "format_map", "fromkeys", "isascii", "isidentifier",
-                                          "isprintable", "istitle", "maketrans", "rfind", "rindex", "rpartition", "swapcase", "translate"};
-  return among(names, name);
+bool is_refused_method(std::string_view name) { return name == "fromkeys" || among(kRefusedOfText, name); }
+
+bool is_refused_attribute(const Value& v, std::string_view name) {
+  switch (v.kind()) {
+    case Kind::boolean: case Kind::integer: return among(kRefusedOfIntegers, name);
+    case Kind::real: return among(kRefusedOfReals, name);
+    case Kind::string: return among(kRefusedOfText, name) || (v.safe() && among(kRefusedOfMarkup, name));
+    case Kind::view:
+      if (is_range(v)) return name == "count" || name == "index";
+      return name == "mapping" || (name == "isdisjoint" && v.as<List>().python_type != "dict_values");
+    case Kind::generator: return among(kRefusedOfGenerators, name);
+    case Kind::dict: return name == "fromkeys";
+    case Kind::loop: return name == "changed";
+    case Kind::function: return v.as<Callable>().refuses(name);
+    default: return false;
+  }
 }
 
 bool is_forbidden_method(Kind kind, std::string_view name) {

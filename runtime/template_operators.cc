@@ -157,6 +157,20 @@ Value slice_text(const Value& v, const Bounds& b, int64_t length) {
   return same_safety(v, std::move(out));
 }
 
+// The step as it was given: what is clamped would show.
+Value slice_range(const RangeBounds& r, const Bounds& b, const Value& step, Budget& budget) {
+  RangeBounds out;
+  auto item = [&r](int64_t i) {
+    int64_t v = 0;
+    if (__builtin_mul_overflow(i, r.step, &v) || __builtin_add_overflow(v, r.start, &v)) overflow();
+    return v;
+  };
+  out.start = item(b.start);
+  out.stop = item(b.stop);
+  if (__builtin_mul_overflow(r.step, step.is(Kind::none) ? 1 : step.integer(), &out.step)) overflow();
+  return range_value(out, budget);
+}
+
 }  // namespace
 
 std::string object_name(const Value& v) {
@@ -227,6 +241,7 @@ Value slice(const Value& v, const Value& start, const Value& stop, const Value& 
   int64_t count = length(v);
   Bounds b = bounds_of(start, stop, step, count);
   if (v.is(Kind::string)) return slice_text(v, b, count);
+  if (is_range(v)) return slice_range(v.as<List>().range, b, step, budget);
   budget.spend(count);
   Values out;
   for (int64_t i = b.start; b.step > 0 ? i < b.stop : i > b.stop; i += b.step) out.push_back(v.items()[static_cast<size_t>(i)]);

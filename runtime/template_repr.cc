@@ -63,10 +63,14 @@ class Printer {
   }
 
   void print_view(const List& view, int depth) {
-    if (!view.printed.empty()) { out_ += view.printed; return; }
+    if (view.python_type == "range") return print_range(view.range);
     out_ += view.python_type + "(";
     print_items("[", view.items, "]", depth);
     out_ += ')';
+  }
+
+  void print_range(const RangeBounds& r) {
+    out_ += "range(" + std::to_string(r.start) + ", " + std::to_string(r.stop) + (r.step == 1 ? "" : ", " + std::to_string(r.step)) + ")";
   }
 
   void print_dict(const Dict& dict, int depth) {

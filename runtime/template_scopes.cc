@@ -162,16 +162,17 @@ class Analysis {
   void inner_macro(Stmt& s, const Names& outer) {
     Names names;
     names.parent = &outer;
-    bool named_caller = false;
+    std::set<Symbol> named;                                 // a parameter of a special name takes its place
     for (const Parameter& p : s.parameters) {
       names.parameter(p.symbol);
-      named_caller = named_caller || p.symbol == program_.caller_symbol;
+      named.insert(p.symbol);
     }
     for (const Parameter& p : s.parameters) visit(p.fallback.get(), names);
     visit(s.body, names);
-    s.uses_caller = !named_caller && reads(s.body, program_.caller_symbol);
-    s.uses_varargs = reads(s.body, program_.varargs_symbol);
-    s.uses_kwargs = reads(s.body, program_.kwargs_symbol);
+    auto special = [&](Symbol symbol) { return named.count(symbol) == 0 && reads(s.body, symbol); };
+    s.uses_caller = special(program_.caller_symbol);
+    s.uses_varargs = special(program_.varargs_symbol);
+    s.uses_kwargs = special(program_.kwargs_symbol);
     if (s.uses_caller) names.parameter(program_.caller_symbol);
     if (s.uses_varargs) names.parameter(program_.varargs_symbol);
     if (s.uses_kwargs) names.parameter(program_.kwargs_symbol);

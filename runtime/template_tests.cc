@@ -30,11 +30,14 @@ bool is_iterable(Interpreter&, const Value& v, const Arguments& a) {
 // Whatever has a length and items: a mapping and an undefined value too, a generator not.
 bool is_sequence(Interpreter&, const Value& v, const Arguments& a) {
   use_if_strict(v);
-  bool range = v.is(Kind::view) && v.as<List>().python_type == "range";
-  return plain(a) && (v.is(Kind::list) || v.is(Kind::tuple) || v.is(Kind::string) || v.is(Kind::dict) || v.is(Kind::undefined) || range);
+  return plain(a) && (v.is(Kind::list) || v.is(Kind::tuple) || v.is(Kind::string) || v.is(Kind::dict) || v.is(Kind::undefined) || is_range(v));
 }
 
-bool is_callable(Interpreter&, const Value& v, const Arguments& a) { return plain(a) && v.is(Kind::function); }
+// The classes of undefined values and of the loop have a __call__, whatever it does.
+bool is_callable(Interpreter&, const Value& v, const Arguments& a) {
+  return plain(a) && (v.is(Kind::function) || v.is(Kind::undefined) || v.is(Kind::loop));
+}
+
 bool is_escaped(Interpreter&, const Value& v, const Arguments& a) { return plain(a) && v.safe(); }
 
 template <CompareOp kOp>
@@ -76,8 +79,15 @@ bool is_divisible(Interpreter&, const Value& v, const Arguments& a) {
 template <bool (*Is)(std::string_view)>
 bool is_case(Interpreter& in, const Value& v, const Arguments& a) { return plain(a) && Is(str(v, in.budget())); }
 
-bool is_filter(Interpreter&, const Value& v, const Arguments& a) { return plain(a) && v.is(Kind::string) && find_filter(v.text()); }
-bool is_test(Interpreter&, const Value& v, const Arguments& a) { return plain(a) && v.is(Kind::string) && find_test(v.text()); }
+// Whether a dict of Jinja2's has the value as a key.
+template <auto find_named>
+bool is_name(Interpreter& in, const Value& v, const Arguments& a) {
+  use_if_strict(v);
+  bool may_be_unhashable = v.is(Kind::list) || v.is(Kind::tuple) || v.is(Kind::dict) || (v.is(Kind::view) && !is_range(v));
+  if (may_be_unhashable) check_hashable(v, in.budget());
+  return plain(a) && v.is(Kind::string) && find_named(v.text());
+}
+
 bool is_undefined(Interpreter& in, const Value& v, const Arguments& a) { return !is_defined(in, v, a); }
 
 }  // namespace
@@ -87,12 +97,13 @@ TestFunction find_test(std::string_view name) {
       {"!=", compares<CompareOp::ne>}, {"<", compares<CompareOp::lt>}, {"<=", compares<CompareOp::le>}, {"==", compares<CompareOp::eq>},
       {">", compares<CompareOp::gt>}, {">=", compares<CompareOp::ge>}, {"boolean", is_kind<Kind::boolean>}, {"callable", is_callable},
       {"defined", is_defined}, {"divisibleby", is_divisible}, {"eq", compares<CompareOp::eq>}, {"equalto", compares<CompareOp::eq>},
-      {"escaped", is_escaped}, {"even", is_even}, {"false", is_false}, {"filter", is_filter}, {"float", is_kind<Kind::real>},
+      {"escaped", is_escaped}, {"even", is_even}, {"false", is_false}, {"filter", is_name<find_filter>}, {"float", is_kind<Kind::real>},
       {"ge", compares<CompareOp::ge>}, {"greaterthan", compares<CompareOp::gt>}, {"gt", compares<CompareOp::gt>}, {"in", compares<CompareOp::in>},
       {"integer", is_kind<Kind::integer>}, {"iterable", is_iterable}, {"le", compares<CompareOp::le>}, {"lessthan", compares<CompareOp::lt>},
       {"lower", is_case<text::is_lower>}, {"lt", compares<CompareOp::lt>}, {"mapping", is_kind<Kind::dict>}, {"ne", compares<CompareOp::ne>},
       {"none", is_kind<Kind::none>}, {"number", is_number}, {"odd", is_odd}, {"sameas", is_same}, {"sequence", is_sequence},
-      {"string", is_kind<Kind::string>}, {"test", is_test}, {"true", is_true}, {"undefined", is_undefined}, {"upper", is_case<text::is_upper>}};
+      {"string", is_kind<Kind::string>}, {"test", is_name<find_test>}, {"true", is_true}, {"undefined", is_undefined},
+      {"upper", is_case<text::is_upper>}};
   for (const NamedTest& t : table)
     if (name == t.name) return t.function;
   return nullptr;

@@ -17,11 +17,15 @@ struct CaseSeveral { char32_t from; std::array<char32_t, 3> to; };     // one be
 
 #include "runtime/template_unicode_tables.inc"
 
+// The range that holds c, or null.
 template <size_t N>
-bool in_ranges(const Range (&table)[N], char32_t c) {
+const Range* range_of(const Range (&table)[N], char32_t c) {
   const Range* found = std::lower_bound(std::begin(table), std::end(table), c, [](const Range& r, char32_t v) { return r.last < v; });
-  return found != std::end(table) && found->first <= c;
+  return found != std::end(table) && found->first <= c ? found : nullptr;
 }
+
+template <size_t N>
+bool in_ranges(const Range (&table)[N], char32_t c) { return range_of(table, c) != nullptr; }
 
 template <size_t R, size_t S>
 void append_case(std::string& out, char32_t c, const CaseRun (&runs)[R], const CaseSeveral (&several)[S]) {
@@ -155,6 +159,12 @@ bool is_space(char32_t c) {
 
 bool is_printable(char32_t c) { return c < 0x7F ? c >= 0x20 : !in_ranges(kNotPrintable, c); }
 bool is_cased(char32_t c) { return in_ranges(kUppercase, c) || in_ranges(kLowercase, c) || in_ranges(kTitlecase, c); }
+
+// Each of the table's runs is one or more times '0' to '9'.
+int decimal(char32_t c) {
+  const Range* found = range_of(kDecimal, c);
+  return found ? static_cast<int>((c - found->first) % 10) : -1;
+}
 
 bool is_upper(std::string_view s) { return all_cased_are(s, kUppercase); }
 bool is_lower(std::string_view s) { return all_cased_are(s, kLowercase); }

@@ -19,6 +19,7 @@ size_t byte_offset(std::string_view s, int64_t characters);      // of the n-th 
 bool is_space(char32_t c);                                       // str.isspace, which is also what split and strip remove
 bool is_printable(char32_t c);                                   // str.isprintable, which repr() follows
 bool is_cased(char32_t c);
+int decimal(char32_t c);                                         // the value of a decimal digit (category Nd), -1 when it is none
 bool is_upper(std::string_view s);                              // str.isupper: cased characters, all of them upper case
 bool is_lower(std::string_view s);
 

@@ -54,10 +54,9 @@ Value Value::sequence(Kind kind, Values items) {
   return Value(kind, std::move(made));
 }
 
-Value Value::view(std::string python_type, Values items, std::string printed) {
+Value Value::view(std::string python_type, Values items) {
   Value v = sequence(Kind::view, std::move(items));
   v.as<List>().python_type = std::move(python_type);
-  v.as<List>().printed = std::move(printed);
   return v;
 }
 
@@ -71,16 +70,24 @@ namespace {
 
 constexpr size_t kNowhere = ~size_t{0};
 constexpr size_t kSmallDict = 8;
-constexpr int64_t kExactDouble = int64_t{1} << 53;
+
+// Exactly: as a double an integer beyond 2^53 would be another one. REQUIRES: b is not a NaN.
+int order(int64_t a, double b) {
+  constexpr double kBeyond = 9223372036854775808.0;        // 2^63
+  if (b >= kBeyond) return -1;
+  if (b < -kBeyond) return 1;
+  const double floor = std::floor(b);
+  const auto whole = static_cast<int64_t>(floor);
+  if (a != whole) return a < whole ? -1 : 1;
+  return floor < b ? -1 : 0;
+}
 
 // Python's rule: 1, 1.0 and True are one key.
 bool equal_numbers(const Value& a, const Value& b) {
   if (a.is_integral() && b.is_integral()) return a.integer() == b.integer();
   if (a.is(Kind::real) && b.is(Kind::real)) return a.real() == b.real();
-  const Value& whole = a.is_integral() ? a : b;
-  const Value& real = a.is_integral() ? b : a;
-  if (std::abs(real.real()) >= 9.2e18) return false;
-  return real.real() == std::floor(real.real()) && static_cast<int64_t>(real.real()) == whole.integer();
+  const double real = a.is_integral() ? b.real() : a.real();
+  return !std::isnan(real) && order(a.is_integral() ? a.integer() : b.integer(), real) == 0;
 }
 
 // A tuple is charged for each part each time it is reached: tuples that share parts can have 2^250 of them.
@@ -100,14 +107,14 @@ bool equal_keys(const Value& a, const Value& b, Budget& budget) {
   return true;
 }
 
-void check_key(const Value& key, Budget& budget) {
+}  // namespace
+
+void check_hashable(const Value& key, Budget& budget) {
   if (key.is_number() || key.is(Kind::none) || key.is(Kind::string)) return;
   if (!key.is(Kind::tuple)) fault(std::string("unhashable type: '") + type_name(key) + "'");
   budget.spend(static_cast<int64_t>(key.items().size()));
-  for (const Value& part : key.items()) check_key(part, budget);
+  for (const Value& part : key.items()) check_hashable(part, budget);
 }
-
-}  // namespace
 
 size_t Dict::position(std::string_view key) const {
   if (table_.empty()) {
@@ -145,7 +152,7 @@ size_t Dict::position(const Value& key, Budget& budget) const {
 }
 
 void Dict::set(Value key, Value value, Budget& budget) {
-  check_key(key, budget);
+  check_hashable(key, budget);
   nesting = std::max(nesting, std::max(key.nesting(), value.nesting()) + 1);
   if (nesting > kMaxNesting) fault("values nested deeper than " + std::to_string(kMaxNesting) + " levels");
   size_t old = position(key, budget);
@@ -202,6 +209,8 @@ const char* type_name(const Value& v) {
   }
   return "object";
 }
+
+bool is_range(const Value& v) { return v.is(Kind::view) && v.as<List>().python_type == "range"; }
 
 bool truth(const Value& v) {
   use_if_strict(v);
@@ -264,7 +273,7 @@ bool contains(const Value& container, const Value& item, Budget& budget) {
     return text::find(container.text(), item.text()) != std::string::npos;
   }
   if (container.is(Kind::dict)) {
-    check_key(item, budget);
+    check_hashable(item, budget);
     return container.as<Dict>().find(item, budget) != nullptr;
   }
   if (!container.is_sequence() && !container.is(Kind::undefined))
@@ -307,8 +316,8 @@ int order(double a, double b) {
 
 int compare_numbers(const Value& a, const Value& b) {
   if (a.is_integral() && b.is_integral()) return a.integer() < b.integer() ? -1 : a.integer() > b.integer() ? 1 : 0;
-  if (std::abs(a.real()) >= static_cast<double>(kExactDouble) && equal_numbers(a, b)) return 0;
-  return order(a.real(), b.real());
+  if (a.is(Kind::real) == b.is(Kind::real) || std::isnan(a.real()) || std::isnan(b.real())) return order(a.real(), b.real());
+  return a.is_integral() ? order(a.integer(), b.real()) : -order(b.integer(), a.real());
 }
 
 }  // namespace

@@ -58,7 +58,7 @@ class Value {
   static Value list(Values items) { return sequence(Kind::list, std::move(items)); }
   static Value tuple(Values items) { return sequence(Kind::tuple, std::move(items)); }
   static Value generator(Values items) { return sequence(Kind::generator, std::move(items)); }
-  static Value view(std::string python_type, Values items, std::string printed = "");   // "dict_items", "range", ...
+  static Value view(std::string python_type, Values items);       // "dict_items", "range", ...
 
   Kind kind() const { return kind_; }
   bool is(Kind kind) const { return kind_ == kind; }
@@ -93,10 +93,12 @@ struct Undefined : Object {
   bool strict = false;
 };
 
+struct RangeBounds { int64_t start = 0, stop = 0, step = 1; };
+
 struct List : Object {                        // and tuple, range, view, generator; scheduler.h has a Sequence
   Values items;
   std::string python_type;                    // of a view
-  std::string printed;                        // of a range, which repr() shows by its bounds
+  RangeBounds range;                          // of a range, which repr() shows and slices keep
   size_t read = 0;                            // of a generator: items already taken
 };
 
@@ -130,6 +132,8 @@ std::string repr(const Value& v, Budget& budget);
 bool equal(const Value& a, const Value& b, Budget& budget);
 int compare(const Value& a, const Value& b, Budget& budget, const char* operation);   // <0, 0, >0; Fault when they have no order
 const char* type_name(const Value& v);                            // Python's: "str", "NoneType"
+bool is_range(const Value& v);
+void check_hashable(const Value& v, Budget& budget);              // Fault when it cannot be the key of a dict
 [[noreturn]] void fault_undefined(const Value& v);                // REQUIRES: undefined
 void use(const Value& v);                                         // Fault when undefined, strict or not
 void use_if_strict(const Value& v);                               // Fault when undefined and strict

@@ -198,6 +198,41 @@ plain text
 {{ lines.split('\n') }}|{{ lines | length }}
 {{ ('a' ~ 'b') | upper ~ 'c' | upper }}|{{ 'a' ~ 'b' | upper }}|{{ - 5 | abs }}|{{ 2 * 3 | string }}
 {{ 1 if 2 }}|{{ 1 if 0 }}|{{ (1 if 0) is defined }}
+{% for x in [1] %}{{ x }}{% break %}{% else %}E{% endfor %}|{% for x in [1, 2] %}{% continue %}{% else %}E{% endfor %}|{% for x in [1, 2] if x > 1 %}{{ x }}{% break %}{% else %}E{% endfor %}|{% for x in [1, 2] %}{{ x }}{% if x == 2 %}{% break %}{% endif %}{% else %}E{% endfor %}
+{% for x in [1, 2] %}{% for y in [3] %}{% continue %}{% else %}{{ x }}{% if x == 2 %}{% break %}{% endif %}{% endfor %}{% else %}E{% endfor %}
+{{ '%010.0e' % 0.0 }}|{{ '%+08.0e' % 0 }}|{{ '{:06.0%}'.format(0.001) }}|{{ '{:=08.0e}'.format(0) }}|{{ '%#010x' % 255 }}|{{ '{:#010b}'.format(5) }}|{{ '{:=+#8x}'.format(10) }}|{{ '%06d' % -5 }}
+{{ '{:010,d}'.format(1234) }}|{{ '{:010,.1f}'.format(1234.5) }}|{{ '{:06,}'.format(0) }}|{{ '{:05,}'.format(0) }}|{{ '{:04,}'.format(-1) }}|{{ '{:0=+9,}'.format(12345) }}|{{ '{:=10,d}'.format(-1234) }}|{{ '{:010,}'.format(big * 1e300) }}|{{ '{:,}'.format(1234567.5) }}
+{{ '{:<05}'.format(1) }}|{{ '{:>05d}'.format(-1) }}|{{ '{:^05}'.format('ab') }}|{{ '{:*<05}'.format(1) }}|{{ '{:05}'.format('ab') }}
+{{ '{!s:5}|{!s:05}|{!s:.1}'.format(3, 3, missing_too | default('xy')) }}|{{ ('{!s}{!r}{}' | safe).format('<' | safe, '<' | safe, '<' | safe) }}
+{{ '{!s:d}'.format(3) }}
+{{ '{!s:.1f}'.format(3) }}
+{{ '{!s:x}'.format(3) }}
+{{ '{:,x}'.format(1) }}
+{{ '{:#}'.format('a') }}
+{{ '{:-}'.format('a') }}
+{{ ('{:5}' | safe).format('<' | safe) }}
+{{ 'abc'.startswith('', 3) }}|{{ 'abc'.startswith('', 4) }}|{{ ''.startswith('', 1) }}|{{ 'abc'.endswith('', 2, 1) }}|{{ 'abc'.startswith(('',), 9) }}|{{ 'abc'.endswith('', -1, -2) }}|{{ 'abc'.startswith('', -9, -8) }}|{{ 'abc'.startswith('', none, -1) }}|{{ 'abc'.startswith((), 0) }}
+{{ '\u0663' | int }}|{{ '\uff11\uff12' | int(5) }}|{{ '\uff11\uff12' | float }}|{{ '\u0661_\u0662' | int }}|{{ '\U0001d7ff' | int }}|{{ '\u00b2' | int(7) }}|{{ '\u2003\u0663\u3000' | int }}|{{ '\u0663.\u0665e\uff11' | float }}
+{{ 'a_b' | int(0, 16) }}|{{ '0x_1f' | int(0, 16) }}|{{ '0x__1' | int(7, 16) }}|{{ '0B_1' | int(7, 2) }}|{{ 'a_' | int(7, 16) }}|{{ '_a' | int(7, 16) }}|{{ '0x' | int(7, 16) }}|{{ '1__0' | int(7) }}|{{ 'Zz' | int(0, 36) }}|{{ '-0X1F' | int(0, 16) }}|{{ '\u212a' | int(0, 36) }}|{{ '+-1' | int(7) }}|{{ '\x1c5' | int(7) }}|{{ '1_0.5' | int }}|{{ '-INF' | float }}|{{ '+1_0e0_1' | float }}|{{ '1_e1' | float(7) }}|{{ '0x1' | float(7) }}
+{{ (big * 1e300) | int }}
+{{ 'nan' | float | int(5) }}|{{ 'inf' | int(5) }}
+{{ -0.3 | round(0, 'ceil') }}|{{ -0.0 | round(2, 'floor') }}|{{ 123456789012345 | round(15, 'floor') }}|{{ 9007199254740993 | round(0, 'ceil') }}|{{ 1.23456e-22 | round(23) }}
+{{ (big * 1e300) | round(0, 'ceil') }}
+{{ 9007199254740993 > 9007199254740992.0 }}|{{ 9007199254740992.0 < 9007199254740993 }}|{{ 9007199254740991 < 9007199254740992.0 }}|{{ 9223372036854775807 < 9223372036854775808.0 }}|{{ 9221000000000000000 == 9.221e18 }}|{{ -9223372036854775807 - 1 == -9223372036854775808.0 }}|{{ 3 < 3.5 }}|{{ -3 > -3.5 }}|{{ -4 > -3.5 }}|{{ 1e300 > 5 }}|{{ [9007199254740993, 9007199254740992.0] | sort }}
+{{ range(5)[1:] }}|{{ range(5)[::] }}|{{ range(5)[20::1] }}|{{ range(5)[2:1] }}|{{ range(5)[:-3:3] }}|{{ range(5)[::-1] }}|{{ range(9, 0, -2)[1:3] }}|{{ range(0)[::-7] }}|{{ range(5)[1:] == range(1, 5) }}|{{ range(5)[1:] | list }}|{{ range(5)[::-2] | join(',') }}
+{{ range(5)[1:] + [1] }}
+{{ range(5)[1:] | tojson }}
+{{ missing is callable }}|{{ n is callable }}|{% for x in [1] %}{{ loop is callable }}{% endfor %}|{{ range(1, 9, 2).start }}|{{ range(5)[1:].stop }}|{{ range(3).step }}|{{ range(3).nope is defined }}
+{% macro m(a, b=1) %}{{ m.arguments }}{{ caller.name is none }}{{ caller.arguments }}{% endmacro %}{% call(x) m(1) %}{% endcall %}|{{ m.name }}|{{ m.nope is defined }}
+{% filter length %}abc{% endfilter %}
+{% for x in [1] %}{% call loop.cycle('a') %}{% endcall %}{% endfor %}
+{% macro m(varargs) %}{{ varargs }}{% endmacro %}{{ m(1, 2) }}
+{{ ['a', 'b'] | sum(start='') }}
+{{ [] is filter }}
+{{ (1, []) is test }}
+{{ {}.keys() is test }}
+{{ (1, 2) is test }}|{{ range(2) is filter }}|{{ missing is filter }}
+{{ 'a'.splitlines(keepends='x') }}
 """.strip("\n")
 
 # Templates of several lines.

@@ -78,6 +78,9 @@ def main():
     # 'A' + ch + capital sigma lowers to a medial sigma only if ch is cased or ends the word; ignorable ones let the 'A' show through.
     put("Range", "kCaseIgnorable",
         ["{0x%X, 0x%X}" % r for r in ranges(lambda c: not is_cased(chr(c)) and ("A" + chr(c) + "\u03a3").lower().endswith("\u03c2"))])
+    decimal = ranges(lambda c: unicodedata.decimal(chr(c), None) is not None)
+    assert all(unicodedata.decimal(chr(c)) == (c - first) % 10 for first, last in decimal for c in range(first, last + 1))
+    put("Range", "kDecimal", ["{0x%X, 0x%X}" % r for r in decimal])
     put("Range", "kNotPrintable", ["{0x%X, 0x%X}" % r for r in ranges(lambda c: not chr(c).isprintable())])
 
 

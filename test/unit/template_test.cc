@@ -83,8 +83,8 @@ TEST_CASE("small templates give what the reference gives") {
       ++raised;
     }
   }
-  CHECK(rendered == 139);
-  CHECK(raised == 92);
+  CHECK(rendered == 155);
+  CHECK(raised == 111);
 }
 
 TEST_CASE("free variables are those of the reference") {
@@ -99,7 +99,7 @@ TEST_CASE("free variables are those of the reference") {
     CHECK(Json(names).dump() == c.at("free").dump());
     ++compared;
   }
-  CHECK(compared == 139);
+  CHECK(compared == 155);
 }
 
 // Reviewed by eye; where the reference's own words fit they are used. To renew: write what this test prints to the file.
@@ -115,7 +115,12 @@ TEST_CASE("error texts are golden") {
         "{% endfor %}", "{{ (1 }}", "{{ 1) }}", "{{ x is }}", "{{ x | }}", "{{ x. }}", "{{ [].append }}{{ [].append(1) }}", "{{ dict }}",
         "{{ [1] | map('string') }}", "{{ 9223372036854775807 + 1 }}", "{{ 9223372036854775807 * 2 }}", "{{ 2 ** 63 }}", "{{ 2.0 ** 2 }}",
         "{{ -9223372036854775807 - 2 }}", "{{ 9007199254740993 / 3 }}", "{{ '%*d' % (1, 2) }}", "{{ '{a.b}'.format(a=1) }}", "{{ strftime_now('%Q') }}",
-        "\xff", "{{ file('x') }}", "{{ range(0, 100001) }}", "{{ [[1, 2]] | map(attribute='a.b.c') | list }}", "{{ [1] | map('nosuch') }}"})
+        "\xff", "{{ file('x') }}", "{{ range(0, 100001) }}", "{{ [[1, 2]] | map(attribute='a.b.c') | list }}", "{{ [1] | map('nosuch') }}", "{{ (1).real }}",
+        "{{ (1.5).real }}", "{{ true.numerator is defined }}", "{{ 'a'.casefold is defined }}", "{{ 'a'['isascii'] is defined }}", "{{ ('a' | safe).striptags is defined }}",
+        "{{ {}.fromkeys is defined }}", "{{ {}.keys().isdisjoint is defined }}", "{{ {}.values().mapping is defined }}", "{{ range(5).count(1) }}",
+        "{{ (['a'] | map('upper')).send is defined }}", "{% for x in [1] %}{{ loop.changed is defined }}{% endfor %}",
+        "{% macro m() %}{% endmacro %}{{ m.name }}{{ m.caller }}", "{{ dict.fromkeys is defined }}", "{{ range.start is defined }}", "{{ '{:#}'.format(1.5) }}",
+        "{{ range(0, 9, 4611686018427387904)[::4] }}", "{{ (' +0x' ~ 'F' * 8 ~ '_FFFFFFFF') | int(0, 16) }}"})
     all += error_of(source) + "\n";
   std::string expected = read(test::source_dir() + "/test/golden/template_errors.txt");
   if (all != expected) std::printf("%s", all.c_str());
