@@ -2,7 +2,8 @@
 //
 // Owns: allocations and their guards, pinned ranges, capture. Must not know: how threads run (fibers.cc).
 //
-// 1. Every allocation has guard bytes at both ends that are looked at when it is freed, and starts as garbage.
+// 1. Every allocation has guard bytes at both ends that are looked at when it is freed, and starts as garbage. Under AddressSanitizer
+//    reading them is an error too.
 // 2. While a stream records, whatever a device refuses is refused, and ends the recording.
 // 3. Everything enqueued runs in the order of the calls, across streams too: real devices may do more at a time, never less.
 #include <algorithm>
@@ -12,13 +13,27 @@
 #include <string>
 #include <vector>
 
+#include "test/simt/asan.h"
 #include "test/simt/simt.h"
 #include "test/simt/simt_internal.h"
 
-struct simt_graph { std::vector<std::function<void()>> nodes; };
-struct simt_graph_exec { std::vector<std::function<void()>> nodes; };
-struct simt_stream { simt_graph* recording = nullptr; bool spoiled = false; };
-struct simt_event { bool recorded = false; };
+namespace simt {
+namespace {
+
+int live = 0, live_events = 0;
+struct Counted {
+  Counted() { ++live; }
+  Counted(const Counted&) = delete;
+  ~Counted() { --live; }
+};
+
+}  // namespace
+}  // namespace simt
+
+struct simt_graph { std::vector<std::function<void()>> nodes; simt::Counted counted{}; };
+struct simt_graph_exec { std::vector<std::function<void()>> nodes; simt::Counted counted{}; };
+struct simt_stream { simt_graph* recording = nullptr; bool spoiled = false; simt::Counted counted{}; };
+struct simt_event { bool recorded = false; simt::Counted counted{}; };
 
 namespace simt {
 namespace {
@@ -31,6 +46,8 @@ Machine machine_of_environment() {
   Machine m;
   if (const char* v = std::getenv("SIMT_DRIVER_ERROR")) m.driver = static_cast<cudaError_t>(std::atoi(v));
   if (const char* v = std::getenv("SIMT_CONTEXT_ERROR")) m.context = static_cast<cudaError_t>(std::atoi(v));
+  if (const char* v = std::getenv("SIMT_CODE_ERROR")) m.code = static_cast<cudaError_t>(std::atoi(v));
+  if (const char* v = std::getenv("SIMT_LAUNCH_ERROR")) m.launch = static_cast<cudaError_t>(std::atoi(v));
   if (const char* v = std::getenv("SIMT_MEMORY")) m.memory = static_cast<size_t>(std::atoll(v));
   return m;
 }
@@ -95,6 +112,7 @@ bool intact(const unsigned char* p, size_t bytes) {
 }  // namespace
 
 Machine& machine() { return state().machine; }
+int live_objects() { return live; }
 void set_lazy(bool lazy) {
   flush();
   state().lazy = lazy;
@@ -137,6 +155,8 @@ const char* cudaGetErrorName(cudaError_t e) {
     case cudaErrorDevicesUnavailable: return "cudaErrorDevicesUnavailable";
     case cudaErrorNoDevice: return "cudaErrorNoDevice";
     case cudaErrorInvalidDevice: return "cudaErrorInvalidDevice";
+    case cudaErrorNoKernelImageForDevice: return "cudaErrorNoKernelImageForDevice";
+    case cudaErrorECCUncorrectable: return "cudaErrorECCUncorrectable";
     case cudaErrorIllegalAddress: return "cudaErrorIllegalAddress";
     case cudaErrorStreamCaptureUnsupported: return "cudaErrorStreamCaptureUnsupported";
     case cudaErrorStreamCaptureInvalidated: return "cudaErrorStreamCaptureInvalidated";
@@ -157,6 +177,8 @@ cudaError_t simt_malloc(void** p, size_t bytes) {
   if (!base) return report(cudaErrorMemoryAllocation);
   std::memset(base, kGuardByte, whole);
   std::memset(base + kGuard, 0xFE, bytes);
+  ASAN_POISON_MEMORY_REGION(base, kGuard);
+  ASAN_POISON_MEMORY_REGION(base + kGuard + bytes, whole - kGuard - bytes);
   state().device[base + kGuard] = bytes;
   state().used += bytes;
   ++counters().allocations;
@@ -170,6 +192,7 @@ cudaError_t cudaFree(void* p) {
   flush();
   auto at = state().device.find(static_cast<unsigned char*>(p));
   if (at == state().device.end()) return report(cudaErrorInvalidValue);
+  ASAN_UNPOISON_MEMORY_REGION(at->first - kGuard, at->second + 2 * kGuard);
   if (!intact(at->first, at->second)) {
     std::fprintf(stderr, "simt: something wrote beyond an allocation of %zu bytes\n", at->second);
     std::abort();
@@ -183,6 +206,7 @@ cudaError_t cudaFree(void* p) {
 cudaError_t simt_malloc_host(void** p, size_t bytes) {
   *p = nullptr;
   if (cudaError_t e = not_while_recording()) return e;
+  if (machine().pinned != cudaSuccess) return report(machine().pinned);
   auto* base = static_cast<unsigned char*>(std::aligned_alloc(256, (bytes + 256) / 256 * 256));
   if (!base) return report(cudaErrorMemoryAllocation);
   std::memset(base, 0xFE, bytes);
@@ -288,6 +312,10 @@ cudaError_t cudaGetLastError() {
   return e;
 }
 cudaError_t cudaPeekAtLastError() { return state().last; }
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void*) {
+  attributes->ptxVersion = 90;
+  return report(machine().code);
+}
 cudaError_t simt_func_set_attribute(const void* kernel, cudaFuncAttribute attribute, int value) {
   if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;
   if (value > 227 << 10) return report(cudaErrorInvalidValue);
@@ -311,9 +339,14 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaDeviceSynchronize(); }
 cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
-cudaError_t cudaEventCreate(cudaEvent_t* event) { return *event = new simt_event, cudaSuccess; }
+cudaError_t cudaEventCreate(cudaEvent_t* event) {
+  if (live_events >= machine().events) return report(cudaErrorMemoryAllocation);
+  ++live_events;
+  return *event = new simt_event, cudaSuccess;
+}
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) { return cudaEventCreate(event); }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  --live_events;
   delete event;
   return cudaSuccess;
 }
@@ -325,6 +358,7 @@ cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t, cudaEvent_t) { return *
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   if (!stream || stream->recording) return report(cudaErrorStreamCaptureUnsupported);
+  if (machine().record != cudaSuccess) return report(machine().record);
   stream->recording = new simt_graph;
   stream->spoiled = false;
   state().recording.push_back(stream);
@@ -345,9 +379,11 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   return cudaSuccess;
 }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
+  if (machine().instantiate != cudaSuccess) return report(machine().instantiate);
   return *exec = new simt_graph_exec{graph->nodes}, cudaSuccess;
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
+  if (machine().replay != cudaSuccess) return report(machine().replay);
   ++counters().graph_launches;
   for (const auto& node : exec->nodes) enqueue(stream, node);
   return cudaSuccess;

@@ -7,6 +7,7 @@
 #include "kernels/cuda/mma.h"
 #include "test/catch.h"
 #include "test/simt/array.h"
+#include "test/simt/asan.h"
 #include "test/unit/random.h"
 
 using ibid::kernels::launch;
@@ -274,6 +275,18 @@ TEST_CASE("memory: what is beyond the device is refused, shared memory has its l
   CHECK(cudaFuncSetAttribute(reverse<true>, cudaFuncAttributeMaxDynamicSharedMemorySize, 100 << 10) == cudaSuccess);
   CHECK_NOTHROW(launch(reverse<true>, 1, 128, 100 << 10, nullptr, static_cast<int*>(data)));
 }
+
+#ifdef SIMT_ASAN
+TEST_CASE("what lies beside an allocation may not be read") {
+  char* p = nullptr;
+  REQUIRE(cudaMalloc(&p, 100) == cudaSuccess);
+  CHECK(__asan_region_is_poisoned(p, 100) == nullptr);
+  CHECK(__asan_address_is_poisoned(p - 1));
+  CHECK(__asan_address_is_poisoned(p + 100));
+  CHECK(__asan_address_is_poisoned(p + 355));
+  CHECK(cudaFree(p) == cudaSuccess);
+}
+#endif
 
 // Each thread copies a piece and shows what it has of it, then what its neighbour has: waiting and meeting, or not.
 template <bool waits_for_copies, bool meets>

@@ -24,12 +24,19 @@ struct Machine {
   int multiprocessors = 4;
   size_t memory = size_t{4} << 30;             // of a device
   bool must_wait = true;                       // what launch() of launch.h starts must wait for the kernel before
-  cudaError_t launch = cudaSuccess;            // what a launch fails with, doing nothing
+  // What a call fails with, doing nothing.
+  cudaError_t launch = cudaSuccess;
+  cudaError_t code = cudaSuccess;              // asking for a kernel's attributes
+  cudaError_t pinned = cudaSuccess;            // taking pinned memory
+  cudaError_t record = cudaSuccess, instantiate = cudaSuccess, replay = cudaSuccess;       // steps of a graph's life
+  int events = 1 << 30;                        // that can be had at once
 };
 Machine& machine();                            // changes take effect at once
 
 struct Counters { uint64_t launches = 0, allocations = 0, graph_launches = 0, captures = 0, waits = 0; };
 Counters& counters();
+
+int live_objects();                            // streams, events and graphs that were not destroyed
 
 // For negative controls only: the addition whose order is a result.
 float atomic_add_float(float* at, float value);
