@@ -140,7 +140,7 @@ const std::vector<ExitCode>& exit_codes() {
       {"70", "a bug of ours"},
       {"73", "an output cannot be created"},
       {"74", "reading or writing failed, a closed pipe included"},
-      {"75", "temporary: out of memory, a GPU that is taken; the same command may succeed later"},
+      {"75", "temporary: out of memory, a GPU that is taken or has failed; the same command may succeed later"},
       {"128+n", "died by signal n, leaving no partial output and, with --resume, what is needed to go on"},
   };
   return table;

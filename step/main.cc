@@ -11,6 +11,7 @@
 #include <new>
 #include <system_error>
 
+#include "kernels/device_error.h"
 #include "step/cli.h"
 #include "step/output_file.h"
 #include "step/version.h"
@@ -68,20 +69,19 @@ int guarded(const std::vector<std::string>& words) {
     return die_of(stop);
   } catch (const Error& e) {
     return fail_with(e);
+  } catch (const kernels::DeviceFull& e) {
+    return fail_with(Error(ErrorKind::temporary, "", std::string("out of memory on the GPU: ") + e.doing, "wait until others have left it, or lower --gpu-memory or --batch"));
+  } catch (const kernels::DeviceFailed& e) {
+    return fail_with(Error(ErrorKind::temporary, "", e.what(), "the GPU or its driver failed: another try, or another node, may succeed"));
   } catch (const std::bad_alloc&) {
-    print_error(Error(ErrorKind::temporary, "", "out of memory", "give the job more memory; a run needs less with a smaller --memory"));
-    return kTemporary;
+    return fail_with(Error(ErrorKind::temporary, "", "out of memory", "give the job more memory; a run needs less with a smaller --memory"));
   } catch (const std::filesystem::filesystem_error& e) {
-    print_error(Error(ErrorKind::io, e.path1().string(), e.code().message()));
-    return exit_code(ErrorKind::io);
+    return fail_with(Error(ErrorKind::io, e.path1().string(), e.code().message()));
   } catch (const std::exception& e) {
     const auto* system = dynamic_cast<const std::system_error*>(&e);
-    if (system && system->code() == std::errc::resource_unavailable_try_again) {
-      print_error(Error(ErrorKind::temporary, "", "no further thread can be started", "give the job more processes or memory; a run needs fewer with a smaller --threads"));
-      return kTemporary;
-    }
-    print_error(Error(ErrorKind::internal, "", e.what(), "this is a bug in ibid; please report it with the command line"));
-    return kInternal;
+    if (system && system->code() == std::errc::resource_unavailable_try_again)
+      return fail_with(Error(ErrorKind::temporary, "", "no further thread can be started", "give the job more processes or memory; a run needs fewer with a smaller --threads"));
+    return fail_with(Error(ErrorKind::internal, "", e.what(), "this is a bug in ibid; please report it with the command line"));
   }
 }
 

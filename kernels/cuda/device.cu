@@ -223,7 +223,7 @@ class CudaDevice final : public Device {
     sync();
     cudaFreeHost(c_.pinned.data);
     c_.pinned = {};
-    check(cudaMallocHost(&c_.pinned.data, bytes), "taking pinned memory");
+    check_pinned(cudaMallocHost(&c_.pinned.data, bytes), "taking pinned memory");
     c_.pinned.bytes = bytes;
   }
 

@@ -69,8 +69,8 @@ class Staging {
   void take() {
     if (bad_) return;
     for (Piece& p : pieces_) {
-      if (!p.host) check(cudaMallocHost(&p.host, kBytes), "taking memory to load weights");
-      if (!p.host_rows) check(cudaMallocHost(&p.host_rows, kRows * sizeof(int32_t)), "taking memory to load weights");
+      if (!p.host) check_pinned(cudaMallocHost(&p.host, kBytes), "taking memory to load weights");
+      if (!p.host_rows) check_pinned(cudaMallocHost(&p.host_rows, kRows * sizeof(int32_t)), "taking memory to load weights");
       if (!p.device) check(cudaMalloc(&p.device, kBytes), "taking memory to load weights");
       if (!p.device_rows) check(cudaMalloc(&p.device_rows, kRows * sizeof(int32_t)), "taking memory to load weights");
       if (!p.done) check(cudaEventCreateWithFlags(&p.done, cudaEventDisableTiming), "taking memory to load weights");

@@ -1,6 +1,7 @@
 // The CUDA device around its ops: what it says of machines without a usable GPU, memory that is not there, recorded steps.
 #include "kernels/ops.h"
 
+#include "kernels/device_error.h"
 #include "runtime/device_proxy.h"
 #include "test/catch.h"
 #include "test/simt/shim_device.h"
@@ -228,10 +229,48 @@ TEST_CASE("a launch that fails is an error of the call it was for: no token is c
   CHECK(said(sample).find("sampling") != std::string::npos);
   CHECK(said(convert).find("converting weights") != std::string::npos);
   simt::machine().launch = cudaErrorMemoryAllocation;        // a kernel is loaded when it is first launched
-  CHECK_THROWS_AS(sample(), std::bad_alloc);
-  CHECK_THROWS_AS(convert(), std::bad_alloc);
+  CHECK_THROWS_AS(sample(), kernels::DeviceFull);
+  CHECK_THROWS_AS(convert(), kernels::DeviceFull);
   simt::machine().launch = cudaSuccess;
   CHECK_NOTHROW(sample());
   CHECK(sampled.token == 0);
   CHECK_NOTHROW(convert());
+}
+
+TEST_CASE("whose an error is: the machine's, the device's memory, the host's, or ours") {
+  Pretend pretend;
+  auto device = shim_device();
+  OnDevice<float> x(*device, 4);
+  OnDevice<int32_t> index(*device, 1);
+  const auto fails_with = [&](cudaError_t e) {
+    simt::machine().launch = e;
+    try {
+      device->gather_rows(x, index, 1, 4, x);
+    } catch (const kernels::DeviceFailed& failed) {
+      return std::string("failed, ") + failed.what();
+    } catch (const kernels::DeviceFull& full) {
+      return std::string("full, ") + full.doing;
+    } catch (const std::runtime_error&) {
+      return std::string("ours");
+    }
+    return std::string();
+  };
+  for (cudaError_t e : {cudaErrorECCUncorrectable, cudaErrorDevicesUnavailable, cudaErrorLaunchTimeout, cudaErrorMpsServerNotReady, cudaErrorLaunchFailure, cudaErrorUnknown})
+    CHECK(fails_with(e) == std::string("failed, CUDA, gather_rows: ") + cudaGetErrorName(e) + " (" + cudaGetErrorString(e) + ")");
+  for (cudaError_t e : {cudaErrorInvalidValue, cudaErrorInvalidConfiguration, cudaErrorInvalidDeviceFunction, cudaErrorInvalidResourceHandle,
+                        cudaErrorIllegalAddress, cudaErrorLaunchOutOfResources, cudaErrorMisalignedAddress, cudaErrorIllegalInstruction, cudaErrorInvalidPc})
+    CHECK(fails_with(e) == "ours");
+  CHECK(fails_with(cudaErrorMemoryAllocation) == "full, gather_rows");
+  simt::machine().launch = cudaSuccess;
+  simt::machine().pinned = cudaErrorMemoryAllocation;
+  const float value = 1;
+  OnDevice<uint8_t> data(*device, device->weight_bytes(1, 1, kernels::Profile::w8a16));
+  kernels::Weight w{1, 1, kernels::Profile::w8a16, static_cast<uint8_t*>(data), nullptr};
+  try {
+    device->convert_weight(w, 0, {&value, kernels::DType::f32, 1, 1}, nullptr);
+    FAIL("no pinned memory, and no error");
+  } catch (const kernels::DeviceFull&) {
+    FAIL("pinned memory is the host's");
+  } catch (const std::bad_alloc&) {
+  }
 }
