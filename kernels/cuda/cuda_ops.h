@@ -118,6 +118,9 @@ size_t attention_scratch(const StepLimits& limits);
 size_t sample_scratch(int rows, int vocab, int max_top);
 size_t sample_pinned(int rows, int vocab, int max_top);
 
+// One of the kernels: all are compiled for the same GPUs.
+const void* any_kernel();
+
 // The arguments are those of the Device's ops of the same name; all pointers are device memory but for specs, out and top.
 void embed(Context& c, const StoredMatrix& table, const Batch& batch, float* x);
 void norm_quantize(Context& c, const float* x, const float* weight, float eps, int rows, int k, const QuantRows& out, uint8_t* bad);

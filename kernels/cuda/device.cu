@@ -242,6 +242,14 @@ GpuProbe without(GpuState state, const std::string& why) {
 
 std::string said(cudaError_t e) { return std::string(cudaGetErrorString(e)) + " (" + cudaGetErrorName(e) + ")"; }
 
+// No machine code for this GPU, and no PTX that its driver takes.
+bool says_no_code(cudaError_t e) {
+  for (cudaError_t none : {cudaErrorNoKernelImageForDevice, cudaErrorInvalidDeviceFunction, cudaErrorInvalidPtx, cudaErrorUnsupportedPtxVersion,
+                           cudaErrorJitCompilerNotFound, cudaErrorJitCompilationDisabled})
+    if (e == none) return true;
+  return false;
+}
+
 }  // namespace
 }  // namespace cuda
 
@@ -269,6 +277,13 @@ GpuProbe probe_cuda(int ordinal) {
   if (e != cudaSuccess) return without(GpuState::busy, "the GPU cannot be had: " + said(e));
   set_fp_env();                                  // the driver is others' code
   return {GpuState::ready, ""};
+  // The driver loads a kernel when it is first asked for: a program for other GPUs shows here, not at its first launch.
+  cudaFuncAttributes attributes;
+  e = cudaFuncGetAttributes(&attributes, cuda::any_kernel());
+  if (cuda::says_no_code(e)) {
+    return without(GpuState::absent, "this ibid holds no code for sm_" + std::to_string(properties.major * 10 + properties.minor) + ": " + said(e));
+  }
+  if (e != cudaSuccess) return without(GpuState::busy, "the GPU cannot be had: " + said(e));
 }
 
 std::unique_ptr<Device> make_cuda_device(int ordinal, const CudaOptions& options) { return std::make_unique<cuda::CudaDevice>(ordinal, options); }

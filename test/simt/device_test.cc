@@ -60,6 +60,20 @@ TEST_CASE("no driver, no device, no such device, a busy one and a full one are t
   CHECK(kernels::probe_cuda(0).state == GpuState::ready);
 }
 
+TEST_CASE("a GPU that this program has no code for is absent, and one that cannot say is busy; no error is left") {
+  Pretend pretend;
+  for (cudaError_t e : {cudaErrorNoKernelImageForDevice, cudaErrorInvalidDeviceFunction, cudaErrorInvalidPtx, cudaErrorUnsupportedPtxVersion}) {
+    simt::machine().code = e;
+    CHECK(probe_is(0, GpuState::absent, "this ibid holds no code for sm_90"));
+    CHECK(cudaPeekAtLastError() == cudaSuccess);
+  }
+  for (cudaError_t e : {cudaErrorMemoryAllocation, cudaErrorECCUncorrectable}) {
+    simt::machine().code = e;
+    CHECK(probe_is(0, GpuState::busy, "cannot be had"));
+    CHECK(cudaPeekAtLastError() == cudaSuccess);
+  }
+}
+
 TEST_CASE("describe names device, architecture, driver and runtime") {
   const std::string text = shim_device()->describe();
   for (const char* part : {"cuda:0 SIMT shim", "sm_90", "driver", "runtime 13.0", "cublasLt"}) {

@@ -29,6 +29,14 @@ holds "too small a budget" "$err" "--gpu-memory"
 exits 75 env SIMT_CONTEXT_ERROR=46 "$gpu" selftest --device cuda
 holds "busy" "$err" "the GPU is taken by another process"
 exits 75 env SIMT_CONTEXT_ERROR=46 "$gpu" selftest --device cuda --wait-gpu 1
+exits 69 env SIMT_CODE_ERROR=209 "$gpu" selftest --device cuda
+holds "a program for other GPUs" "$err" "this ibid holds no code for sm_90"
+exits 75 env SIMT_LAUNCH_ERROR=214 "$gpu" selftest --device cuda
+holds "a GPU that failed" "$err" "cudaErrorECCUncorrectable"
+holds "what to do then" "$err" "another node, may succeed"
+exits 75 env SIMT_LAUNCH_ERROR=2 "$gpu" selftest --device cuda
+holds "a GPU without memory" "$err" "out of memory on the GPU: "
+exits 70 env SIMT_LAUNCH_ERROR=700 "$gpu" selftest --device cuda
 exits 69 env SIMT_DRIVER_ERROR=35 "$gpu" selftest --device cuda
 holds "no driver" "$err" "no NVIDIA driver here that is new enough for CUDA"
 run_one() { "$@" "$gpu" run "$quick/step.yaml" few.tsv --model "$model" --set decoding.max_tokens=1 --set on_error=record --set max_errors=9 -o one.tsv; }
