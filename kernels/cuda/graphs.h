@@ -6,6 +6,8 @@
 // 2. What is replayed reads its inputs from the same addresses, and launches for the same number of rows and of blocks: all of that
 //    is the key. Whoever frees or moves memory that a step may touch must call forget().
 // 3. At most kMost graphs are kept; the one not used for longest goes.
+// 4. A step that cannot be recorded is run plainly, and so is every step from then on: a recording runs nothing, so nothing runs twice, and no
+//    bit depends on the way. What was kept is forgotten, for memory may be what was wanting.
 #pragma once
 #include <compare>
 #include <functional>
@@ -31,16 +33,10 @@ class Graphs {
   bool recording() const { return recording_; }
 
   void run(const StepKey& key, const std::function<void()>& ops) {
-    const auto known = steps_.find(key);
-    if (known == steps_.end()) {
-      ops();                                     // may call forget(); a step that fails is run plainly again
-      steps_[key].last_use = ++uses_;
-    } else {
-      Step& s = known->second;
-      s.last_use = ++uses_;
-      if (!s.graph) s.graph = record(ops);
-      check(cudaGraphLaunch(s.graph, stream_), "replaying a step");
-    }
+    if (replay(key, ops)) return;
+    ops();                                       // may call forget(); a step that fails is run plainly again
+    if (given_up_) return;
+    steps_[key].last_use = ++uses_;
     if (steps_.size() > kMost) drop_oldest();
   }
 
@@ -56,25 +52,43 @@ class Graphs {
     unsigned long long last_use = 0;
   };
 
+  // False when the step is to be run plainly: nothing of it is on its way.
+  bool replay(const StepKey& key, const std::function<void()>& ops) {
+    const auto known = steps_.find(key);
+    if (known == steps_.end()) return false;
+    Step& s = known->second;
+    s.last_use = ++uses_;
+    if (!s.graph) s.graph = record(ops);
+    // A graph takes memory of its own when it is first launched.
+    const cudaError_t e = s.graph ? cudaGraphLaunch(s.graph, stream_) : cudaErrorMemoryAllocation;
+    if (e == cudaErrorMemoryAllocation) return give_up(), false;
+    check(e, "replaying a step");
+    return true;
+  }
+
+  // Null when the step cannot be recorded. Why is not asked: what is wrong with the step itself its plain run will say.
   cudaGraphExec_t record(const std::function<void()>& ops) {
-    check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "recording a step");
+    if (cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal) != cudaSuccess) return nullptr;
     recording_ = true;
-    cudaGraph_t graph = nullptr;
+    bool whole = true;
     try {
       ops();
     } catch (...) {
-      recording_ = false;
-      if (cudaStreamEndCapture(stream_, &graph) == cudaSuccess) cudaGraphDestroy(graph);
-      cudaGetLastError();
-      throw;
+      whole = false;
     }
     recording_ = false;
-    check(cudaStreamEndCapture(stream_, &graph), "recording a step");
+    cudaGraph_t graph = nullptr;
     cudaGraphExec_t exec = nullptr;
-    cudaError_t made = cudaGraphInstantiate(&exec, graph, 0);
+    if (cudaStreamEndCapture(stream_, &graph) != cudaSuccess) return nullptr;
+    if (whole && cudaGraphInstantiate(&exec, graph, 0) != cudaSuccess) exec = nullptr;
     cudaGraphDestroy(graph);
-    check(made, "making a graph of a step");
     return exec;
+  }
+
+  void give_up() {
+    given_up_ = true;
+    cudaGetLastError();
+    forget();
   }
 
   void drop_oldest() {
@@ -93,7 +107,7 @@ class Graphs {
   cudaStream_t stream_;
   std::map<StepKey, Step> steps_;
   unsigned long long uses_ = 0;
-  bool recording_ = false;
+  bool recording_ = false, given_up_ = false;
 };
 
 }  // namespace ibid::kernels::cuda

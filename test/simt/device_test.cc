@@ -214,6 +214,61 @@ TEST_CASE("a step whose plain run takes more scratch drops what was recorded, an
   CHECK(out.get() == x);
 }
 
+TEST_CASE("a step that cannot be recorded is run plainly, as every step is from then on, and leaves nothing behind") {
+  using Stage = cudaError_t simt::Machine::*;
+  const std::vector<float> x(64, 2.0f);
+  for (Stage stage : {&simt::Machine::record, &simt::Machine::instantiate, &simt::Machine::replay, Stage{}}) {
+    const simt::Machine whole = simt::machine();
+    const int before = simt::live_objects();
+    {
+      auto device = shim_device();
+      OnDevice<float> in(*device, x), out(*device, 64);
+      OnDevice<int32_t> index(*device, std::vector<int32_t>{0});
+      kernels::Batch batch;
+      batch.longest_run = 1;
+      int runs = 0;
+      bool waits = false;                                    // as a library might, which ends a recording
+      const auto step = [&](int rows) {
+        batch.rows = rows;
+        device->step(batch, 1, [&] {
+          ++runs;
+          device->gather_rows(in, index, 1, 64, out);
+          if (waits) cudaDeviceSynchronize(), cudaGetLastError();
+        });
+        CHECK(out.get() == x);
+        CHECK(cudaPeekAtLastError() == cudaSuccess);
+      };
+      step(1), step(1), step(2);
+      CHECK(simt::live_objects() == before + 2);             // the stream and a graph
+      if (stage) simt::machine().*stage = cudaErrorMemoryAllocation;
+      else waits = true;
+      step(2);
+      CHECK(simt::live_objects() == before + 1);             // memory may be what was wanting
+      simt::machine() = whole;
+      waits = false;
+      runs = 0;
+      simt::counters() = {};
+      for (int i = 0; i < 4; ++i) step(1), step(2);
+      CHECK(runs == 8);
+      CHECK(simt::counters().captures == 0);
+    }
+    CHECK(simt::live_objects() == before);
+  }
+}
+
+TEST_CASE("a replay that fails otherwise is an error: something of the step may be on its way") {
+  Pretend pretend;
+  auto device = shim_device();
+  OnDevice<float> x(*device, 4);
+  OnDevice<int32_t> index(*device, 1);
+  kernels::Batch batch;
+  batch.rows = batch.longest_run = 1;
+  const auto step = [&] { device->step(batch, 1, [&] { device->gather_rows(x, index, 1, 4, x); }); };
+  step(), step();
+  simt::machine().replay = cudaErrorLaunchFailure;
+  CHECK_THROWS_AS(step(), kernels::DeviceFailed);
+}
+
 TEST_CASE("an error inside a recorded step ends the recording") {
   auto device = shim_device();
   kernels::Batch batch;

@@ -87,6 +87,19 @@ TEST_CASE("recorded steps are used, and nobody relies on a wait that is not ther
   CHECK(simt::counters().graph_launches > simt::counters().captures);
 }
 
+TEST_CASE("steps that cannot be recorded give the same bits, in the order in which they wait for each other") {
+  simt::set_schedule({});
+  simt::counters() = {};
+  simt::set_lazy(true);
+  simt::machine().instantiate = cudaErrorMemoryAllocation;
+  const Run run = run_cuda({.max_batch = 3, .chunk = 512});
+  simt::machine().instantiate = cudaSuccess;
+  simt::set_lazy(false);
+  CHECK(gate(reference(Profile::w16a16), run) == "");
+  CHECK(simt::counters().captures == 1);
+  CHECK(simt::counters().graph_launches == 0);
+}
+
 TEST_CASE("negative controls: an order-dependent sum and a dead device are caught") {
   auto spoilt = [&](simt::Schedule s) {
     simt::set_schedule(s);
