@@ -104,8 +104,11 @@ void print(const std::vector<Line>& lines, bool tsv) {
   }
 }
 
-// The runs of one kind: the seconds of each, and the share it reached.
-struct Series { std::vector<double> seconds, shares; };
+// The runs of one kind: the seconds of each, and the share that it reached where both limits were measured around it.
+struct Series {
+  std::vector<double> seconds, shares;
+  double share() const { return shares.empty() ? -1 : median(shares); }
+};
 
 // What the machine reached around the runs.
 class Limits {
@@ -115,10 +118,9 @@ class Limits {
   // Takes a run of `seconds` that read so many bytes and did so many multiply-adds.
   void take(Series& to, double seconds, double bytes, double macs) {
     seen_.push_back(device_.measure_roofline());
-    auto around = [&](kernels::Rate kernels::Roofline::*limit) { return ((seen_.end()[-2].*limit).median + (seen_.end()[-1].*limit).median) / 2; };
-    double least = std::max(bytes / around(&kernels::Roofline::read_bytes), macs / around(&kernels::Roofline::int8_macs));
     to.seconds.push_back(seconds);
-    to.shares.push_back(least / seconds);
+    const double read = around(&kernels::Roofline::read_bytes), multiply = around(&kernels::Roofline::int8_macs);
+    if (read > 0 && multiply > 0) to.shares.push_back(std::max(bytes / read, macs / multiply) / seconds);
   }
   kernels::Rate overall(kernels::Rate kernels::Roofline::*limit) const {
     std::vector<double> medians;
@@ -132,6 +134,12 @@ class Limits {
   }
 
  private:
+  // The mean of the two medians around the last run; 0 when one of them could not be had (a GPU without memory for the probe).
+  double around(kernels::Rate kernels::Roofline::*limit) const {
+    const double before = (seen_.end()[-2].*limit).median, after = (seen_.end()[-1].*limit).median;
+    return before > 0 && after > 0 ? (before + after) / 2 : 0;
+  }
+
   kernels::Device& device_;
   std::vector<kernels::Roofline> seen_;
 };
@@ -158,9 +166,9 @@ std::vector<Line> measure(runtime::Engine& engine, Bench& bench, const runtime::
           {"read_best", bytes.best / 1e9, "GB/s", -1},
           {"int8_rate", macs.median / 1e9, "GMAC/s", -1},
           {"int8_best", macs.best / 1e9, "GMAC/s", -1},
-          {"prefill_" + std::to_string(load.prompt), load.prompt / median(prefill.seconds), "tokens/s", median(prefill.shares)},
-          {"decode_1", 1 / median(one.seconds), "tokens/s", median(one.shares)},
-          {"decode_" + std::to_string(load.sequences), load.sequences / median(many.seconds), "tokens/s", median(many.shares)},
+          {"prefill_" + std::to_string(load.prompt), load.prompt / median(prefill.seconds), "tokens/s", prefill.share()},
+          {"decode_1", 1 / median(one.seconds), "tokens/s", one.share()},
+          {"decode_" + std::to_string(load.sequences), load.sequences / median(many.seconds), "tokens/s", many.share()},
           {"weights", static_cast<double>(stats.weight_bytes) / 1048576, "MiB", -1},
           {"kv_budget", static_cast<double>(stats.kv_bytes) / 1048576, "MiB", -1},
           {"peak_memory", static_cast<double>(usage.ru_maxrss) / 1024, "MiB", -1}};

@@ -51,23 +51,36 @@ class Memory {
   int8_t* at_ = nullptr;
 };
 
+class Event {
+ public:
+  Event() {
+    if (cudaEventCreate(&event_) != cudaSuccess) event_ = nullptr;
+  }
+  ~Event() {
+    if (event_) cudaEventDestroy(event_);
+  }
+  Event(const Event&) = delete;
+  cudaEvent_t get() const { return event_; }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
 // `amount` per second of some runs of `work`, each timed by the device; 0 when that cannot be had.
 template <class F>
 Rate measure(cudaStream_t stream, double amount, F work) {
   constexpr int kRuns = 10;
-  cudaEvent_t from = nullptr, to = nullptr;
-  if (cudaEventCreate(&from) != cudaSuccess || cudaEventCreate(&to) != cudaSuccess) return {};
+  const Event from, to;
   std::vector<double> windows;
-  for (int i = 0; i < kRuns; ++i) {
+  for (int i = 0; i < kRuns && from.get() && to.get(); ++i) {
     float ms = 0;
-    cudaEventRecord(from, stream);
+    cudaEventRecord(from.get(), stream);
     work();
-    cudaEventRecord(to, stream);
-    cudaEventSynchronize(to);
-    if (cudaEventElapsedTime(&ms, from, to) == cudaSuccess && ms > 0) windows.push_back(amount / (ms * 1e-3));
+    cudaEventRecord(to.get(), stream);
+    cudaEventSynchronize(to.get());
+    if (cudaEventElapsedTime(&ms, from.get(), to.get()) == cudaSuccess && ms > 0) windows.push_back(amount / (ms * 1e-3));
   }
-  cudaEventDestroy(from);
-  cudaEventDestroy(to);
+  if (cudaGetLastError() != cudaSuccess) return {};   // whatever failed, its time says nothing; said by the 0, and to nobody after us
   return rate_of(windows);
 }
 

@@ -74,6 +74,25 @@ TEST_CASE("a GPU that this program has no code for is absent, and one that canno
   }
 }
 
+TEST_CASE("a roofline that cannot be measured is 0, and leaves neither events nor an error") {
+  Pretend pretend;
+  auto device = shim_device();
+  const int before = simt::live_objects();
+  simt::machine().memory = size_t{600} << 20;                // enough for the product's buffers alone
+  const auto unknown = [&] {
+    const kernels::Roofline r = device->measure_roofline();
+    CHECK(cudaPeekAtLastError() == cudaSuccess);
+    CHECK(simt::live_objects() == before);
+    return r.read_bytes.median == 0 && r.int8_macs.median == 0 && r.int8_macs.best == 0;
+  };
+  simt::machine().launch = cudaErrorLaunchOutOfResources;
+  CHECK(unknown());
+  for (int events : {0, 1}) {
+    simt::machine().events = events;
+    CHECK(unknown());
+  }
+}
+
 TEST_CASE("describe names device, architecture, driver and runtime") {
   const std::string text = shim_device()->describe();
   for (const char* part : {"cuda:0 SIMT shim", "sm_90", "driver", "runtime 13.0", "cublasLt"}) {

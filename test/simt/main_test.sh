@@ -45,4 +45,9 @@ holds "fallback" "$err" "on the CPU: no NVIDIA driver"
 same "the fallback is one line" 1 "$(grep -c "on the CPU" err.txt)"
 exits 75 run_one env SIMT_MEMORY=45000000
 holds "full" "$err" "free"
+
+# A GPU without memory for the probe's buffers: tokens per second, and no share of what nobody measured.
+exits 0 env SIMT_MEMORY=300000000 "$gpu" bench --device cuda --shape tiny --prompt 16 --sequences 2 --repeat 1
+holds "bench" "$out" "decode_2"
+[[ $out != *%* && $out != *inf* ]] || fail "bench shows a share of what was not measured: $out"
 done_ok
