@@ -1,6 +1,7 @@
 #include "kernels/cuda/gemm_cublas.h"
 
 #include <map>
+#include <memory>
 #include <stdexcept>
 #include <tuple>
 
@@ -82,7 +83,7 @@ struct CublasLt {
   }
 
   // Null when the library has no way.
-  const Plan* plan(int m, int n, int k, int wanted) {
+  Plan* plan(int m, int n, int k, int wanted) {
     const Key key{m, n, k, wanted};
     auto it = plans.find(key);
     if (it == plans.end()) {
@@ -95,12 +96,10 @@ struct CublasLt {
 };
 
 CublasLt* open_library() {
-  CublasLt* library = new CublasLt;
-  const bool there = load_functions(library->f) && library->f.create(&library->handle) == CUBLAS_STATUS_SUCCESS;
+  auto library = std::make_unique<CublasLt>();
+  library->handle = load_library(library->f);
   set_fp_env();
-  if (there) return library;
-  delete library;
-  return nullptr;
+  return library->handle ? library.release() : nullptr;
 }
 
 void close_library(CublasLt* library) {
@@ -236,11 +235,12 @@ bool all_planned(Context& c, const Cut& cut, int w_rows, int digits, int rows, i
 }  // namespace
 
 bool library_product(Context& c, const WeightView& w, int w_row, int w_rows, const RowsView& a, int row, int rows, int32_t* result) {
-  const Plan* plan = c.library->plan(w.digits * w_rows, 2 * rows, static_cast<int>(w.depth), c.options.gemm_algorithm);
+  Plan* plan = c.library->plan(w.digits * w_rows, 2 * rows, static_cast<int>(w.depth), c.options.gemm_algorithm);
   if (!plan) return false;
   const int32_t one = 1, zero = 0;
-  return c.library->f.matmul(c.library->handle, plan->product, &one, w.row(w_row), plan->weights, a.high(row), plan->rows, &zero,
-                             result, plan->sums, result, plan->sums, &plan->algorithm, c.scratch.data, kWorkspace, c.stream) == CUBLAS_STATUS_SUCCESS;
+  plan->usable = c.library->f.matmul(c.library->handle, plan->product, &one, w.row(w_row), plan->weights, a.high(row), plan->rows, &zero,
+                                     result, plan->sums, result, plan->sums, &plan->algorithm, c.scratch.data, kWorkspace, c.stream) == CUBLAS_STATUS_SUCCESS;
+  return plan->usable;
 }
 
 bool library_matmul(Context& c, const Product& p) {
@@ -252,8 +252,11 @@ bool library_matmul(Context& c, const Product& p) {
     const int some = p.rows - row < piece.rows ? p.rows - row : piece.rows;
     for (int w_row = 0; w_row < p.w.n; w_row += piece.w_rows) {
       const int w_some = p.w.n - w_row < piece.w_rows ? p.w.n - w_row : piece.w_rows;
-      // Nothing may take its place now: an output that another piece wrote may be a residual already used.
-      if (!library_product(c, p.w, w_row, w_some, p.a, row, some, sums)) throw std::runtime_error("cublasLt refused a product that it had planned");
+      if (!library_product(c, p.w, w_row, w_some, p.a, row, some, sums)) {
+        if (row == 0 && w_row == 0) return false;
+        // Nothing may take its place now: an output that another piece wrote may be a residual already used.
+        throw std::runtime_error("cublasLt refused a product that it had planned");
+      }
       launch_finish(c, {p, sums, w_row, w_some, row}, some);
     }
   }

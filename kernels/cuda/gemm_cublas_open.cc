@@ -2,7 +2,7 @@
 //
 // Owns: the names under which the library is looked for. Must not know: what its functions are for.
 //
-// Host code, compiled by the host's compiler; the tests without a GPU have a load_functions of their own (test/simt).
+// Host code, compiled by the host's compiler; the tests without a GPU have a load_library of their own (test/simt).
 #include "kernels/cuda/gemm_cublas_open.h"
 
 #include <dlfcn.h>
@@ -32,14 +32,15 @@ bool find_all(void* library, CublasLtFunctions& f) {
 
 }  // namespace
 
-bool load_functions(CublasLtFunctions& functions) {
+cublasLtHandle_t load_library(CublasLtFunctions& functions) {
   for (const char* name : kNames) {
     void* library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
     if (!library) continue;
-    if (find_all(library, functions)) return true;
+    cublasLtHandle_t handle = nullptr;
+    if (find_all(library, functions) && functions.create(&handle) == CUBLAS_STATUS_SUCCESS) return handle;     // one for a newer driver is refused here
     dlclose(library);
   }
-  return false;
+  return nullptr;
 }
 
 }  // namespace ibid::kernels::cuda

@@ -20,7 +20,7 @@ struct CublasLtFunctions {
   decltype(&cublasLtMatmulPreferenceSetAttribute) preference_set = nullptr;
 };
 
-// False when there is no such library. What was loaded stays loaded.
-bool load_functions(CublasLtFunctions& functions);
+// The handle of the newest library that gives one; null when there is none. What it is of stays loaded.
+cublasLtHandle_t load_library(CublasLtFunctions& functions);
 
 }  // namespace ibid::kernels::cuda

@@ -3,6 +3,7 @@
 #include "test/simt/fake_cublas.h"
 
 #include <cstring>
+#include <new>
 
 #include "kernels/cuda/gemm_cublas_open.h"
 
@@ -85,6 +86,7 @@ cublasStatus_t matmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const void* a
       !aligned(b, chosen.align_ab) || !aligned(d, chosen.align_d) || !aligned(workspace, 16)) {
     return CUBLAS_STATUS_INVALID_VALUE;
   }
+  if (cublas_faults().products-- == 0) return CUBLAS_STATUS_NOT_SUPPORTED;
   cublas_counters().products++;
   cublas_counters().algorithms |= uint64_t{1} << chosen.id;
   const auto body = [=, m = dl->rows, n = dl->columns, k = al->rows, lda = al->leading, ldb = bl->leading, ldd = dl->leading] {
@@ -123,12 +125,18 @@ CublasCounters& cublas_counters() {
   return counters;
 }
 
+CublasFaults& cublas_faults() {
+  static CublasFaults faults;
+  return faults;
+}
+
 }  // namespace simt
 
 namespace ibid::kernels::cuda {
 
-bool load_functions(CublasLtFunctions& f) {
-  if (!simt::offered) return false;
+cublasLtHandle_t load_library(CublasLtFunctions& f) {
+  if (simt::cublas_faults().loading) throw std::bad_alloc();
+  if (!simt::offered) return nullptr;
   f.create = [](cublasLtHandle_t* h) { return simt::create(h); };
   f.destroy = simt::destroy;
   f.version = [] { return size_t{0}; };
@@ -148,7 +156,9 @@ bool load_functions(CublasLtFunctions& f) {
   f.preference_create = [](cublasLtMatmulPreference_t* p) { return simt::create(p); };
   f.preference_destroy = simt::destroy;
   f.preference_set = simt::set_preference;
-  return true;
+  cublasLtHandle_t handle = nullptr;
+  f.create(&handle);
+  return handle;
 }
 
 }  // namespace ibid::kernels::cuda

@@ -4,7 +4,7 @@
 
 namespace simt {
 
-// What load_functions() finds from now on. Offered or not, devices made before keep what they have.
+// What load_library() finds from now on. Offered or not, devices made before keep what they have.
 void offer_cublas(bool offered);
 
 struct CublasCounters {
@@ -13,6 +13,13 @@ struct CublasCounters {
   int live = 0;                                  // handles, descriptions, layouts, preferences that were not destroyed
 };
 CublasCounters& cublas_counters();
+
+// What it fails at from now on.
+struct CublasFaults {
+  bool loading = false;                          // opening it takes more memory than there is
+  int products = 1 << 30;                        // that are taken before one is refused
+};
+CublasFaults& cublas_faults();
 
 constexpr int kCublasAlgorithms = 3;             // usable ones among what the heuristic offers
 

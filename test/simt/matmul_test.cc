@@ -244,6 +244,22 @@ TEST_CASE("the library's plans are made once, and everything is given back") {
   CHECK(simt::cublas_counters().live == live);
 }
 
+TEST_CASE("a product that the library refuses is ours from then on; behind its first piece that is an error") {
+  Machine machine(true);
+  const Case small(64, 64, 5, Profile::w16a16, true, 3), large(300, 72, 129, Profile::w16a16, true, 4);      // the second in pieces
+  const auto products = [&](const Case& c) {
+    const uint64_t before = simt::cublas_counters().products;
+    check(machine, c);
+    return simt::cublas_counters().products - before;
+  };
+  simt::cublas_faults().products = 0;
+  CHECK(products(small) == 0);
+  CHECK(products(small) == 0);                   // though the library would take it now
+  simt::cublas_faults().products = 1;
+  CHECK_THROWS_AS(machine.product(large), std::runtime_error);
+  simt::cublas_faults() = {};
+}
+
 TEST_CASE("which path is taken: gemm_rows, and no scratch") {
   Machine machine(true);
   const Case c(64, 64, 5, Profile::w16a16, true, 2);
