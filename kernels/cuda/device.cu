@@ -42,6 +42,16 @@ std::string driver_name() {
   return "driver for CUDA " + cuda_version(version);
 }
 
+// What the ops are given, and its end: also when a device is not made whole.
+struct OwnedContext : Context {
+  ~OwnedContext() {
+    close_library(library);
+    cudaFree(scratch.data);
+    cudaFreeHost(pinned.data);
+    if (stream) cudaStreamDestroy(stream);
+  }
+};
+
 class CudaDevice final : public Device {
  public:
   CudaDevice(int ordinal, const CudaOptions& options) : ordinal_(ordinal) {
@@ -54,15 +64,7 @@ class CudaDevice final : public Device {
     set_fp_env();                                // the driver's and the library's initialisation are others' code
     graphs_ = std::make_unique<Graphs>(c_.stream);
   }
-  ~CudaDevice() override {
-    cudaStreamSynchronize(c_.stream);
-    graphs_.reset();
-    close_library(c_.library);
-    staging_.release();
-    cudaFree(c_.scratch.data);
-    cudaFreeHost(c_.pinned.data);
-    cudaStreamDestroy(c_.stream);
-  }
+  ~CudaDevice() override { cudaStreamSynchronize(c_.stream); }       // before anything that it works with goes
 
   std::string describe() const override {
     int runtime = 0;
@@ -229,7 +231,7 @@ class CudaDevice final : public Device {
 
   int ordinal_;
   cudaDeviceProp properties_{};
-  Context c_;
+  OwnedContext c_;
   Staging staging_;
   std::unique_ptr<Graphs> graphs_;
   int blocks_ = 0;                               // of the step of decoding that runs; 0: none does
@@ -240,8 +242,6 @@ GpuProbe without(GpuState state, const std::string& why) {
   return {state, why};
 }
 
-std::string said(cudaError_t e) { return std::string(cudaGetErrorString(e)) + " (" + cudaGetErrorName(e) + ")"; }
-
 // No machine code for this GPU, and no PTX that its driver takes.
 bool says_no_code(cudaError_t e) {
   for (cudaError_t none : {cudaErrorNoKernelImageForDevice, cudaErrorInvalidDeviceFunction, cudaErrorInvalidPtx, cudaErrorUnsupportedPtxVersion,
@@ -249,6 +249,8 @@ bool says_no_code(cudaError_t e) {
     if (e == none) return true;
   return false;
 }
+
+std::string said(cudaError_t e) { return std::string(cudaGetErrorString(e)) + " (" + cudaGetErrorName(e) + ")"; }
 
 }  // namespace
 }  // namespace cuda
@@ -275,8 +277,6 @@ GpuProbe probe_cuda(int ordinal) {
   if (e == cudaErrorMemoryAllocation) return without(GpuState::busy, "the GPU has no memory left even to begin");
   if (e == cudaErrorDevicesUnavailable) return without(GpuState::busy, "the GPU is taken by another process");
   if (e != cudaSuccess) return without(GpuState::busy, "the GPU cannot be had: " + said(e));
-  set_fp_env();                                  // the driver is others' code
-  return {GpuState::ready, ""};
   // The driver loads a kernel when it is first asked for: a program for other GPUs shows here, not at its first launch.
   cudaFuncAttributes attributes;
   e = cudaFuncGetAttributes(&attributes, cuda::any_kernel());
@@ -284,6 +284,8 @@ GpuProbe probe_cuda(int ordinal) {
     return without(GpuState::absent, "this ibid holds no code for sm_" + std::to_string(properties.major * 10 + properties.minor) + ": " + said(e));
   }
   if (e != cudaSuccess) return without(GpuState::busy, "the GPU cannot be had: " + said(e));
+  set_fp_env();                                  // the driver is others' code
+  return {GpuState::ready, ""};
 }
 
 std::unique_ptr<Device> make_cuda_device(int ordinal, const CudaOptions& options) { return std::make_unique<cuda::CudaDevice>(ordinal, options); }

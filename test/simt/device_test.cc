@@ -4,6 +4,7 @@
 #include "kernels/device_error.h"
 #include "runtime/device_proxy.h"
 #include "test/catch.h"
+#include "test/simt/fake_cublas.h"
 #include "test/simt/shim_device.h"
 #include "test/unit/promise.h"
 #include "test/unit/random.h"
@@ -72,6 +73,16 @@ TEST_CASE("a GPU that this program has no code for is absent, and one that canno
     CHECK(probe_is(0, GpuState::busy, "cannot be had"));
     CHECK(cudaPeekAtLastError() == cudaSuccess);
   }
+}
+
+TEST_CASE("a device that is not made whole leaves nothing behind") {
+  const int before = simt::live_objects();
+  simt::cublas_faults().loading = true;
+  CHECK_THROWS_AS(shim_device(), std::bad_alloc);
+  simt::cublas_faults().loading = false;
+  CHECK(simt::live_objects() == before);
+  shim_device();
+  CHECK(simt::live_objects() == before);
 }
 
 TEST_CASE("a roofline that cannot be measured is 0, and leaves neither events nor an error") {
