@@ -28,3 +28,19 @@ TEST_CASE("generations by the library's products") {
   }
   CHECK(simt::cublas_counters().live == live);
 }
+
+TEST_CASE("a product that the library refuses midway, in a plain step or one that is recorded, changes no bit") {
+  const runtime::RandomModel model = runtime::make_random_model("tiny", 1);
+  const std::vector<runtime::Request> requests = ragged_requests(3, model.files.config.vocab, 4);
+  const Run want = run_alone(model.files, {.profile = Profile::w8a16}, requests);
+  for (int taken : {0, 9, 60}) {
+    INFO("refused after " << taken);
+    simt::offer_cublas(true);
+    auto device = kernels::make_cuda_device(0, {.gemm_rows = 1});
+    simt::offer_cublas(false);
+    simt::cublas_faults().products = taken;
+    CHECK(gate(want, run_on(std::move(device), model.files, {.profile = Profile::w8a16, .max_batch = 2, .chunk = 50}, requests)) == "");
+    CHECK(simt::cublas_faults().products < 0);       // one was
+    simt::cublas_faults() = {};
+  }
+}
