@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "kernels/cpu/fpenv.h"
+#include "kernels/cuda/check.h"
 #include "kernels/cuda/gemm_cublas_open.h"
 
 namespace ibid::kernels::cuda {
@@ -254,7 +255,8 @@ bool library_matmul(Context& c, const Product& p) {
       const int w_some = p.w.n - w_row < piece.w_rows ? p.w.n - w_row : piece.w_rows;
       if (!library_product(c, p.w, w_row, w_some, p.a, row, some, sums)) {
         if (row == 0 && w_row == 0) return false;
-        // Nothing may take its place now: an output that another piece wrote may be a residual already used.
+        // Nothing may take its place now: an output that another piece wrote may be a residual already used. A GPU that failed says so here.
+        check(cudaStreamSynchronize(c.stream), "a product by cublasLt");
         throw std::runtime_error("cublasLt refused a product that it had planned");
       }
       launch_finish(c, {p, sums, w_row, w_some, row}, some);

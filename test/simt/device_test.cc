@@ -360,6 +360,9 @@ TEST_CASE("whose an error is: the machine's, the device's memory, the host's, or
                         cudaErrorIllegalAddress, cudaErrorLaunchOutOfResources, cudaErrorMisalignedAddress, cudaErrorIllegalInstruction, cudaErrorInvalidPc})
     CHECK(fails_with(e) == "ours");
   CHECK(fails_with(cudaErrorMemoryAllocation) == "full, gather_rows");
+  simt::machine().wait = cudaErrorECCUncorrectable;
+  CHECK_THROWS_AS(device->sync(), kernels::DeviceFailed);
+  simt::machine().wait = cudaSuccess;
   simt::machine().launch = cudaSuccess;
   simt::machine().pinned = cudaErrorMemoryAllocation;
   const float value = 1;

@@ -3,6 +3,7 @@
 #include <memory>
 #include <vector>
 
+#include "kernels/cuda/check.h"
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/gemm_cublas.h"
 #include "test/catch.h"
@@ -256,7 +257,18 @@ TEST_CASE("a product that the library refuses is ours from then on; behind its f
   CHECK(products(small) == 0);
   CHECK(products(small) == 0);                   // though the library would take it now
   simt::cublas_faults().products = 1;
-  CHECK_THROWS_AS(machine.product(large), std::runtime_error);
+  try {
+    machine.product(large);
+    FAIL("half a product, and no error");
+  } catch (const DeviceFailed&) {
+    FAIL("the device did nothing wrong");
+  } catch (const std::runtime_error&) {
+  }
+  const Case other(300, 72, 130, Profile::w16a16, true, 5);
+  simt::cublas_faults().products = 1;
+  simt::machine().wait = cudaErrorECCUncorrectable;
+  CHECK_THROWS_AS(machine.product(other), DeviceFailed);
+  simt::machine().wait = cudaSuccess;
   simt::cublas_faults() = {};
 }
 

@@ -26,6 +26,7 @@ struct Machine {
   bool must_wait = true;                       // what launch() of launch.h starts must wait for the kernel before
   // What a call fails with, doing nothing.
   cudaError_t launch = cudaSuccess;
+  cudaError_t wait = cudaSuccess;              // for a stream: where a failure of the device shows
   cudaError_t code = cudaSuccess;              // asking for a kernel's attributes
   cudaError_t pinned = cudaSuccess;            // taking pinned memory
   cudaError_t record = cudaSuccess, instantiate = cudaSuccess, replay = cudaSuccess;       // steps of a graph's life
