@@ -1,5 +1,6 @@
 #include "kernels/cpu/matmul.h"
 
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
@@ -104,11 +105,12 @@ void multiply(const MatmulTable& table, Pool& pool, const MatmulJob& job, int ro
   const size_t row_bytes = 2 * padded_k(job.a->k);       // what a product reads of it; pairs read half as much again, and are no faster cut by that
   const Grain grain = choose_grain(view(w).panel_bytes(), row_bytes, panels, rows, pool.threads());
   const int across = (panels + grain.panels - 1) / grain.panels, down = (rows + grain.rows - 1) / grain.rows;
+  const auto panel_of = [&](int task) { return std::min(task / down * grain.panels, panels); };
   pool.run(across * down, [&](int task, int) {
-    const int panel = task / down * grain.panels, row = task % down * grain.rows;
-    const int more_panels = panels - panel, more_rows = rows - row;
-    table.tiles(job, panel, more_panels < grain.panels ? more_panels : grain.panels, row,
-                more_rows < grain.rows ? more_rows : grain.rows);
+    const int panel = panel_of(task), end = panel_of((task / down + 1) * down), row = task % down * grain.rows;
+    // What the same worker reads next: while these rows are not the last, the same panels.
+    const int ahead = task % down + 1 < down ? end : panel_of(pool.end_of_share(across * down, task));
+    table.tiles(job, {panel, end - panel, row, std::min(grain.rows, rows - row), ahead});
   });
 }
 

@@ -87,14 +87,16 @@ struct MatmulJob {
   bool gated;
 };
 
+// Outputs of panels [panel, panel + panels) for rows [row, row + rows). Panels up to `ahead` will most likely be wanted next.
+struct MatmulPiece { int panel, panels, row, rows, ahead; };
+
 // What an instruction set brings.
 struct MatmulTable {
   Isa isa;
   WeightLayout layout;
   // Writes a row of quantised values. q: a.k values within +-kQuantMax, any alignment.
   void (*store_row)(const QuantRows& a, int row, const int16_t* q, float scale);
-  // Outputs of panels [panel, panel + panels) for rows [row, row + rows).
-  void (*tiles)(const MatmulJob& job, int panel, int panels, int row, int rows);
+  void (*tiles)(const MatmulJob& job, const MatmulPiece& piece);
   // For measure_int8_rate: runs the int8 instruction in registers and returns the multiply-adds done.
   int64_t (*burn)(int64_t rounds);
 };

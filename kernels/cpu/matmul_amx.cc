@@ -71,21 +71,22 @@ __attribute__((noinline)) void sum_digit(const int8_t* w, const uint8_t* a, size
 }
 
 template <int D, bool stay>
-void tile_panels(const MatmulJob& job, int panel, int panels, int row, int rows) {
+void tile_panels(const MatmulJob& job, const MatmulPiece& piece) {
   const WeightView v = view(*job.w);
   const Tiles tiles;
-  const size_t all = static_cast<size_t>(rows), passes = (all + kTileRows - 1) / kTileRows, blocks = v.k / kDepthStep;
-  const size_t end = static_cast<size_t>(panel + panels), lines = kBlockBytes / 64, ahead_pace = (lines + passes - 1) / passes;
+  const size_t all = static_cast<size_t>(piece.rows), passes = (all + kTileRows - 1) / kTileRows, blocks = v.k / kDepthStep;
+  const size_t panel = static_cast<size_t>(piece.panel), end = panel + static_cast<size_t>(piece.panels), wanted = static_cast<size_t>(piece.ahead);
+  const size_t lines = kBlockBytes / 64, ahead_pace = (lines + passes - 1) / passes;
   const size_t pace = (kTileRows + D * blocks - 1) / (D * blocks);
   Unit<D> units[2];
   int now = 0;
-  for (size_t p = static_cast<size_t>(panel); p < end; p++)
+  for (size_t p = panel; p < end; p++)
     for (size_t pass = 0; pass < passes; pass++, now ^= 1) {
       const int8_t* w = v.digit + p * v.panel_bytes();
       const size_t done = pass * kTileRows;
-      const int first = row + static_cast<int>(done);
+      const int first = piece.row + static_cast<int>(done);
       for (size_t d = 0; d < D; d++) {
-        const Ahead ahead{w + v.panel_bytes() + (pass * D + d) * blocks * ahead_pace * 64, p + 1 < end ? ahead_pace : 0};
+        const Ahead ahead{w + v.panel_bytes() + (pass * D + d) * blocks * ahead_pace * 64, p + 1 < wanted ? ahead_pace : 0};
         sum_digit<D, stay>(w + d * kBlockBytes, quant_row(*job.a, first), quant_row_stride(job.a->k), blocks, units[now].sum[d],
                            units[now ^ 1], pace, ahead);
         units[now].correction[d] = v.correction + d * v.n + p * kPanel;
@@ -98,15 +99,15 @@ void tile_panels(const MatmulJob& job, int panel, int panels, int row, int rows)
 }
 
 template <int D>
-void tiles_of(const MatmulJob& job, int panel, int panels, int row, int rows) {
-  if (rows <= DigitTile<D>::kRows) vector_tiles<DigitTile<D>>(job, panel, panels, row, rows);
-  else if (view(*job.w).panel_bytes() <= kPanelInL1) tile_panels<D, true>(job, panel, panels, row, rows);
-  else tile_panels<D, false>(job, panel, panels, row, rows);
+void tiles_of(const MatmulJob& job, const MatmulPiece& piece) {
+  if (piece.rows <= DigitTile<D>::kRows) vector_tiles<DigitTile<D>>(job, piece);
+  else if (view(*job.w).panel_bytes() <= kPanelInL1) tile_panels<D, true>(job, piece);
+  else tile_panels<D, false>(job, piece);
 }
 
-void tiles(const MatmulJob& job, int panel, int panels, int row, int rows) {
-  if (job.w->profile == Profile::w16a16) tiles_of<2>(job, panel, panels, row, rows);
-  else tiles_of<1>(job, panel, panels, row, rows);
+void tiles(const MatmulJob& job, const MatmulPiece& piece) {
+  if (job.w->profile == Profile::w16a16) tiles_of<2>(job, piece);
+  else tiles_of<1>(job, piece);
 }
 
 int64_t burn(int64_t rounds) {

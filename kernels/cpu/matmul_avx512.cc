@@ -107,9 +107,9 @@ struct PairTile {
   }
 };
 
-void tiles(const MatmulJob& job, int panel, int panels, int row, int rows) {
-  if (job.w->profile == Profile::w16a16) vector_tiles<PairTile>(job, panel, panels, row, rows);
-  else vector_tiles<DigitTile<1>>(job, panel, panels, row, rows);
+void tiles(const MatmulJob& job, const MatmulPiece& piece) {
+  if (job.w->profile == Profile::w16a16) vector_tiles<PairTile>(job, piece);
+  else vector_tiles<DigitTile<1>>(job, piece);
 }
 
 int64_t burn(int64_t rounds) {

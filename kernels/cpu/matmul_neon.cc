@@ -88,23 +88,24 @@ void tile_upto(size_t left, const MatmulJob& job, const WeightView& v, size_t n,
 }
 
 template <int D>
-void tiles_of(const MatmulJob& job, int panel, int panels, int row, int rows) {
+void tiles_of(const MatmulJob& job, const MatmulPiece& piece) {
   constexpr size_t kRows = D == 2 ? 2 : 3, kHalf = kPanel / 2;         // 24 accumulators
   const WeightView v = view(*job.w);
-  const size_t first = static_cast<size_t>(row), all = static_cast<size_t>(rows), end = static_cast<size_t>(panel + panels), width = static_cast<size_t>(job.w->n);
+  const size_t panel = static_cast<size_t>(piece.panel), first = static_cast<size_t>(piece.row), all = static_cast<size_t>(piece.rows);
+  const size_t end = panel + static_cast<size_t>(piece.panels), wanted = static_cast<size_t>(piece.ahead), width = static_cast<size_t>(job.w->n);
   const size_t tiles = (all + kRows - 1) / kRows, passes = all == 1 ? 1 : 2 * tiles;
-  for (size_t p = static_cast<size_t>(panel); p < end; p++)
+  for (size_t p = panel; p < end; p++)
     for (size_t pass = 0; pass < passes; pass++) {
-      const Ahead ahead = ahead_of(v, p, end, pass, passes);
+      const Ahead ahead = ahead_of(v, p, wanted, pass, passes);
       const size_t n = p * kPanel + pass / tiles * kHalf, done = pass % tiles * kRows;
       if (all == 1) tile<D, 1, 8>(job, v, n, first, ahead);
       else if (n < width) tile_upto<D, kRows>(all - done, job, v, n, first + done, ahead);
     }
 }
 
-void tiles(const MatmulJob& job, int panel, int panels, int row, int rows) {
-  if (job.w->profile == Profile::w16a16) tiles_of<2>(job, panel, panels, row, rows);
-  else tiles_of<1>(job, panel, panels, row, rows);
+void tiles(const MatmulJob& job, const MatmulPiece& piece) {
+  if (job.w->profile == Profile::w16a16) tiles_of<2>(job, piece);
+  else tiles_of<1>(job, piece);
 }
 
 int64_t burn(int64_t rounds) {

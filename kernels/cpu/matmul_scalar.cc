@@ -28,12 +28,12 @@ int64_t product(const MatmulJob& job, const WeightView& v, size_t t, size_t n) {
   return sum;
 }
 
-void tiles(const MatmulJob& job, int panel, int panels, int row, int rows) {
+void tiles(const MatmulJob& job, const MatmulPiece& piece) {
   const WeightView v = view(*job.w);
-  const size_t from = static_cast<size_t>(panel) * kPanel, width = static_cast<size_t>(job.w->n);
-  size_t to = from + static_cast<size_t>(panels) * kPanel;
+  const size_t from = static_cast<size_t>(piece.panel) * kPanel, width = static_cast<size_t>(job.w->n);
+  size_t to = from + static_cast<size_t>(piece.panels) * kPanel;
   if (to > width) to = width;
-  for (size_t t = static_cast<size_t>(row); t < static_cast<size_t>(row + rows); t++)
+  for (size_t t = static_cast<size_t>(piece.row); t < static_cast<size_t>(piece.row + piece.rows); t++)
     for (size_t n = from; n < to; n += kLine) finish_outputs(job, v, t, n, [&](size_t i) { return product(job, v, t, n + i); });
 }
 

@@ -234,10 +234,10 @@ void tiles_of(const MatmulJob& job, size_t from, size_t to, size_t row, size_t e
     }
 }
 
-void tiles(const MatmulJob& job, int panel, int panels, int row, int rows) {
-  const size_t from = static_cast<size_t>(panel) * kPanel, to = from + static_cast<size_t>(panels) * kPanel, first = static_cast<size_t>(row);
+void tiles(const MatmulJob& job, const MatmulPiece& piece) {
+  const size_t from = static_cast<size_t>(piece.panel) * kPanel, to = from + static_cast<size_t>(piece.panels) * kPanel, row = static_cast<size_t>(piece.row);
   const auto of = job.w->profile == Profile::w16a16 ? tiles_of<2> : tiles_of<1>;
-  of(job, from, to, first, first + static_cast<size_t>(rows));
+  of(job, from, to, row, row + static_cast<size_t>(piece.rows));
 }
 
 // 16 products and their sums count as 32 products of int8 digits: of 16-bit activations with 8-bit weights.

@@ -201,14 +201,15 @@ void tile_upto(Tile& tile, size_t left, const MatmulJob& job, const WeightView& 
 }
 
 template <class Tile>
-void vector_tiles(const MatmulJob& job, int panel, int panels, int row, int rows) {
+void vector_tiles(const MatmulJob& job, const MatmulPiece& piece) {
   constexpr size_t kRows = Tile::kRows;
   Tile tile;
   const WeightView v = view(*job.w);
-  const size_t all = static_cast<size_t>(rows), passes = (all + kRows - 1) / kRows, end = static_cast<size_t>(panel + panels);
-  for (size_t p = static_cast<size_t>(panel); p < end; p++)
+  const size_t all = static_cast<size_t>(piece.rows), passes = (all + kRows - 1) / kRows;
+  const size_t first = static_cast<size_t>(piece.panel), end = first + static_cast<size_t>(piece.panels), wanted = static_cast<size_t>(piece.ahead);
+  for (size_t p = first; p < end; p++)
     for (size_t pass = 0; pass < passes; pass++)
-      tile_upto<Tile, kRows>(tile, all - pass * kRows, job, v, p, static_cast<size_t>(row) + pass * kRows, pass == 0, ahead_of(v, p, end, pass, passes));
+      tile_upto<Tile, kRows>(tile, all - pass * kRows, job, v, p, static_cast<size_t>(piece.row) + pass * kRows, pass == 0, ahead_of(v, p, wanted, pass, passes));
 }
 
 }  // namespace

@@ -19,11 +19,26 @@ void relax() {
 #endif
 }
 
-uint32_t unclaimed(uint64_t state) { return static_cast<uint32_t>(state); }
+constexpr uint64_t pack(int next, int end) { return static_cast<uint64_t>(next) << 32 | static_cast<uint32_t>(end); }
+constexpr int next_of(uint64_t left) { return static_cast<int>(left >> 32); }
+constexpr int end_of(uint64_t left) { return static_cast<int>(static_cast<uint32_t>(left)); }
+
+// Takes the first task of a share, or the last one.
+bool take(std::atomic<uint64_t>& left, bool first, int* task) {
+  uint64_t now = left.load(std::memory_order_acquire);
+  while (next_of(now) < end_of(now)) {
+    const uint64_t then = first ? pack(next_of(now) + 1, end_of(now)) : pack(next_of(now), end_of(now) - 1);
+    if (left.compare_exchange_weak(now, then, std::memory_order_acq_rel, std::memory_order_acquire)) {
+      *task = first ? next_of(now) : end_of(now) - 1;
+      return true;
+    }
+  }
+  return false;
+}
 
 }  // namespace
 
-Pool::Pool(int threads) {
+Pool::Pool(int threads) : shares_(static_cast<size_t>(threads > 1 ? threads : 1)) {
   try {
     for (int i = 1; i < threads; i++) workers_.emplace_back([this, i] { work(i); });
   } catch (...) {                                   // a process may have only so many
@@ -43,20 +58,22 @@ void Pool::end() {
   for (std::thread& worker : workers_) worker.join();
 }
 
-bool Pool::claim(int* task) {
-  uint64_t state = state_.load(std::memory_order_acquire);
-  while (unclaimed(state) != 0) {
-    if (state_.compare_exchange_weak(state, state - 1, std::memory_order_acq_rel, std::memory_order_acquire)) {
-      *task = tasks_ - static_cast<int>(unclaimed(state));
-      return true;
-    }
-  }
+int Pool::end_of_share(int tasks, int task) const {
+  const int worker = static_cast<int>(((int64_t{task} + 1) * threads() - 1) / tasks);      // the last whose first task is not after it
+  return first_task(tasks, worker + 1);
+}
+
+bool Pool::claim(int worker, int* task) {
+  const size_t own = static_cast<size_t>(worker);
+  if (take(shares_[own].left, true, task)) return true;
+  for (size_t other = own + 1; other < shares_.size() + own; other++)
+    if (take(shares_[other % shares_.size()].left, false, task)) return true;
   return false;
 }
 
 void Pool::drain(int worker) {
   int task = 0, done = 0;
-  while (claim(&task)) {
+  while (claim(worker, &task)) {
     try {
       (*task_)(task, worker);
     } catch (...) {
@@ -68,23 +85,27 @@ void Pool::drain(int worker) {
   if (done > 0) unfinished_.fetch_sub(done, std::memory_order_acq_rel);
 }
 
-bool Pool::await_work() {
+// Waits for a round after `last`; false when there will be none.
+bool Pool::await_round(uint64_t last) {
   for (int i = 0; i < kSpins + kYields; i++) {
-    if (unclaimed(state_.load(std::memory_order_relaxed)) != 0) return true;
+    if (round_.load(std::memory_order_relaxed) != last) return true;
     if (i < kSpins) relax(); else std::this_thread::yield();
   }
   std::unique_lock<std::mutex> lock(mutex_);
-  // run() stores the state, then reads sleepers_; here it is the other way round, both in one total order: whichever comes
+  // run() begins the round, then reads sleepers_; here it is the other way round, both in one total order: whichever comes
   // second sees the other, so no wake-up is lost.
   sleepers_.fetch_add(1);
-  wake_.wait(lock, [this] { return stop_.load() || unclaimed(state_.load()) != 0; });
+  wake_.wait(lock, [&] { return stop_.load() || round_.load() != last; });
   sleepers_.fetch_sub(1);
   return !stop_.load();
 }
 
 void Pool::work(int worker) {
   set_fp_env();
-  while (await_work()) drain(worker);
+  for (uint64_t round = 0; await_round(round);) {
+    round = round_.load();
+    drain(worker);
+  }
 }
 
 void Pool::run(int tasks, TaskRef task) {
@@ -94,10 +115,9 @@ void Pool::run(int tasks, TaskRef task) {
     return;
   }
   task_ = &task;
-  tasks_ = tasks;
   unfinished_.store(tasks, std::memory_order_relaxed);
-  const uint64_t round = (state_.load(std::memory_order_relaxed) >> 32) + 1;
-  state_.store(round << 32 | static_cast<uint32_t>(tasks));
+  for (int w = 0; w < threads(); w++) shares_[static_cast<size_t>(w)].left.store(pack(first_task(tasks, w), first_task(tasks, w + 1)), std::memory_order_release);
+  round_.fetch_add(1);
   if (sleepers_.load() > 0) {
     { std::lock_guard<std::mutex> lock(mutex_); }   // a worker between its check and its sleep holds this lock
     wake_.notify_all();

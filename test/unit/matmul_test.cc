@@ -9,6 +9,7 @@
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "test/catch.h"
@@ -184,6 +185,37 @@ TEST_CASE("the pool runs each task once, in any number of threads") {
     pool.run(50, [&](int, int) { done++; });
     REQUIRE(done == 50);
   }
+}
+
+TEST_CASE("each worker of the pool has a share of neighbouring tasks, in order, and another's last when it has none left") {
+  for (int threads : {1, 2, 3, 7}) {
+    Pool pool(threads);
+    for (int tasks : {1, 2, 5, 100}) {
+      int ends = 0;
+      for (int task = 0, end = 0; task < tasks; task++) {
+        if (task == end) end = pool.end_of_share(tasks, task), ends++;
+        REQUIRE((task < end && end <= tasks && pool.end_of_share(tasks, task) == end));
+        REQUIRE(end - task <= (tasks + threads - 1) / threads);
+      }
+      REQUIRE(ends == std::min(tasks, threads));
+    }
+  }
+  // The second of two workers is held by its first task: the other does its own share from the front, then the rest from the back.
+  Pool pool(2);
+  std::atomic<int> held{0}, at{0};
+  std::vector<int> order(20, -1);
+  pool.run(20, [&](int task, int worker) {
+    if (worker == 1 && held.exchange(1) == 0) {
+      order[19] = task;
+      while (at < 19) std::this_thread::yield();
+    } else if (worker == 0) {
+      while (held == 0) std::this_thread::yield();
+      order[static_cast<size_t>(at++)] = task;
+    }
+  });
+  for (int i = 0; i < 10; i++) REQUIRE(order[static_cast<size_t>(i)] == i);
+  for (int i = 10; i < 19; i++) REQUIRE(order[static_cast<size_t>(i)] == 29 - i);
+  REQUIRE(order[19] == 10);
 }
 
 TEST_CASE("what a task throws comes out of the pool, once all have ended, and the pool goes on") {
