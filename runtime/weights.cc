@@ -249,8 +249,8 @@ void check_sums(const ModelConfig& c, const std::string& where) {
   within(c.max_positions, 1 << 27, "the number of positions");
   require(c.heads % c.kv_heads == 0, std::to_string(c.heads) + " heads cannot share " + std::to_string(c.kv_heads) + " key/value heads evenly");
   require(c.head_dim % 2 == 0, "the head size " + std::to_string(c.head_dim) + " is odd, so it has no rotary pairs");
-  require(std::isfinite(c.norm_eps) && c.norm_eps > 0, "the norm's epsilon is not a positive number");
-  require(c.rope_theta >= 1 && c.rope_theta <= 1e300, "the rotary base is not within 1 to 1e300");   // exp64 and log64, 9.3
+  require(std::isfinite(c.norm_eps) && c.norm_eps > 0, "the norm's epsilon (rms_norm_eps) is not a positive number in float32");
+  require(c.rope_theta >= 1 && c.rope_theta <= 1e300, "the rotary base (rope_theta) is not within 1 to 1e300");   // exp64 and log64, 9.3
 }
 
 std::vector<double> rope_divisors(const ModelFiles& files) {

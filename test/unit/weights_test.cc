@@ -231,7 +231,7 @@ TEST_CASE("shapes whose sums could overflow are refused, and the bound is sharp"
   CHECK(refused(c, "the number of layers is 0"));
   c = config();
   for (double theta : {1.0, 1e300}) CHECK_NOTHROW((c.rope_theta = theta, check_sums(c, "model")));
-  for (double theta : {0.999, 1e-300, 1.1e300}) CHECK((c.rope_theta = theta, refused(c, "the rotary base is not within 1 to 1e300")));
+  for (double theta : {0.999, 1e-300, 1.1e300}) CHECK((c.rope_theta = theta, refused(c, "the rotary base (rope_theta) is not within 1 to 1e300")));
 }
 
 TEST_CASE("divisors and contexts that take angles out of the range of sincos64 are refused") {
