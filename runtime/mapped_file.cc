@@ -2,8 +2,8 @@
 // Must not know: what the bytes mean.
 //
 // 1. Only a regular file is mapped: a FIFO or a device would block, or change under the reader.
-// 2. What is written over the file shows in the mapping, and its time tells. It is asked of the open file: another that takes the
-//    name changes nothing here.
+// 2. What is written over the file shows in the mapping, and its time tells; where a writer has set that back, the time of the last change of
+//    anything, which names and links change, too. It is asked of the open file: another that takes the name changes nothing here.
 // 3. A file that shrinks ends the process with SIGBUS when what is gone is read: nobody can check that before (step/cli.h says it in words).
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -44,6 +44,8 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
   if (!S_ISREG(st.st_mode)) throw Error(ErrorKind::not_found, path, "not a regular file");
   size_ = static_cast<size_t>(st.st_size);
   written_ = st.st_mtim;
+  changed_ = st.st_ctim;
+  links_ = st.st_nlink;
   if (size_ > 0) {  // mmap refuses a length of 0
     void* p = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd, 0);
     if (p == MAP_FAILED) fail_errno(path, "map");
@@ -57,11 +59,17 @@ MappedFile::~MappedFile() {
   ::close(fd_);
 }
 
+static bool same(const timespec& a, const timespec& b) { return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec; }
+
 bool MappedFile::touched() const {
-  struct stat st;
-  if (::fstat(fd_, &st) == 0) return static_cast<size_t>(st.st_size) != size_ || st.st_mtim.tv_sec != written_.tv_sec || st.st_mtim.tv_nsec != written_.tv_nsec;
-  if (errno != ESTALE) fail_errno(path_, "stat");
-  return false;                                        // another client of NFS removed it, so nobody can write to it
+  struct stat st, named;
+  if (::fstat(fd_, &st) != 0) {
+    if (errno == ESTALE) return false;                 // another client of NFS removed it, so nobody can write to it
+    fail_errno(path_, "stat");
+  }
+  if (static_cast<size_t>(st.st_size) != size_ || !same(st.st_mtim, written_)) return true;
+  if (same(st.st_ctim, changed_) || st.st_nlink != links_) return false;
+  return ::stat(path_.c_str(), &named) == 0 && named.st_ino == st.st_ino && named.st_dev == st.st_dev;
 }
 
 size_t MappedFile::read(size_t at, char* to, size_t bytes) const {

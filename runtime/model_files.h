@@ -29,7 +29,7 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
   std::string_view bytes() const { return {data_, size_}; }
   const std::string& path() const { return path_; }
-  // Whether its time or size changed since it was mapped: then its bytes may have, too. Errors: io.
+  // Whether it may have been written to since it was mapped. Errors: io.
   bool touched() const;
   // From the open file, never by its path: up to `bytes` of those that were there when it was mapped, 0 behind the last. Errors: io.
   size_t read(size_t at, char* to, size_t bytes) const;
@@ -39,7 +39,8 @@ class MappedFile {
  private:
   std::string path_;
   int fd_ = -1;
-  timespec written_{};                 // when its bytes were last changed, as it was mapped
+  timespec written_{}, changed_{};     // when its bytes were last changed, and what the system knows of it, as it was mapped
+  unsigned long links_ = 0;
   const char* data_ = nullptr;
   size_t size_ = 0;
 };

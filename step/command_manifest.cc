@@ -51,6 +51,7 @@ int command_pin(const Args& args) {
   if (!root.empty()) std::printf("# OpenSSF model-signing root of these files: %s\n", root.c_str());
   std::printf("model:\n  digest: %s\n", digest.c_str());
   if (args.has("--write")) {
+    if (!is_utf8(path_with_name(path))) throw Error(ErrorKind::usage, "--write", "the model's name is no text (UTF-8), and a sidecar could not say it", "rename the model");
     OutputFile sidecar(sidecar_path(path));
     sidecar.write(sidecar_text(path, digest));
     sidecar.commit();

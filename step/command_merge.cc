@@ -3,7 +3,7 @@
 // 1. Rows, bundle, MultiQC section and exit code are those of the unsharded run, byte by byte. Rows are written again from the
 //    leaves, so they cannot say anything that the bundle does not.
 // 2. Every record is proved against its shard's roots, and all of them together against the step id that every shard claims.
-// 3. Memory is bounded: one shard is open at a time, and what is remembered of the others is its place.
+// 3. One shard is open at a time; what is remembered of the others is their places and the ids of their records.
 // 4. Whole segments are copied; only those that a shard's border cuts are put together again from their leaves.
 // With --input the operands are not shards but runs over pieces of it: merge_pieces.cc.
 #include <algorithm>

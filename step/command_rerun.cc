@@ -31,7 +31,8 @@ class TemporaryFolder {
     path_ = std::string(base && *base ? base : "/tmp") + "/ibid-model-XXXXXX";   // the X are mkdtemp's to fill
     if (!mkdtemp(path_.data())) throw Error(ErrorKind::cannot_create, path_, "cannot create a folder for the embedded model", "set TMPDIR to a folder with room for it");
   }
-  ~TemporaryFolder() {
+  ~TemporaryFolder() { clear(); }
+  void clear() const {
     std::error_code ignored;
     std::filesystem::remove_all(path_, ignored);
   }
@@ -167,7 +168,7 @@ int command_rerun(const Args& args) {
   std::optional<ErrorKind> when_other;
   if (!args.has("--other-model")) when_other = ErrorKind::incomparable;
   Session session(manifest, model_for(bundle, args, manifest.model.digest, extracted), args, when_other, Loading::when_needed);
-  extracted.reset();                                   // it is mapped: nothing of it stays, whatever ends this process
+  if (extracted) extracted->clear();                   // it is mapped: nothing of it stays, whatever ends this process (on NFS until its end)
   std::string device = session.engine().device().describe();
   if (!args.has("--other-model")) require_token_texts(bundle, session.tokenizer());
   note("rerun of " + bundle.ids().step_id + " on " + device);

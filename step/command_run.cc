@@ -198,7 +198,12 @@ int command_run(const Args& args) {
   Watch watch;
   Kept kept(args, manifest, outputs);
   try {
-    return run_step(args, manifest, model, outputs, kept, watch);
+    try {
+      return run_step(args, manifest, model, outputs, kept, watch);
+    } catch (const Error&) {
+      stop_if_interrupted();                           // an error after a signal is often its doing
+      throw;
+    }
   } catch (Interrupted& stop) {
     stop.message = kept.left();
     throw;

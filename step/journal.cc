@@ -51,17 +51,20 @@ Journal::Journal(const std::string& path, const std::string& config_id, bool wit
     std::string header = header_of(config_id);
     uint64_t size = open(), sound = load(header);
     if (sound == 0 && size > header.size()) {
+      if (!alone()) throw Error(ErrorKind::cannot_create, path, "is the journal of a run of another step that is not over", "wait for it, or name another output");
       set_aside();
       size = open();
     }
-    if (sound == 0 && ::rename(aside(header).c_str(), path.c_str()) == 0) {      // its turn again
+    if (sound == 0 && alone() && ::rename(aside(header).c_str(), path.c_str()) == 0) {      // its turn again
       ::close(fd_);
       size = open(), sound = load(header);
     }
-    if (!alone_) return;                               // what looks torn may be the other run's next answer
+    if (sound > 0 && sound == size) return;
+    if (!alone()) return;                              // what looks torn may be another run's next answer
     if (sound > 0 && sound < size) note("the journal's last " + std::to_string(size - sound) + " bytes are torn; they are dropped");
     if (sound < size && ::ftruncate(fd_, static_cast<off_t>(sound)) != 0) throw Error(ErrorKind::io, path, std::string("cannot cut the journal: ") + std::strerror(errno));
     if (sound == 0) append(header);
+    share();
   } catch (...) {
     if (fd_ >= 0) ::close(fd_);
     throw;
@@ -74,8 +77,21 @@ uint64_t Journal::open() {
   struct stat s{};
   if (fd_ < 0 || ::fstat(fd_, &s) != 0 || !S_ISREG(s.st_mode))
     throw Error(ErrorKind::cannot_create, path_, std::string("cannot open the journal: ") + std::strerror(fd_ < 0 ? errno : EINVAL), "may you write in that folder, and is the journal yours?");
-  alone_ = ::flock(fd_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;         // not every file system has locks
+  share();
   return static_cast<uint64_t>(s.st_size);
+}
+
+// Every run that has a journal open shares its lock; whoever would take it away from another asks for all of it. Not every file system has locks.
+void Journal::share() const { (void)::flock(fd_, LOCK_SH | LOCK_NB); }
+
+// Whether nobody else has it open, and it is the file of its name still.
+bool Journal::alone() const {
+  struct stat open{}, named{};
+  if (::flock(fd_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    share();                                           // asking may have given up ours
+    return false;
+  }
+  return ::fstat(fd_, &open) == 0 && ::stat(path_.c_str(), &named) == 0 && open.st_ino == named.st_ino && open.st_dev == named.st_dev;
 }
 
 std::string Journal::aside(std::string_view header) const {
@@ -94,7 +110,7 @@ void Journal::set_aside() {
 
 Journal::~Journal() {
   struct stat s{};
-  if (empty_ && alone_ && ::fstat(fd_, &s) == 0 && static_cast<uint64_t>(s.st_size) <= kHeaderBytes) remove();
+  if (empty_ && ::fstat(fd_, &s) == 0 && static_cast<uint64_t>(s.st_size) <= kHeaderBytes) remove();
   ::close(fd_);
 }
 
@@ -149,6 +165,8 @@ void Journal::append(const std::string& bytes) {
     throw Error(ErrorKind::io, path_, std::string("writing the journal failed: ") + std::strerror(errno), "make room and run again with --resume: what was finished is kept");
 }
 
-void Journal::remove() { ::unlink(path_.c_str()); }
+void Journal::remove() {
+  if (alone()) ::unlink(path_.c_str());
+}
 
 }  // namespace ibid::step

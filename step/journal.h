@@ -7,7 +7,7 @@
 // 3. A journal of another step is not used but renamed to NAME.(8 digits of its header's digest).old, and back when its step runs again. Answers are
 //    found by their prompts: another input cannot get a wrong one.
 // 4. Memory: some 80 bytes for each answer that was found at the start.
-// 5. One that holds no answer is not left behind; one that another run has open is neither cut nor removed before this run is whole.
+// 5. One that holds no answer is not left behind; one that another run has open is neither cut, nor set aside, nor removed.
 #pragma once
 #include <string>
 #include <unordered_map>
@@ -24,7 +24,7 @@ class Journal : public AnswerStore {
   ~Journal() override;
   std::optional<AnswerRecord> find(const Digest& key) override;
   void keep(const Digest& key, const AnswerRecord& answer) override;
-  void remove();                                       // the run is whole
+  void remove();                                       // the run is whole; another run's stays
   uint64_t known() const { return known_.size(); }     // answers that were found at the start
   uint64_t held() const { return known() + kept_; }    // those, and what came since
   const std::string& path() const { return path_; }
@@ -33,6 +33,8 @@ class Journal : public AnswerStore {
   static constexpr double kSyncSeconds = 5;
   struct KeyHash { size_t operator()(const Digest& d) const; };
   uint64_t open();                                     // returns its size
+  void share() const;
+  bool alone() const;
   std::string aside(std::string_view header) const;    // what a journal that begins so is called meanwhile
   void set_aside();
   std::string read(uint64_t offset, uint64_t size) const;     // shorter at the end of the file
@@ -41,7 +43,7 @@ class Journal : public AnswerStore {
   std::string path_;
   bool with_top_;
   int fd_ = -1;
-  bool empty_ = true, alone_ = true;                  // holds no answer, as far as this run knows; no other run has it open
+  bool empty_ = true;
   double synced_ = 0;
   uint64_t kept_ = 0;
   struct Place { uint64_t offset, size; };

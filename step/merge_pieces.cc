@@ -6,7 +6,7 @@
 // 3. What only the whole shows is as the whole run has it: a record whose id stands in an earlier piece too is a bad record, and
 //    records without a name are numbered over all of the input.
 // 4. Formats whose records have no ids are refused: each piece numbers its own from 1, and noise and proofs hang on that.
-// 5. Memory: one piece is open at a time; of the others one digest each is remembered, and of the input what its reader remembers.
+// 5. Memory: one piece is open at a time; of the others one digest each is remembered, and of the input the ids, by its reader and by the check.
 #include <deque>
 #include <map>
 

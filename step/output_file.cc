@@ -59,9 +59,14 @@ std::optional<struct stat> old_file(const std::string& path) {
 
 // A file that was mounted into its place, as containers do; false where the system cannot tell. (Its wrapper is younger than the C library we ask for.)
 bool is_mounted(const std::string& path) {
+#ifdef STATX_MNT_ID
   struct statx file{}, folder{};
   const auto ask = [](const std::string& of, struct statx& s) { return ::syscall(SYS_statx, AT_FDCWD, of.c_str(), AT_SYMLINK_NOFOLLOW, STATX_MNT_ID, &s) == 0 && (s.stx_mask & STATX_MNT_ID); };
   return ask(path, file) && ask(directory_of(path) + "/.", folder) && file.stx_mnt_id != folder.stx_mnt_id;
+#else
+  (void)path;
+  return false;
+#endif
 }
 
 // In a sticky folder, as /tmp is, only a file's owner may replace it, and the folder's.
@@ -82,18 +87,20 @@ void require_replaceable(const std::string& path, const std::optional<struct sta
   if (!why.empty()) throw Error(ErrorKind::cannot_create, path, "is there and may not be replaced: " + why, hint);
 }
 
-// Gives a file the access control list of another; false when that has one and it could not be given.
+// Gives a file the access control list of another, or none, as that has none (it may have one from its folder); false when it could not be done.
 bool copy_acl(const std::string& from, int to) {
   constexpr const char* kAcl = "system.posix_acl_access";
   char list[4096];
   const ssize_t size = ::lgetxattr(from.c_str(), kAcl, list, sizeof list);
-  if (size < 0) return errno == ENODATA || errno == ENOTSUP;
-  return ::fsetxattr(to, kAcl, list, static_cast<size_t>(size), 0) == 0;
+  if (size >= 0) return ::fsetxattr(to, kAcl, list, static_cast<size_t>(size), 0) == 0;
+  const auto none = [] { return errno == ENODATA || errno == ENOTSUP; };
+  return none() && (::fremovexattr(to, kAcl) == 0 || none());
 }
 
 // Two names change their files in one step; false where the file system cannot.
 bool exchange(const std::string& a, const std::string& b) {
-  return ::syscall(SYS_renameat2, AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), RENAME_EXCHANGE) == 0;
+  constexpr unsigned kExchange = 2;                     // RENAME_EXCHANGE, where the C library is old
+  return ::syscall(SYS_renameat2, AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), kExchange) == 0;
 }
 
 // In containers every process has the same few numbers: what a killed one left may have our name already. Then chance makes another.
@@ -256,7 +263,8 @@ OutputFile::~OutputFile() {
 
 void OutputFile::drop_temporary() {
   if (temporary_.empty()) return;
-  ::unlink(temporary_.c_str());                       // nothing is there when it was moved into place
+  const bool moved = placed_ == Placed::moved || placed_ == Placed::replaced;       // then the name may be another's by now
+  if (!moved) ::unlink(temporary_.c_str());
   unregister_temporary(temporary_.c_str());
   temporary_.clear();
 }
@@ -295,17 +303,19 @@ void OutputFile::take_mode() {
   (void)::fchmod(fd_, old->st_mode & (S_IRWXU | (grouped ? S_IRWXG : 0) | S_IRWXO));
 }
 
-// What was there before is kept under the temporary name until all outputs are in place.
+// What was there before, a link too, is kept under the temporary name until all outputs are in place; where names cannot be exchanged it is gone.
 void OutputFile::publish() {
   if (temporary_.empty()) return;
-  if (old_file(path_) && exchange(temporary_, path_)) placed_ = Placed::exchanged;
-  else if (::rename(temporary_.c_str(), path_.c_str()) == 0) placed_ = Placed::moved;
+  struct stat s;
+  const bool there = ::lstat(path_.c_str(), &s) == 0;
+  if (there && !S_ISDIR(s.st_mode) && exchange(temporary_, path_)) placed_ = Placed::exchanged;
+  else if (::rename(temporary_.c_str(), path_.c_str()) == 0) placed_ = there ? Placed::replaced : Placed::moved;
   else throw Error(ErrorKind::cannot_create, path_, std::string("cannot rename into place: ") + std::strerror(errno));
 }
 
 void OutputFile::take_back() {
   if (placed_ == Placed::exchanged) (void)exchange(temporary_, path_);
-  if (placed_ == Placed::moved) (void)::rename(path_.c_str(), temporary_.c_str());
+  if (placed_ == Placed::moved) (void)::unlink(path_.c_str());
 }
 
 void OutputFile::commit(const std::vector<OutputFile*>& files) {

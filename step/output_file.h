@@ -43,7 +43,7 @@ class OutputFile {
   void drop_temporary();
   std::string path_, temporary_;                      // temporary_ is empty when the target is written in place
   bool is_file_ = false;
-  enum class Placed { no, moved, exchanged } placed_ = Placed::no;
+  enum class Placed { no, moved, replaced, exchanged } placed_ = Placed::no;
   int fd_ = -1;
   std::string buffer_;
 };

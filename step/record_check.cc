@@ -22,7 +22,15 @@ std::string record_leaf_again(const Json& record, const Record& said) {
 
 void RecordCheck::check(const ProvedRecord& r, const std::string& path) {
   const std::string where = "record " + std::to_string(r.number + 1) + " (" + r.id + ")";
-  const auto fail = [&](const std::string& what) { throw Error(ErrorKind::corrupt, path, where + " " + what); };
+  try {
+    check_leaves(r, where, [&](const std::string& what) { throw Error(ErrorKind::corrupt, path, where + " " + what); });
+  } catch (const Error& e) {
+    if (e.kind != ErrorKind::bad_data) throw;
+    throw Error(ErrorKind::corrupt, path, where + " is damaged: " + e.what());
+  }
+}
+
+void RecordCheck::check_leaves(const ProvedRecord& r, const std::string& where, const std::function<void(const std::string&)>& fail) {
   Record said = record_of(r.record, r.outcome, r.number, where), is = records_.take(r, where);
   if (is.id != r.id) fail("is called " + is.id + " by its fields");
   if (said.problem && !is.problem) fail("is kept as a bad record, and nothing is wrong with its fields");

@@ -1,6 +1,8 @@
 // What the records of a bundle must be beside having their digests: called, and answered or not, as their fields and the step say, in the
 // form that ibid writes. For `verify`, and for `merge`, which publishes nothing that `verify` would refuse.
 #pragma once
+#include <functional>
+
 #include "step/archived.h"
 #include "step/leaves.h"
 #include "step/manifest.h"
@@ -15,6 +17,7 @@ class RecordCheck {
   void check(const ProvedRecord& record, const std::string& path);
 
  private:
+  void check_leaves(const ProvedRecord& record, const std::string& where, const std::function<void(const std::string&)>& fail);
   std::string oddity(const AnswerRecord& answer, bool prompted) const;
   bool could_be_cut(const Record& said, int64_t kept, int64_t total) const;
   Manifest manifest_;

@@ -29,13 +29,17 @@ srun --cpus-per-task="$cpus" ibid run "$step" "$input" --model "$model" --thread
   -o /dev/null --bundle "$folder/part-$SLURM_ARRAY_TASK_ID.ibid.tar" --resume "$@" || code=$?
 
 # Slurm requeues what it pre-empts and what a node loses, and leaves to us: 140, died by USR2, the time is nearly up; 75, a GPU that
-# is taken or no memory, three times. Three times also where all the time was too short for one answer. Every other code would come again.
+# is taken or no memory, three times. Three times in a row also where all the time was too short for one answer. Every other code would come again.
+idle=$folder/.part-$SLURM_ARRAY_TASK_ID.idle
+again=no
 case "$code" in
-  75) most=3 ;;
-  140) most=3; [ "$(answered)" = "$before" ] && [[ " $* " != *" --cache"* ]] || most=1000000 ;;
-  *) most=0 ;;
+  75) [ "${SLURM_RESTART_COUNT:-0}" -ge 3 ] || again=yes ;;
+  140)
+    if [ "$(answered)" != "$before" ] || [[ " $* " == *" --cache"* ]]; then rm -f "$idle"; else echo >>"$idle"; fi
+    [ "$(cat "$idle" 2>/dev/null | wc -l)" -gt 3 ] || again=yes ;;
+  0) rm -f "$idle" ;;
 esac
-if [ "${SLURM_RESTART_COUNT:-0}" -lt "$most" ]; then
+if [ "$again" = yes ]; then
   echo "exit $code: this task goes back into the queue" >&2
   scontrol requeue "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID"
 fi

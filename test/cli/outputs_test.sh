@@ -42,13 +42,13 @@ for keep in "--resume" "--cache cache"; do
   exec 9>"in$keep"
   until ls out/.a.tar.*.ibid-tmp >/dev/null 2>&1; do kill -0 $pid || fail "ended early: $(cat err.txt)"; sleep 0.01; done
   mkdir out/a.tar
-  [ "$keep" = --resume ] || echo before >out/a.tsv
+  [ "$keep" = --resume ] || ln -s before out/a.tsv
   cat few.tsv >&9
   exec 9>&-
   code=0; wait $pid || code=$?
   same "$keep: the bundle cannot be renamed" 73 "$code"
   rmdir out/a.tar
-  [ "$keep" = --resume ] && { [ ! -e out/a.tsv ] || fail "the rows stayed"; } || same "the rows of before" before "$(cat out/a.tsv)"
+  [ "$keep" = --resume ] && { [ ! -e out/a.tsv ] || fail "the rows stayed"; } || same "the link of before" before "$(readlink out/a.tsv)"
   run -o out/a.tsv --bundle out/a.tar $keep --run-record record.json
   cmp a.tsv out/a.tsv && cmp a.tar out/a.tar || fail "$keep: other bytes"
   same "$keep: every answer was kept" 4 "$(python3 -c 'import json; print(json.load(open("record.json"))["reused_answers"])')"
@@ -143,6 +143,15 @@ if [ ! -e no_acl ]; then
   before=$(list)
   run -o listed.tsv
   same "the list stays" "$before" "$(list)"
+  # One without a list stays so, where new files get one from their folder.
+  mkdir lists && echo mine >lists/plain.tsv && chmod 660 lists/plain.tsv
+  python3 -c 'import os; os.setxattr("lists", "system.posix_acl_default", os.getxattr("listed.tsv", "system.posix_acl_access"))'
+  run -o lists/new.tsv
+  python3 -c 'import os; assert os.listxattr("lists/new.tsv")'
+  run -o lists/plain.tsv
+  same "no list, and the mode" "660 []" "$(stat -c %a lists/plain.tsv) $(python3 -c 'import os; print(os.listxattr("lists/plain.tsv"))')"
+else
+  echo "skipped: access control lists, which this file system does not have"
 fi
 
 # What would keep a finished output out of its place is found before anything is computed.
@@ -157,6 +166,8 @@ END
 if unshare -rm true 2>/dev/null; then
   exits 73 unshare -rm bash mounted.sh
   holds "a mount point" "$err" "mounted/out.tsv: is there and may not be replaced: it is a mount point"
+else
+  echo "skipped: a mount point, which nobody may make here"
 fi
 
 # Nobody else's outputs appear among those of a run: the folder is locked while they do.

@@ -103,11 +103,18 @@ rm -f .b.tsv.ibid-journal
 until [ -e .b.tsv.ibid-journal ]; do kill -0 $pid || fail "the first run ended early"; sleep 0.002; done
 kill -STOP $pid; truncate -s 48 .b.tsv.ibid-journal; printf torn >>.b.tsv.ibid-journal
 "$ibid" run "$step" in.tsv --model "$model" --quiet -o b.tsv --bundle b.tar --resume 2>/dev/null & second=$!
-sleep 0.05; kill -TERM $second; wait $second || true
+until [ -n "$(find "/proc/$second/fd" -lname '*.ibid-journal' 2>/dev/null)" ]; do kill -0 $second || fail "the second run ended early"; sleep 0.002; done
+kill -TERM $second; wait $second || true
 same "the first run's journal" "52" "$(head -c 52 .b.tsv.ibid-journal | wc -c)"
 same "its unfinished tail" torn "$(head -c 52 .b.tsv.ibid-journal | tail -c 4)"
+# Nor does a run of another step take its place, nor one that is over.
+exits 73 "$ibid" run "$step" in.tsv --model "$model" --quiet -o b.tsv --resume --set decoding.max_tokens=7
+holds "whose journal it is" "$err" ".b.tsv.ibid-journal: is the journal of a run of another step that is not over"
+head -n 3 in.tsv >three.tsv
+"$ibid" run "$step" three.tsv --model "$model" --quiet -o b.tsv --bundle b.tar --resume
+[ -e .b.tsv.ibid-journal ] || fail "a run that is over removed another's journal"
 kill -KILL $pid; kill -CONT $pid 2>/dev/null || true; wait $pid || true
-rm -f .b.tsv.ibid-journal
+rm -f .b.tsv.ibid-journal b.tsv b.tar
 
 # A disk that fills (a limit on the size of files stands in for it): exit 74, and what was journalled is kept.
 code=0; (ulimit -f 6; $(command) --resume) 2>err.txt || code=$?

@@ -50,6 +50,9 @@ holds "an id that stands in another shard" "$err" "f.tar: record 97 (S7) "
 forge p3.tar f.tar 'outcomes[0]["answers"].pop()'
 exits 4 "$ibid" merge p1.tar p2.tar f.tar -o x.tsv
 holds "an answer that is missing" "$err" "has 1 answers, not 2"
+forge p3.tar f.tar 'records[0]["truncated"] = {"kept_bytes": 1}'
+exits 4 "$ibid" merge p1.tar p2.tar f.tar -o x.tsv
+holds "a leaf without a key" "$err" "f.tar: record 66 (S65) is damaged: "
 forge p3.tar f.tar 'import hashlib
 i = [l["mediaType"] for l in layers].index("application/vnd.ibid.token-texts.v1+json")
 contents[i] = contents[i].replace(b"\"]", b"?\"]")

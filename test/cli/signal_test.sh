@@ -46,13 +46,15 @@ same "SIGALRM leaves the old output" before "$(cat out.tsv)"
 
 # What waits for a FIFO to be opened ends by the signal, too.
 mkfifo waits
-for command in "run waits many.tsv --model $model" "run $quick/step.yaml waits --model $model" "freeze $quick/step.yaml -o waits"; do
+for command in "run waits many.tsv --model $model" "run $quick/step.yaml waits --model $model --cache none" "freeze $quick/step.yaml -o waits"; do
   "$ibid" $command >/dev/null 2>err.txt & pid=$!
-  sleep 0.5; kill -TERM $pid
+  until grep -q '^State:.S' "/proc/$pid/status"; do kill -0 $pid; sleep 0.01; done
+  kill -TERM $pid
   code=0; wait $pid || code=$?
   same "SIGTERM to: $command" 143 "$code"
+  [[ "$command" != *--cache* ]] || holds "its last words" "$(cat err.txt)" "interrupted: the finished answers are kept in none; the same command goes on from there"
 done
-rm waits
+rm -r waits none
 
 # A run that is stuck, here in reading a pipe into which nobody writes, is ended all the same.
 for signal in TERM USR2; do

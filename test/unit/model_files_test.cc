@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <thread>
 
@@ -317,6 +318,15 @@ TEST_CASE("a mapped file that is written over is noticed; one that takes its nam
     folder.write("a", bytes);
     CHECK(file.touched());
   }
+  folder.write("a", "bytes");
+  MappedFile third(folder.file("a"));
+  struct stat before;
+  REQUIRE(::stat(folder.file("a").c_str(), &before) == 0);
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  folder.write("a", "other");
+  const timespec back[2] = {before.st_atim, before.st_mtim};           // as a copy does that keeps times
+  REQUIRE(::utimensat(AT_FDCWD, folder.file("a").c_str(), back, 0) == 0);
+  CHECK(third.touched());
   folder.write("a", "bytes");
   folder.write("b", "moved into its place");
   MappedFile again(folder.file("a"));
