@@ -18,6 +18,8 @@ inline bool is_a_bug(cudaError_t e) {
     case cudaErrorInvalidValue:
     case cudaErrorInvalidConfiguration:
     case cudaErrorInvalidPitchValue:
+    case cudaErrorInvalidSymbol:
+    case cudaErrorInvalidDevicePointer:
     case cudaErrorInvalidMemcpyDirection:
     case cudaErrorInvalidDeviceFunction:
     case cudaErrorInvalidResourceHandle:
@@ -25,6 +27,7 @@ inline bool is_a_bug(cudaError_t e) {
     case cudaErrorIllegalAddress:
     case cudaErrorLaunchOutOfResources:
     case cudaErrorIllegalInstruction:
+    case cudaErrorAssert:
     case cudaErrorMisalignedAddress:
     case cudaErrorInvalidAddressSpace:
     case cudaErrorInvalidPc:
