@@ -78,12 +78,20 @@ exits 2 sbatch --array=2-2 "$example/array.sh" "$step" long.tsv "$model" parts
 again 2
 merged "a task alone"
 
-# 75 is tried three times more and then given up; what fails for good is not tried again.
+# 75, and 140 without a new answer, are tried three times more and then given up; what fails for good is not tried again.
 rm bin/ibid
-for code in 75 65; do
+for code in 75 140 65; do
   printf '#!/bin/sh\necho %s >>tries\nexit %s\n' "$code" "$code" >bin/ibid
   chmod +x bin/ibid
   exits "$code" sbatch --array=1-1 "$example/array.sh" "$step" long.tsv "$model" parts
 done
-same "tries" "4 75 1 65" "$(sort -r tries | uniq -c | xargs)"
+same "tries" "4 75 1 65 4 140" "$(sort -r tries | uniq -c | xargs)"
+# With a new answer each time it goes on.
+rm -r parts
+cat >bin/ibid <<'END'
+#!/bin/sh
+echo answer >>parts/.part-1.ibid.tar.ibid-journal
+[ "$(wc -l <parts/.part-1.ibid.tar.ibid-journal)" -ge 7 ] || exit 140
+END
+exits 0 sbatch --array=1-1 "$example/array.sh" "$step" long.tsv "$model" parts
 done_ok
