@@ -314,7 +314,10 @@ void OutputFile::publish() {
 }
 
 void OutputFile::take_back() {
-  if (placed_ == Placed::exchanged) (void)exchange(temporary_, path_);
+  if (placed_ == Placed::exchanged && !exchange(temporary_, path_)) {      // what was there before stays, at least under that name
+    unregister_temporary(temporary_.c_str());
+    temporary_.clear();
+  }
   if (placed_ == Placed::moved) (void)::unlink(path_.c_str());
 }
 
