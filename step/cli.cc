@@ -340,8 +340,10 @@ void catch_signals() {
   signal(SIGXFSZ, SIG_IGN);                            // and so is a limit on the size of files
 }
 
+std::optional<Interrupted> interrupted() { return g_signal != 0 ? std::optional(Interrupted{static_cast<int>(g_signal)}) : std::nullopt; }
+
 void stop_if_interrupted() {
-  if (g_signal != 0) throw Interrupted{static_cast<int>(g_signal)};
+  if (const std::optional<Interrupted> stop = interrupted()) throw *stop;
 }
 
 }  // namespace ibid::step

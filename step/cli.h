@@ -107,6 +107,7 @@ struct Interrupted {
   int signal;
   std::string message = "interrupted";                 // a command that keeps something says so
 };
+std::optional<Interrupted> interrupted();             // whether a signal came: an error after it is often its doing
 void stop_if_interrupted();                           // throws Interrupted
 
 }  // namespace ibid::step

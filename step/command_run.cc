@@ -198,12 +198,10 @@ int command_run(const Args& args) {
   Watch watch;
   Kept kept(args, manifest, outputs);
   try {
-    try {
-      return run_step(args, manifest, model, outputs, kept, watch);
-    } catch (const Error&) {
-      stop_if_interrupted();                           // an error after a signal is often its doing
-      throw;
-    }
+    return run_step(args, manifest, model, outputs, kept, watch);
+  } catch (const Error&) {
+    if (const std::optional<Interrupted> stop = interrupted()) throw Interrupted{stop->signal, kept.left()};
+    throw;
   } catch (Interrupted& stop) {
     stop.message = kept.left();
     throw;

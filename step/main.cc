@@ -47,13 +47,8 @@ int die_of(const Interrupted& stop) {
   return 128 + stop.signal;
 }
 
-// An error after a signal is often its doing: what waits to be opened is interrupted.
 int fail_with(const Error& error) {
-  try {
-    stop_if_interrupted();
-  } catch (const Interrupted& stop) {
-    return die_of(stop);
-  }
+  if (const std::optional<Interrupted> stop = interrupted()) return die_of(*stop);
   print_error(error);
   return exit_code(error.kind);
 }

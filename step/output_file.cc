@@ -57,7 +57,8 @@ std::optional<struct stat> old_file(const std::string& path) {
   return std::nullopt;
 }
 
-// A file that was mounted into its place, as containers do; false where the system cannot tell. (Its wrapper is younger than the C library we ask for.)
+// A file that was mounted into its place, as containers do; false where the system cannot tell. By its number, since the C library that
+// we ask for is older than the function.
 bool is_mounted(const std::string& path) {
 #ifdef STATX_MNT_ID
   struct statx file{}, folder{};

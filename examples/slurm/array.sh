@@ -22,6 +22,8 @@ mkdir -p "$folder"
 # How much was answered so far, by the size of the journal; answers in a cache are not seen from here.
 answered() { stat -c %s "$folder/.part-$SLURM_ARRAY_TASK_ID.ibid.tar.ibid-journal" 2>/dev/null || echo 0; }
 before=$(answered)
+idle=$folder/.part-$SLURM_ARRAY_TASK_ID.idle       # a line for each try in a row that answered nothing
+[ "${SLURM_RESTART_COUNT:-0}" -gt 0 ] || rm -f "$idle"
 code=0
 # srun does not take --cpus-per-task over from sbatch, and not every cluster binds a step to its CPUs.
 cpus=${SLURM_CPUS_PER_TASK:-1}
@@ -30,7 +32,6 @@ srun --cpus-per-task="$cpus" ibid run "$step" "$input" --model "$model" --thread
 
 # Slurm requeues what it pre-empts and what a node loses, and leaves to us: 140, died by USR2, the time is nearly up; 75, a GPU that
 # is taken or no memory, three times. Three times in a row also where all the time was too short for one answer. Every other code would come again.
-idle=$folder/.part-$SLURM_ARRAY_TASK_ID.idle
 again=no
 case "$code" in
   75) [ "${SLURM_RESTART_COUNT:-0}" -ge 3 ] || again=yes ;;

@@ -60,7 +60,7 @@ class Pool {
   // Written before the shares, each of which is published by a release and claimed by an acquire. A claim keeps run() waiting, so this is
   // stable while a claimed task is running; a worker that comes late from the loop before takes tasks of this one, as good as any.
   const TaskRef* task_ = nullptr;
-  std::vector<Share> shares_;                            // one for each worker
+  std::vector<Share> shares_;                        // one for each worker
   alignas(64) std::atomic<uint64_t> round_{0};       // loops begun
   alignas(64) std::atomic<int> unfinished_{0};
   alignas(64) std::atomic<int> sleepers_{0};

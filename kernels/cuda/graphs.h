@@ -59,9 +59,9 @@ class Graphs {
     Step& s = known->second;
     s.last_use = ++uses_;
     if (!s.graph) s.graph = record(ops);
-    // A graph takes memory of its own when it is first launched.
-    const cudaError_t e = s.graph ? cudaGraphLaunch(s.graph, stream_) : cudaErrorMemoryAllocation;
-    if (e == cudaErrorMemoryAllocation) return give_up(), false;
+    if (!s.graph) return give_up(), false;
+    const cudaError_t e = cudaGraphLaunch(s.graph, stream_);
+    if (e == cudaErrorMemoryAllocation) return give_up(), false;       // it takes memory of its own when it is first launched
     check(e, "replaying a step");
     return true;
   }

@@ -86,7 +86,10 @@ for code in 75 140 65; do
   exits "$code" sbatch --array=1-1 "$example/array.sh" "$step" long.tsv "$model" parts
 done
 same "tries" "4 75 1 65 4 140" "$(sort -r tries | uniq -c | xargs)"
-# With a new answer each time it goes on.
+# Submitted once more, it has three tries again; with a new answer each time it goes on.
+printf '#!/bin/sh\necho once more >>tries\nexit 140\n' >bin/ibid
+exits 140 sbatch --array=1-1 "$example/array.sh" "$step" long.tsv "$model" parts
+same "tries of another job" 4 "$(grep -c 'once more' tries)"
 rm -r parts
 cat >bin/ibid <<'END'
 #!/bin/sh
