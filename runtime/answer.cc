@@ -24,7 +24,7 @@ AnswerBuilder::AnswerBuilder(const Tokenizer& tokenizer, const std::vector<int32
     IBID_CHECK(!s.empty());
     longest_stop_ = std::max(longest_stop_, s.size());
   }
-  answer_.tokens.reserve(budget);
+  answer_.tokens.reserve(std::min(budget, kExpectedTokens));
 }
 
 bool AnswerBuilder::push(AnswerToken token) {

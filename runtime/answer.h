@@ -14,6 +14,9 @@
 
 namespace ibid::runtime {
 
+// Room that is made for an answer before it begins: waiting requests should not hold what their budgets allow.
+constexpr int kExpectedTokens = 1024;
+
 class AnswerBuilder {
  public:
   // end_ids: ascending; it and the tokenizer outlive this. budget: tokens at most.

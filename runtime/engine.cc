@@ -27,7 +27,7 @@ struct Running : Sequence {
   Running(Request r, const Tokenizer& tokenizer, const std::vector<int32_t>& end_ids, int budget, int vocab)
       : request(std::move(r)), answer(tokenizer, end_ids, request.decoding.stop, budget),
         seen(request.decoding.repetition_penalty == 1 ? 0 : vocab), vocab(vocab) {
-    tokens.reserve(request.prompt.size() + budget);
+    tokens.reserve(request.prompt.size() + static_cast<size_t>(std::min(budget, kExpectedTokens)));
     tokens = request.prompt;
     prompt = static_cast<int>(tokens.size());
     limit = prompt + budget;

@@ -23,7 +23,7 @@ struct PrefixNode {
   int32_t page = -1;
   TokenSpan tokens;                    // the key under which the parent holds this node
   std::map<std::vector<int32_t>, std::unique_ptr<PrefixNode>, TokensLess> children;
-  std::list<PrefixNode*>::iterator place;   // in the LRU list
+  std::list<PrefixNode*>::iterator place;   // in idle_ or held_
 };
 
 int common_prefix(TokenSpan a, TokenSpan b) {
@@ -31,7 +31,7 @@ int common_prefix(TokenSpan a, TokenSpan b) {
   return static_cast<int>(std::mismatch(a.begin(), a.begin() + n, b.begin()).first - a.begin());
 }
 
-KvPages::KvPages(int pages, bool share_prefixes) : share_(share_prefixes), references_(pages, 0), cached_(pages, 0), root_(new PrefixNode) {
+KvPages::KvPages(int pages, bool share_prefixes) : share_(share_prefixes), references_(pages, 0), node_(pages, nullptr), root_(new PrefixNode) {
   for (int32_t p = pages - 1; p >= 0; p--) free_.push_back(p);
 }
 
@@ -47,28 +47,29 @@ int32_t KvPages::acquire() {
 
 void KvPages::hold(int32_t page) {
   IBID_CHECK(references_[page] > 0);
-  if (references_[page] == 1 && cached_[page]) idle_--;
+  if (references_[page] == 1 && node_[page]) held_.splice(held_.end(), idle_, node_[page]->place);
   references_[page]++;
 }
 
 void KvPages::release(int32_t page) {
   IBID_CHECK(references_[page] > 0);
   references_[page]--;
-  if (references_[page] == 1 && cached_[page]) idle_++;
+  if (references_[page] == 1 && node_[page]) idle_.splice(idle_.end(), held_, node_[page]->place);
   if (references_[page] == 0) free_.push_back(page);
 }
 
-// Marks node and its ancestors as used now, the ancestors last, so that a leaf is always older than what it hangs from.
+// Marks node and its ancestors as used now, the ancestors last, so that a leaf is older than what it hangs from. Those that are held
+// will be used until they are given back.
 void KvPages::touch(PrefixNode* node) {
-  for (; node->parent; node = node->parent) lru_.splice(lru_.end(), lru_, node->place);
+  for (; node->parent; node = node->parent)
+    if (references_[node->page] == 1) idle_.splice(idle_.end(), idle_, node->place);
 }
 
 void KvPages::evict_one() {
-  for (PrefixNode* node : lru_) {
-    if (references_[node->page] != 1 || !node->children.empty()) continue;
-    lru_.erase(node->place);
-    cached_[node->page] = 0;
-    idle_--;
+  for (PrefixNode* node : idle_) {
+    if (!node->children.empty()) continue;
+    idle_.erase(node->place);
+    node_[node->page] = nullptr;
     references_[node->page] = 0;
     free_.push_back(node->page);
     auto& siblings = node->parent->children;
@@ -125,9 +126,9 @@ PrefixNode* KvPages::publish(PrefixNode* parent, TokenSpan tokens, int32_t* page
   raw->parent = parent;
   raw->page = *page;
   raw->tokens = at->first;
-  raw->place = lru_.insert(lru_.end(), raw);
+  raw->place = held_.insert(held_.end(), raw);
   references_[*page]++;                // the publisher still holds it, so it is not idle yet
-  cached_[*page] = 1;
+  node_[*page] = raw;
   touch(raw);
   return whole ? raw : nullptr;
 }

@@ -11,7 +11,8 @@
 //    everyone else copies it. So nobody ever writes to a position that another one reads.
 // 4. A sequence that holds a node's page holds the pages of all its ancestors: publish() swaps a duplicate for the cached one.
 //    Hence a page that only the cache holds is "idle": it and everything below it can be evicted, leaf by leaf.
-// 5. Eviction takes the least recently used idle leaf; the order is that of calls, never of time.
+// 5. Eviction takes the least recently used idle leaf, and what a sequence gives back was used just now; the order is that of calls, never of
+//    time. Pages that sequences hold are not walked past: with long contexts they are thousands.
 // 6. What is published was computed without a numeric error; the caller sees to it.
 #pragma once
 #include <cstdint>
@@ -49,8 +50,8 @@ class KvPages {
   KvPages& operator=(const KvPages&) = delete;
 
   int count() const { return static_cast<int>(references_.size()); }
-  int available() const { return static_cast<int>(free_.size()) + idle_; }   // pages that acquire() can give, one after another
-  int idle() const { return idle_; }
+  int available() const { return static_cast<int>(free_.size() + idle_.size()); }   // pages that acquire() can give, one after another
+  int idle() const { return static_cast<int>(idle_.size()); }
   bool shares() const { return share_; }
 
   int32_t acquire();                   // one reference for the caller. REQUIRES: available() > 0
@@ -72,12 +73,12 @@ class KvPages {
   void evict_one();
 
   bool share_;
-  int idle_ = 0;
   std::vector<int> references_;        // of sequences and of the cache
-  std::vector<uint8_t> cached_;        // whether the cache holds one of them
+  std::vector<PrefixNode*> node_;      // of each page; null: the cache does not hold it
   std::vector<int32_t> free_;          // a stack
   std::unique_ptr<PrefixNode> root_;
-  std::list<PrefixNode*> lru_;         // least recently used first
+  std::list<PrefixNode*> idle_;        // least recently used first
+  std::list<PrefixNode*> held_;        // by sequences too, in no order
 };
 
 }  // namespace ibid::runtime

@@ -115,7 +115,7 @@ void Scheduler::complete(const StepPart& part) {
 }
 
 void Scheduler::retire(Sequence* s) {
-  for (int32_t page : s->pages) pages_.release(page);
+  for (auto page = s->pages.rbegin(); page != s->pages.rend(); ++page) pages_.release(*page);      // leaves first: eviction wants them first
   s->pages.clear();
   free_slots_.push_back(s->slot);
   s->slot = -1;

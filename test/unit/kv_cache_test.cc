@@ -132,6 +132,19 @@ TEST_CASE("eviction takes the least recently used leaf, never a page in use or o
   CHECK(pages.acquire() == a[0]);
 }
 
+TEST_CASE("what a sequence gives back was used just now") {
+  KvPages pages(3, true);
+  const auto a = store(pages, ramp(kBlock, 0)), b = store(pages, ramp(kBlock, 5000)), c = store(pages, ramp(kBlock, 6000));
+  pages.hold(a[0]);
+  pages.hold(b[0]);
+  CHECK(pages.idle() == 1);
+  pages.release(b[0]);
+  pages.release(a[0]);
+  CHECK(pages.acquire() == c[0]);
+  CHECK(pages.acquire() == b[0]);
+  CHECK(pages.acquire() == a[0]);
+}
+
 TEST_CASE("without sharing nothing is found and nothing is kept") {
   KvPages pages(4, false);
   store(pages, ramp(2 * kBlock, 0));
