@@ -169,10 +169,14 @@ Args::Args(const Command& command, const std::vector<std::string>& words) {
       values_[name].push_back(word.substr(equals + 1));
     } else {
       if (i + 1 == words.size()) throw Error(ErrorKind::usage, name, std::string("needs a value: ") + name + " " + flag->value);
-      values_[name].push_back(words[++i]);
+      const std::string& value = words[++i];
+      if (value.size() > 1 && value[0] == '-')
+        throw Error(ErrorKind::usage, name, "needs a value, " + std::string(flag->value) + ", and is followed by '" + value + "'",
+                    "is a variable empty? a file of that name is ./" + value);
+      values_[name].push_back(value);
     }
     const std::string_view kind = flag->value ? flag->value : "";
-    if ((kind == "PATH" || kind == "DIR") && values_[name].back().empty()) throw Error(ErrorKind::usage, name, "is empty: is a variable empty?");
+    if ((kind == "FILE" || kind == "PATH" || kind == "DIR") && values_[name].back().empty()) throw Error(ErrorKind::usage, name, "is empty: is a variable empty?");
   }
   if (has("--help")) return;
   int n = static_cast<int>(operands_.size());
@@ -296,7 +300,7 @@ void Progress::update(uint64_t records, uint64_t tokens) {
   double elapsed = t - start_;
   int n = std::snprintf(line, sizeof line, "%llu%s records, %.0f tokens/s", static_cast<unsigned long long>(records),
                         total_ ? ("/" + std::to_string(*total_)).c_str() : "", static_cast<double>(tokens) / elapsed);
-  if (total_ && records > 0 && n > 0) {
+  if (total_ && records > 0 && records <= *total_ && n > 0) {         // a file may grow while it is read
     auto left = static_cast<long>(elapsed / static_cast<double>(records) * static_cast<double>(*total_ - records));
     std::snprintf(line + n, sizeof line - static_cast<size_t>(n), ", %ld:%02ld left", left / 60, left % 60);
   }

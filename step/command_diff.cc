@@ -33,17 +33,27 @@ uint64_t diff_configs(const Json& a, const Json& b) {
   return lines;
 }
 
+// How many differing records are listed, and which: all, or those with another status or text.
+struct Listed {
+  uint64_t limit;
+  bool answers;
+};
+
 // Records that both bundles have and that differ: the first of them in detail, the others counted.
 class Pairs {
  public:
-  explicit Pairs(uint64_t limit) : limit_(limit) {}
+  explicit Pairs(const Listed& listed) : listed_(listed) {}
   void add(const ProvedRecord& a, const ProvedRecord& b) {
-    texts_ += texts_of(a.outcome) != texts_of(b.outcome);
-    if (++count_ <= limit_) print(a, b);
+    const bool answers = texts_of(a.outcome) != texts_of(b.outcome);
+    ++count_;
+    texts_ += answers;
+    if ((answers || !listed_.answers) && printed_++ < listed_.limit) print(a, b);
   }
   uint64_t count() const { return count_; }
   void print_count() const {
-    if (count_) std::printf("records %llu differ, %llu of them in the status or text of an answer\n", static_cast<unsigned long long>(count_), static_cast<unsigned long long>(texts_));
+    if (count_ == 0) return;
+    std::printf("records %llu differ, %llu of them in the status or text of an answer%s\n", static_cast<unsigned long long>(count_), static_cast<unsigned long long>(texts_),
+                texts_ > 0 && count_ > listed_.limit && !listed_.answers ? " (--answers lists these alone)" : "");
   }
 
  private:
@@ -58,16 +68,17 @@ class Pairs {
     if (a.record_text != b.record_text) list_record_differences(a.record, b.record, line);
     if (a.outcome_text != b.outcome_text) line(first_difference(a.outcome, b.outcome, "A", "B", [](int32_t) { return std::string(); }));
   }
-  uint64_t limit_, count_ = 0, texts_ = 0;
+  Listed listed_;
+  uint64_t count_ = 0, texts_ = 0, printed_ = 0;
 };
 
 // What differs: of the records that both have, and besides.
 struct Differences { uint64_t records = 0, besides = 0; };
 
-Differences diff_by_place(const Bundle& a, const Bundle& b, uint64_t limit) {
+Differences diff_by_place(const Bundle& a, const Bundle& b, const Listed& listed) {
   if (a.first() != b.first()) throw Error(ErrorKind::incomparable, b.path(), "begins at another record than " + a.path(), "compare whole bundles, or the same shard of two runs");
   BundleCursor left(a), right(b);
-  Pairs differing(limit);
+  Pairs differing(listed);
   for (uint64_t n = a.first(); n < std::min(a.end(), b.end()); ++n) {
     if (n % 256 == 0) stop_if_interrupted();
     ProvedRecord ra = left.at(n), rb = right.at(n);
@@ -129,7 +140,7 @@ class Alone {
     if (++count_ <= limit_) names_ += (count_ > 1 ? ", " : "") + name();
   }
   uint64_t print() const {
-    const std::string more = count_ > limit_ ? " and " + std::to_string(count_ - limit_) + " more" : "";
+    const std::string more = count_ <= limit_ ? "" : (names_.empty() ? "" : " and ") + std::to_string(count_ - limit_) + (names_.empty() ? "" : " more");
     if (count_) std::printf("only in %s: %s%s\n", bundle_, printable(names_).c_str(), more.c_str());
     return count_;
   }
@@ -140,11 +151,11 @@ class Alone {
   std::string names_;
 };
 
-Differences diff_by_id(const Bundle& a, const Bundle& b, uint64_t limit) {
+Differences diff_by_id(const Bundle& a, const Bundle& b, const Listed& listed) {
   ById in_b(b);
   BundleCursor left(a), right(b);
-  Alone only_a("A", limit), only_b("B", limit);
-  Pairs differing(limit);
+  Alone only_a("A", listed.limit), only_b("B", listed.limit);
+  Pairs differing(listed);
   uint64_t next = 0;
   bool in_order = true;
   for (uint64_t n = a.first(); n < a.end(); ++n) {
@@ -172,17 +183,17 @@ void print_part(const char* name, const Bundle& bundle) {
   if (const std::optional<ShardPart>& s = bundle.shard()) std::printf("part    %s is %s, %s\n", name, s->name().c_str(), s->range().c_str());
 }
 
-Differences diff_records(const Bundle& a, const Bundle& b, uint64_t limit) {
+Differences diff_records(const Bundle& a, const Bundle& b, const Listed& listed) {
   if (a.first() != b.first() || a.end() != b.end()) {
     print_part("A", a);
     print_part("B", b);
   }
-  return has_ids(a) && has_ids(b) ? diff_by_id(a, b, limit) : diff_by_place(a, b, limit);
+  return has_ids(a) && has_ids(b) ? diff_by_id(a, b, listed) : diff_by_place(a, b, listed);
 }
 
-uint64_t diff_bundles(const Bundle& a, const Bundle& b, uint64_t limit) {
+uint64_t diff_bundles(const Bundle& a, const Bundle& b, const Listed& listed) {
   const uint64_t configs = diff_configs(a.config(), b.config());
-  const Differences found = diff_records(a, b, limit);
+  const Differences found = diff_records(a, b, listed);
   const bool one_step = a.ids().step_id == b.ids().step_id;
   if (one_step && found.records) std::printf("step    one step id with two results: one of them is wrong, and 'ibid rerun' says which\n");
   const uint64_t differences = configs + found.records + found.besides;
@@ -197,10 +208,11 @@ int command_diff(const Args& args) {
   const std::string &a = args.operands()[0], &b = args.operands()[1];
   bool tar_a = is_tar(a), tar_b = is_tar(b);
   if (tar_a != tar_b) throw Error(ErrorKind::usage, "ibid diff", "one is a bundle, the other is not", "compare two bundles, or two steps");
+  const Listed listed{static_cast<uint64_t>(args.number("--limit", 10, 0, INT64_MAX)), args.has("--answers")};
   uint64_t differences = 0;
   if (tar_a) {
     Bundle left(a), right(b);
-    differences = diff_bundles(left, right, static_cast<uint64_t>(args.number("--limit", 10, 1, INT64_MAX)));
+    differences = diff_bundles(left, right, listed);
   } else {
     differences = diff_configs(effective_config(read_manifest(a)), effective_config(read_manifest(b)));
   }

@@ -61,6 +61,24 @@ int show_record(const Bundle& bundle, const std::string& id, bool as_json) {
   return kDone;
 }
 
+// The rows that the run wrote, of records proved one by one.
+void write_rows(const Bundle& bundle, OutputFile& out) {
+  const Manifest manifest = Manifest::from_config(bundle.config(), bundle.side_files(), bundle.path());
+  if (manifest.output.logprobs > 0 && !bundle.shard())
+    throw Error(ErrorKind::usage, "--rows", "the rows show the texts of likely tokens, which are in shards and in the model alone", "ibid merge BUNDLE --input FILE --model PATH -o ROWS  writes them");
+  const ShownTokens shown(bundle.shard() ? bundle.token_texts() : "[]", bundle.path());
+  RowWriter rows(out, manifest, [&](int32_t id) { return shown.text(id, bundle.path()); });
+  RecordCheck check(manifest, bundle.first() == 0);
+  BundleCursor cursor(bundle);
+  for (uint64_t n = bundle.first(); n < bundle.end(); ++n) {
+    if (n % 256 == 0) stop_if_interrupted();
+    const ProvedRecord r = cursor.at(n);
+    check.check(r, bundle.path());
+    const std::string where = bundle.path() + ": record " + std::to_string(n + 1);
+    rows.write(record_of(r.record, r.outcome, n, where), answers_of(r.outcome, where));
+  }
+}
+
 std::vector<std::string> damage_of(const Bundle& bundle) {
   std::optional<RecordCheck> check;
   std::string foreign;
@@ -117,12 +135,16 @@ int command_verify(const Args& args) {
 int command_show(const Args& args) {
   if (args.has("--limit") && !args.has("--html")) throw Error(ErrorKind::usage, "--limit", "says how many records the page of --html shows");
   Bundle bundle(args.operands()[0]);
-  if (args.operands().size() > 1 && args.has("--html")) throw Error(ErrorKind::usage, "--html", "writes a page of the whole bundle; it does not go with a RECORD");
+  for (const char* whole : {"--html", "--rows"})
+    if (args.operands().size() > 1 && args.has(whole)) throw Error(ErrorKind::usage, whole, "writes what the whole bundle holds; it does not go with a RECORD");
+  if (args.has("--html") && args.has("--rows")) throw Error(ErrorKind::usage, "--rows", "does not go with --html", "one at a time");
   if (args.operands().size() > 1) return show_record(bundle, args.operands()[1], args.has("--json"));
-  if (args.has("--html")) {
-    require_unread("--html", *args.get("--html"), {{bundle.path(), "the bundle"}});
-    OutputFile out(*args.get("--html"));
-    write_html(bundle, static_cast<uint64_t>(args.number("--limit", 1000, 1, INT64_MAX)), out);
+  for (const char* whole : {"--html", "--rows"}) {
+    if (!args.has(whole)) continue;
+    require_unread(whole, *args.get(whole), {{bundle.path(), "the bundle"}});
+    OutputFile out(*args.get(whole));
+    if (args.has("--rows")) write_rows(bundle, out);
+    else write_html(bundle, static_cast<uint64_t>(args.number("--limit", 1000, 1, INT64_MAX)), out);
     out.commit();
     return kDone;
   }

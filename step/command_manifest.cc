@@ -5,14 +5,41 @@
 #include "step/bundle.h"
 #include "step/commands.h"
 #include "step/outputs.h"
+#include "step/run_input.h"
 #include "step/session.h"
 
 namespace ibid::step {
+namespace {
+
+// Records that would have no prompt: what a run says of them before it asks the model. Errors: bad_data, when the step does not accept so many.
+void check_records(const Args& args, const Manifest& manifest) {
+  constexpr uint64_t kListed = 10;
+  const PromptBuilder prompts(manifest, {"{% for m in messages %}{{ m.content }}{% endfor %}", "", ""}, {[](std::string_view) { return size_t{0}; }, [](std::string_view) { return std::string(); }});
+  RunInput input(args, manifest, "");
+  uint64_t records = 0, failed = 0;
+  std::string list, hint;
+  for (Record record; input.next(record); ++records) {
+    if (records % 256 == 0) stop_if_interrupted();
+    const std::string error = record.problem ? "" : prompts.build(record).error;
+    if (!record.problem && error.empty()) continue;
+    if (failed++ >= kListed) continue;
+    list += "\n  " + record.where + ": record " + record.id + ": " + (record.problem ? "bad_record: " + *record.problem : "template_error: " + error);
+    if (hint.empty() && is_table(manifest.input)) hint = about_columns(record, error, manifest.input.format);
+  }
+  std::printf("records %llu, %llu without a prompt\n", static_cast<unsigned long long>(records), static_cast<unsigned long long>(failed));
+  if (failed > kListed) list += "\n  and " + std::to_string(failed - kListed) + " more";
+  const std::string says = std::to_string(failed) + " of " + std::to_string(records) + " records would not be answered:" + list;
+  if (failed > (manifest.on_error == OnError::record ? manifest.max_errors : 0)) throw Error(ErrorKind::bad_data, args.operands()[0], says, hint);
+  if (failed > 0) note(says);
+}
+
+}  // namespace
 
 int command_lint(const Args& args) {
   Manifest m = read_manifest(args.operands()[0], manifest_options(args));
   std::printf("%s: sound\nconfig %s\n", args.operands()[0].c_str(), config_id_of(effective_config(m)).c_str());
   note_constant_prompt(m);
+  if (args.operands().size() > 1) check_records(args, m);
   return kDone;
 }
 

@@ -123,24 +123,11 @@ struct Kept {
   std::string folder, why_not = "no --resume";
 };
 
-// Says which columns there are when a template asks for one that is not; the outcome may not, for its words are in no id. True: said.
+// Says, once, which columns there are when a template asks for one that is not. True: said.
 bool note_columns(const Answered& a, InputFormat format) {
-  constexpr std::string_view kEnd = "' is undefined";
-  constexpr size_t kListed = 20;
-  const std::string_view error = a.answers.front().error;
-  if (a.answers.front().status != "template_error" || !error.ends_with(kEnd)) return false;
-  const size_t end = error.size() - kEnd.size(), quote = error.substr(0, end).rfind('\'');
-  const std::string name(error.substr(quote + 1, end - quote - 1));
-  std::vector<std::string_view> columns;
-  for (const Field& field : a.record.fields) columns.push_back(field.name);
-  std::string says = did_you_mean(name, columns);
-  const std::string near = nearest(name, columns);
-  if (near.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") != std::string::npos) says = "no template can name the column '" + near + "': rename it";
-  if (columns.size() == 1 && (near.empty() || near.find_first_of(";,|\t") != std::string::npos)) says = one_column_hint(format);
-  if (says.empty())
-    for (size_t i = 0; i < columns.size() && i <= kListed; ++i) says.append(i == 0 ? "there are " : ", ").append(i < kListed ? columns[i] : "and others");
-  note("the input has no column '" + name + "': " + says);
-  return true;
+  const std::string says = a.answers.front().status == "template_error" ? about_columns(a.record, a.answers.front().error, format) : "";
+  if (!says.empty()) note(says);
+  return !says.empty();
 }
 
 // Answers the records of the input and hands each to the outputs.

@@ -173,6 +173,7 @@ Json effective_config(const Manifest& manifest) {
   Json input = Json::Object{{"format", name_of(manifest.input.format)}};
   if (!manifest.input.id.empty()) input.set("id", manifest.input.id);
   if (manifest.input.escapes != Escapes::none) input.set("escapes", name_of(manifest.input.escapes));
+  if (manifest.input.quotes != Quotes::rfc4180) input.set("quotes", name_of(manifest.input.quotes));
   out.set("input", std::move(input));
   out.set("prompt", prompt_config(manifest.prompt));
   out.set("decoding", decoding_config(manifest.decoding));

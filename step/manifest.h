@@ -29,6 +29,7 @@ namespace ibid::step {
 
 enum class InputFormat { jsonl, csv, tsv, text, fasta, files };
 enum class Escapes { none, backslash };
+enum class Quotes { rfc4180, none };
 enum class OutputFormat { jsonl, csv, tsv, text };
 enum class Role { system, user, assistant };
 enum class Method { greedy, sample };
@@ -39,6 +40,7 @@ enum class Semantics { v1_w16a16, v1_w8a16 };
 
 const char* name_of(InputFormat format);
 const char* name_of(Escapes escapes);
+const char* name_of(Quotes quotes);
 const char* name_of(OutputFormat format);
 const char* name_of(Role role);
 const char* name_of(Method method);
@@ -72,6 +74,7 @@ struct InputSpec {
   InputFormat format = InputFormat::jsonl;
   std::string id;                      // the field that names a record; "": records are numbered, or the format has its own id
   Escapes escapes = Escapes::none;     // with InputFormat::tsv only
+  Quotes quotes = Quotes::rfc4180;     // none: with a table only
 };
 
 inline bool is_table(const InputSpec& input) { return input.format == InputFormat::csv || input.format == InputFormat::tsv; }

@@ -75,6 +75,7 @@ class Checker {
     if (!knows_format()) return;
     if (node("input.escapes") && m_.input.format != InputFormat::tsv)
       problem(key_at("input", "escapes"), "escapes belong to format tsv", "remove it: csv quotes what it must, and other formats need none");
+    if (node("input.quotes") && !is_table(m_.input)) problem(key_at("input", "quotes"), "quotes belong to formats csv and tsv", "remove it");
     if (!node("input.id")) return;
     const std::string format = name_of(m_.input.format);
     if (m_.input.format == InputFormat::text)
@@ -140,6 +141,13 @@ class Checker {
     problem(where, std::string("records of format ") + name_of(m_.input.format) + " have no field '" + name + "'", hint);
   }
 
+  // A column's name that no template can say looks like two names, or has a character that none can have.
+  static bool looks_like_odd_name(std::string_view what) {
+    constexpr std::string_view kCharacter = "unexpected character '";
+    if (what.starts_with(kCharacter)) return what.size() > kCharacter.size() && static_cast<unsigned char>(what[kCharacter.size()]) >= 0x80;
+    return what.starts_with("expected '}}', found '");
+  }
+
   // where is "NAME:line:column"; a place in the manifest when the scalar's lines are the manifest's own.
   void template_error(const YamlNode& text, const Error& e) {
     size_t numbers[2] = {0, 0};
@@ -154,7 +162,7 @@ class Checker {
     std::string what = std::string("bad template: ") + e.what();
     if (!inside && numbers[0])
       what += " (line " + std::to_string(numbers[0]) + ", column " + std::to_string(numbers[1]) + " of the template)";
-    problem(inside.value_or(text.at), what, e.hint);
+    problem(inside.value_or(text.at), what, e.hint.empty() && looks_like_odd_name(e.what()) ? "a field is one word of ASCII letters, digits and _: rename a column that is not" : e.hint);
   }
 
   // Where a name first stands as a whole word between {{ }} or {% %}; the text's own position when that cannot be told.

@@ -17,6 +17,7 @@ using Kind = YamlNode::Kind;
 
 constexpr std::string_view kInputFormats[] = {"jsonl", "csv", "tsv", "text", "fasta", "files"};
 constexpr std::string_view kEscapes[] = {"none", "backslash"};
+constexpr std::string_view kQuotes[] = {"rfc4180", "none"};
 constexpr std::string_view kOutputFormats[] = {"jsonl", "csv", "tsv", "text"};
 constexpr std::string_view kRoles[] = {"system", "user", "assistant"};
 constexpr std::string_view kMethods[] = {"greedy", "sample"};
@@ -207,6 +208,7 @@ void read_input(MapReader map, InputSpec& out) {
   if (id && id->value.kind == Kind::text && out.id.empty())
     map.problem(id->value.at, "input.id must not be empty", "remove it to number the records");
   map.choice("escapes", kEscapes, out.escapes);
+  map.choice("quotes", kQuotes, out.quotes);
 }
 
 void read_messages(MapReader& prompt, PromptSpec& out, std::vector<Problem>& problems) {
@@ -360,6 +362,7 @@ void read_output(MapReader map, OutputSpec& out) {
 
 const char* name_of(InputFormat format) { return kInputFormats[static_cast<size_t>(format)].data(); }
 const char* name_of(Escapes escapes) { return kEscapes[static_cast<size_t>(escapes)].data(); }
+const char* name_of(Quotes quotes) { return kQuotes[static_cast<size_t>(quotes)].data(); }
 const char* name_of(OutputFormat format) { return kOutputFormats[static_cast<size_t>(format)].data(); }
 const char* name_of(Role role) { return kRoles[static_cast<size_t>(role)].data(); }
 const char* name_of(Method method) { return kMethods[static_cast<size_t>(method)].data(); }
@@ -372,7 +375,7 @@ const std::vector<KeySet>& manifest_key_sets() {
   static const std::vector<KeySet> sets = {
       {"", {"ibid", "name", "model", "input", "prompt", "decoding", "output", "on_error", "max_errors", "semantics"}},
       {"model", {"digest", "source"}},
-      {"input", {"format", "id", "escapes"}},
+      {"input", {"format", "id", "escapes", "quotes"}},
       {"prompt", {"messages", "text", "files", "date", "special_tokens", "template_args"}},
       {"prompt.messages[]", {"system", "user", "assistant"}},
       {"prompt.files.*", {"path", "digest", "text"}},

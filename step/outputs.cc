@@ -37,6 +37,12 @@ void note_plain(const std::string& path) {
     if (path.ends_with(packed)) note("-o " + path + " is written plain; '-o - | gzip' or zstd packs it");
 }
 
+// The same of a table's format: no flag says it, the step does.
+void note_format(const std::string& path, OutputFormat format) {
+  for (const char* other : {"csv", "tsv", "jsonl"})
+    if (path.ends_with(std::string(".") + other) && std::string_view(other) != name_of(format)) note("-o " + path + " is written as " + name_of(format) + ", which is the step's output.format");
+}
+
 // Which file on the disk this is; none for what is not there, is no file, or has another name that stays. "-": the stream.
 std::optional<std::pair<dev_t, ino_t>> file_of(const std::string& path, int stream) {
   struct stat s;
@@ -93,6 +99,7 @@ void Outputs::begin(const Manifest& manifest, BundleHead head, TokenText token_t
   manifest_ = &manifest;
   shard_ = head.shard;
   bundle_.emplace(bundle_file_ ? &*bundle_file_ : nullptr, std::move(head));
+  note_format(rows_file_.path(), manifest.output.format);
   rows_.emplace(rows_file_, manifest, std::move(token_text));
 }
 

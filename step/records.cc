@@ -252,7 +252,7 @@ std::string why_unreadable(const InputSpec& spec, const std::string& raw) {
   }
   for (const std::string& header : headers) {           // a row fits one of them at most
     Record record, further;
-    std::unique_ptr<RecordFormat> format = make_format({spec.format, "", spec.escapes}, {{name, [&] { return text_source("\xEF\xBB\xBF" + header + text); }}});
+    std::unique_ptr<RecordFormat> format = make_format({spec.format, "", spec.escapes, spec.quotes}, {{name, [&] { return text_source("\xEF\xBB\xBF" + header + text); }}});
     if (format->next(record) && record.problem && record.raw == raw && !format->next(further)) return *record.problem;
   }
   return "";

@@ -17,7 +17,8 @@
 //   csv    RFC 4180, header row, quoted fields may hold line breaks; a quote inside an unquoted field stands for itself;
 //          a row with another number of fields is a bad record; blank lines are skipped unless there is one column; a header with a
 //          CR outside quotes that is no line's end is an Error
-//   tsv    the same with tabs; with input.escapes \t \n \r \\ in a field are read as rows.h writes them
+//   tsv    the same with tabs; with input.escapes \t \n \r \\ in a field are read as rows.h writes them; in either, with input.quotes: none a quote
+//          stands for itself everywhere
 //   text   one record per line (blank lines too), field `text`; numbered
 //   fasta  `id` (first word), `description` (the rest), `sequence` (lines joined)
 //   files  each input one record: `name` (the file's base name, its id) and `text`
@@ -42,6 +43,7 @@ namespace ibid::step {
 inline constexpr size_t kMaxRecordBytes = size_t{64} << 20;
 inline constexpr size_t kMaxIdBytes = 1024;
 inline constexpr const char* kNotUtf8 = "not valid UTF-8";         // a record's problem, so bytes of a result
+inline constexpr const char* kUnclosedQuote = "a quoted field is not closed", *kAfterQuote = "text follows a closing quote";     // so are these
 inline constexpr const char* kPackedHint = "gzip and zstd are unpacked, once, and nothing else: unpack it first, or export a spreadsheet as text";
 inline constexpr const char* kEncodingHint = "iconv -f UTF-16 (or -f WINDOWS-1252) -t UTF-8 converts what spreadsheets write";
 

@@ -3,7 +3,7 @@
 //   row    = field *(SEP field) (LF / CRLF / end)
 //   field  = quoted / plain
 //   quoted = '"' *(any byte but '"' / '""') '"'
-//   plain  = *(any byte but SEP and LF)        a quote inside, not in front, stands for itself
+//   plain  = *(any byte but SEP and LF)        a quote inside, not in front, stands for itself; without quotes every field is plain
 #include <algorithm>
 
 #include "step/record_formats.h"
@@ -38,7 +38,8 @@ struct Row {
 class Delimited : public RecordFormat {
  public:
   Delimited(std::vector<Input> inputs, const InputSpec& spec, std::vector<std::string> kept)
-      : inputs_(std::move(inputs)), separator_(spec.format == InputFormat::csv ? ',' : '\t'), escapes_(spec.escapes == Escapes::backslash), id_column_(spec.id), kept_(std::move(kept)) {
+      : inputs_(std::move(inputs)), separator_(spec.format == InputFormat::csv ? ',' : '\t'), escapes_(spec.escapes == Escapes::backslash), quotes_(spec.quotes == Quotes::rfc4180),
+        id_column_(spec.id), kept_(std::move(kept)) {
     for (char c : {separator_, '"', '\r', '\n'}) stops_[static_cast<unsigned char>(c)] = true;
   }
 
@@ -50,7 +51,7 @@ class Delimited : public RecordFormat {
       Row row;
       if (!read_row(*in, row)) { inputs_.close(); continue; }
       if (row.raw.empty() && header_.size() > 1) continue;
-      record.lines += static_cast<size_t>(std::count(row.raw.begin(), row.raw.end(), '\n'));
+      record.lines += static_cast<size_t>(std::count(row.raw.begin(), row.raw.end(), '\n')) - row.raw.ends_with('\n');   // which only a field that is not closed does
       to_record(row, record);
       return true;
     }
@@ -75,7 +76,7 @@ class Delimited : public RecordFormat {
       row.raw += run;
       row.fields.back() += run;
     }
-    if (at == At::quoted) row.problem = "a quoted field is not closed";
+    if (at == At::quoted) row.problem = kUnclosedQuote;
     if (!row.raw.empty() && row.raw.back() == '\r') {
       row.raw.pop_back();
       if (at == At::plain) row.fields.back().pop_back();   // only the CR of CRLF can have got into a plain field's end
@@ -103,12 +104,12 @@ class Delimited : public RecordFormat {
         if (c == '"') { row.fields.back() += '"'; return At::quoted; }
         if (c == separator_) { add_field(row); return At::field_start; }
         if (line_end) return At::quote_in_quoted;
-        row.problem = "text follows a closing quote";
+        row.problem = kAfterQuote;
         return At::lost;
       case At::lost:
         return At::lost;
       case At::field_start:
-        if (c == '"') return At::quoted;
+        if (c == '"' && quotes_) return At::quoted;
         [[fallthrough]];
       case At::plain:
         if (c == separator_) { add_field(row); return At::field_start; }
@@ -167,7 +168,7 @@ class Delimited : public RecordFormat {
 
   InputSequence inputs_;
   char separator_;
-  bool escapes_;
+  bool escapes_, quotes_;
   std::array<bool, 256> stops_{};                      // bytes that may change the state in a field
   std::string id_column_;
   std::vector<std::string> kept_;

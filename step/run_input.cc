@@ -5,10 +5,12 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <map>
 #include <memory>
 #include <utility>
 
 #include "step/digest.h"
+#include "step/source_text.h"
 
 namespace ibid::step {
 namespace {
@@ -65,6 +67,20 @@ std::optional<ShardPart> shard_of(const Args& args) {
   return shard;
 }
 
+// "lines 3 to 5 of x.csv", of a record of several lines.
+std::string lines_of(const Record& record) {
+  const size_t colon = record.where.rfind(':');
+  const std::string first = record.where.substr(colon + 1);
+  return "lines " + first + " to " + std::to_string(std::stoull(first) + record.lines - 1) + " of " + record.where.substr(0, colon);
+}
+
+// A stray quote makes one bad record of all rows up to the next quote, or of the rest, and nobody would miss them.
+void refuse_swallowed(const Record& record) {
+  if (record.lines == 1 || !record.problem || (*record.problem != kUnclosedQuote && *record.problem != kAfterQuote)) return;
+  throw Error(ErrorKind::bad_data, record.where, *record.problem + ": " + lines_of(record) + " would be one bad record",
+              "close the quote, or double one that belongs to the text; input.quotes: none  reads a table in which quotes mean nothing");
+}
+
 void add_record(Sha256& digest, const Record& record) {
   Digest d = sha256(record_canonical(record));
   digest.update({reinterpret_cast<const char*>(d.data()), d.size()});
@@ -74,11 +90,38 @@ void add_record(Sha256& digest, const Record& record) {
 
 Input named_input(const std::string& path) { return {name_of_input(path), [path] { return open_input(path); }}; }
 
+// Files are records by their base names. Errors: bad_data, when two have the same.
+static void require_names(const std::vector<std::string>& paths) {
+  std::map<std::string, std::string> by_name;
+  for (const std::string& path : paths) {
+    auto [other, alone] = by_name.emplace(base_name(path), path);
+    if (!alone) throw Error(ErrorKind::bad_data, path, "is called as " + other->second + " is, and its name names the record", "give each file a name of its own, for instance by links: ln -s ../S1/report.txt S1.txt");
+  }
+}
+
+std::string about_columns(const Record& record, std::string_view error, InputFormat format) {
+  constexpr std::string_view kEnd = "' is undefined";
+  constexpr size_t kListed = 20;
+  if (!error.ends_with(kEnd)) return "";
+  const size_t end = error.size() - kEnd.size(), quote = error.substr(0, end).rfind('\'');
+  const std::string name(error.substr(quote + 1, end - quote - 1));
+  std::vector<std::string_view> columns;
+  for (const Field& field : record.fields) columns.push_back(field.name);
+  std::string says = did_you_mean(name, columns);
+  const std::string near = nearest(name, columns);
+  if (near.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") != std::string::npos) says = "no template can name the column '" + near + "': rename it";
+  if (columns.size() == 1 && (near.empty() || near.find_first_of(";,|\t") != std::string::npos)) says = one_column_hint(format);
+  if (says.empty())
+    for (size_t i = 0; i < columns.size() && i <= kListed; ++i) says.append(i == 0 ? "there are " : ", ").append(i < kListed ? columns[i] : "and others");
+  return "the input has no column '" + name + "': " + says;
+}
+
 RunInput::RunInput(const Args& args, const Manifest& manifest, const std::string& spool_beside)
     : spec_(manifest.input), kept_(manifest.output.keep), shard_(shard_of(args)) {
   std::vector<std::string> paths(args.operands().begin() + 1, args.operands().end());
   if (paths.empty() && ::isatty(STDIN_FILENO)) note("reading records from the terminal: Ctrl-D ends them, or name an INPUT");
   if (paths.empty()) paths.push_back("-");
+  if (spec_.format == InputFormat::files) require_names(paths);
   bool again = true;                                   // every input can be read twice
   for (const std::string& path : paths) {
     // The reader comes to the last input when the others are answered: too late to say that it is not there.
@@ -99,6 +142,7 @@ void RunInput::survey() {
   Record record;
   uint64_t records = 0;
   for (; reader.next(record); ++records) {
+    refuse_swallowed(record);
     if (shard_) add_record(digest, record);
     if (records % 1024 == 0) stop_if_interrupted();
   }
@@ -112,19 +156,18 @@ void RunInput::survey() {
 bool RunInput::read(Record& record) {
   if (!reader_->next(record)) return false;
   had_records_ = true;
+  refuse_swallowed(record);
   note_quote(record);
   if (shard_) add_record(digest_, record);
   return true;
 }
 
 // In a tsv a quote at the start of a value is mostly a character like any other to whoever wrote it, and swallows rows. A csv has line
-// breaks in quotes all the time.
+// breaks in quotes all the time: a word is due where the record is bad.
 void RunInput::note_quote(const Record& record) {
-  if (noted_quote_ || record.lines == 1 || spec_.format != InputFormat::tsv) return;
+  if (noted_quote_ || record.lines == 1 || (spec_.format == InputFormat::csv && !record.problem)) return;
   noted_quote_ = true;
-  const size_t colon = record.where.rfind(':');
-  const std::string first = record.where.substr(colon + 1), last = std::to_string(std::stoull(first) + record.lines - 1);
-  note("record " + record.id + " spans lines " + first + " to " + last + " of " + record.where.substr(0, colon) + ": is a quote meant? a value that begins with one goes on to the next");
+  note("record " + record.id + " spans " + lines_of(record) + ": is a quote meant? a value that begins with one goes on to the next, unless the step says  input.quotes: none");
 }
 
 bool RunInput::next(Record& record) {

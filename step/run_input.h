@@ -7,6 +7,7 @@
 #pragma once
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "step/bundle.h"
@@ -18,6 +19,10 @@ namespace ibid::step {
 
 // A file, or "-" for standard input, whose bytes come once and decompressed.
 Input named_input(const std::string& path);
+
+// What a template's error says of the columns of a table, in words: that the input has none of that name, and which it has. "" when the
+// error is another one. The outcome may not say so: its words are in no id.
+std::string about_columns(const Record& record, std::string_view error, InputFormat format);
 
 class RunInput {
  public:

@@ -115,6 +115,26 @@ done
 tr '\t' , <quotes.tsv | sed 's/"quoted, /"quoted /' >quotes.csv
 "$ibid" run "$quick/step.yaml" quotes.csv --set input.format=csv --model "$model" -o quotes.out 2>err.txt || true
 [[ "$(cat err.txt)" == *" records, "*  && "$(cat err.txt)" != *"is a quote meant"* ]] || fail "a csv is full of such records: $(cat err.txt)"
+# Rows that a stray quote would swallow are missing in no count, so such a table is refused, whatever a step accepts.
+printf 'sample\tannotation\nA1\tliver\nA2\t"5 prime\nA3\tkidney\nA4\t6" of it\nA5\tskin\n' >stray.tsv
+sed '4,5d' stray.tsv >rest.tsv
+accept="--set on_error=record --set max_errors=9"
+for words in "stray.tsv:3: text follows a closing quote: lines 3 to 5 of stray.tsv" "rest.tsv:3: a quoted field is not closed: lines 3 to 4 of rest.tsv"; do
+  for shard in "" "--bundle stray.tar --shard 1/2"; do
+    exits 65 "$ibid" run "$quick/step.yaml" "${words%%:*}" $accept --model "$model" -o stray.out $shard
+    holds "the rows" "$err" "ibid: error: $words would be one bad record"
+    same "no output" "" "$(ls stray.out stray.tar 2>/dev/null || true)"
+  done
+done
+exits 0 "$ibid" run "$quick/step.yaml" stray.tsv --set input.quotes=none --model "$model" -o stray.out
+same "each line a row" "5 6\" of it" "$(wc -l <stray.out | awk '{print $1 - 1}') $(grep '^A4' stray.out | cut -f 2)"
+head -n 3 stray.tsv >last.tsv                          # here it swallows nothing
+exits 0 "$ibid" run "$quick/step.yaml" last.tsv $accept --model "$model" -o last.out
+holds "a bad record" "$(cat last.out)" "a quoted field is not closed"
+# A csv's record of several lines is worth a word when it is bad.
+printf 'sample,annotation\nA1,"two\nlines"\nA2,"one\nA3,kidney",x\n' >wide.csv
+exits 0 "$ibid" run "$quick/step.yaml" wide.csv --set input.format=csv $accept --model "$model" -o wide.out
+holds "which lines" "$err" "ibid: record #2 spans lines 4 to 5 of wide.csv: is a quote meant?"
 
 # A template that asks for a column that is not there: the columns are named once, and not in the outcome, which is bytes of a result.
 for slip in "annotaton:did you mean 'annotation'?" "tissue:there are sample, annotation"; do
@@ -185,10 +205,15 @@ merge x.tar|a BUNDLE
 show x.tar|a RECORD
 pin|a MODEL
 OPERANDS
-for flag in --model --cache; do
+for flag in -o --bundle --run-record --model --cache; do
   exits 2 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" -o few.out "$flag" ''
   holds "$flag ''" "$err" "$flag: is empty: is a variable empty?"
 done
+# An option behind one that wants a value is not its value.
+exits 2 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" --cache -o few.out
+holds "no folder of that name" "$err" "ibid: error: --cache: needs a value, DIR, and is followed by '-o'"
+exits 0 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" --versions=-v.yml -o -
+same "said with =" "1" "$(ls -- -v.yml | wc -l)"
 for command in lint freeze "run --model $model"; do exits 65 "$ibid" $command "$root/examples"; holds "$command" "$err" "is a folder, not a file"; done
 exits 65 "$ibid" run "$quick/step.yaml" "$root/examples" --model "$model"
 
@@ -215,6 +240,37 @@ exits 2 "$ibid" verify -x
 page=$("$ibid" man | sed 's/\\-/-/g')
 holds "where - is a stream" "$page" "- is standard input where an INPUT is named, and standard output where an output is."
 
+# lint with an input: what a run would say of its records before the model is asked; standard input is one.
+exits 0 "$ibid" lint "$quick/step.yaml" few.tsv
+same "records" "records 3, 0 without a prompt" "$(tail -n 1 <<<"$out")"
+exits 0 "$ibid" lint "$quick/step.yaml" - <few.tsv
+sed 's/{{ annotation }}/{{ annotaton }}/' "$quick/step.yaml" >slip.yaml
+exits 0 "$ibid" lint slip.yaml
+exits 65 "$ibid" lint slip.yaml few.tsv
+holds "which, and why" "$err" "few.tsv:2: record $(sed -n 2p few.tsv | cut -f 1): template_error: prompt.messages[0].user:1:4: 'annotaton' is undefined"
+holds "the column" "$err" "did you mean 'annotation'?"
+{ cat few.tsv; echo broken; } >odd.tsv
+exits 65 "$ibid" lint "$quick/step.yaml" odd.tsv
+holds "an unreadable one" "$err" "1 of 4 records would not be answered:"
+exits 0 "$ibid" lint "$quick/step.yaml" odd.tsv --set on_error=record --set max_errors=1
+holds "which the step accepts" "$err" "bad_record: 1 field where the header has another number"
+exits 65 "$ibid" lint "$quick/step.yaml" stray.tsv
+for name in "my col" "naïve"; do
+  sed "s/{{ annotation }}/{{ $name }}/" "$quick/step.yaml" >slip.yaml
+  exits 65 "$ibid" lint slip.yaml
+  holds "names of fields" "$err" "ibid: hint: a field is one word of ASCII letters, digits and _"
+done
+
+# Files are called by their names, which two of them cannot share.
+mkdir S1 S2
+echo liver >S1/report.txt; echo skin >S2/report.txt
+sed -e '/id: sample/d; 0,/format: tsv/s/format: tsv/format: files/; /keep/d; s/annotation/text/; s/max_tokens: .*/max_tokens: 2/' "$quick/step.yaml" >files.yaml
+exits 65 "$ibid" run files.yaml S1/report.txt S2/report.txt --model "$model" -o files.out
+holds "both" "$err" "ibid: error: S2/report.txt: is called as S1/report.txt is, and its name names the record"
+ln -s S2/report.txt S2.txt
+exits 65 "$ibid" run files.yaml S1/report.txt S2.txt --model "$model" -o files.csv   # truncated
+holds "what is written" "$err" "ibid: -o files.csv is written as tsv, which is the step's output.format"
+
 # What is no record is told how records are called; a page is one of the whole bundle.
 sed 's/max_tokens: .*/max_tokens: 2/' "$quick/step.yaml" >short.yaml
 sed 's/max_tokens: .*/max_tokens: 2/' text.yaml >lines.yaml
@@ -230,6 +286,33 @@ holds "rerun says so, too" "$err" "records of this step have ids"
 exits 65 "$ibid" show lines.tar sample
 holds "records have numbers" "$err" "records of this step are numbers, from 1 to 5"
 exits 0 "$ibid" show lines.tar 1
+# The rows again, of a whole bundle and of a shard, and none of a bundle that is damaged.
+exits 0 "$ibid" show odd.tar --rows rows.tsv
+same "as the run wrote them" "$(cat odd.out)" "$(cat rows.tsv)"
+exits 0 "$ibid" show lines.tar --rows -
+same "to standard output" "$(cat lines.out)" "$out"
+exits 65 "$ibid" run short.yaml odd.tsv --set output.logprobs=2 --model "$model" -o half.out --bundle half.tar --shard 2/2
+exits 0 "$ibid" show half.tar --rows rows.tsv
+same "with the texts of likely tokens" "$(cat half.out)" "$(cat rows.tsv)"
+exits 65 "$ibid" run short.yaml odd.tsv --set output.logprobs=2 --model "$model" -o half.out --bundle whole.tar
+exits 2 "$ibid" show whole.tar --rows rows.tsv
+holds "who has the texts" "$err" "ibid merge BUNDLE --input FILE --model PATH"
+exits 65 "$ibid" merge whole.tar --input odd.tsv --model "$model" -o rows.tsv
+same "as it says" "$(cat half.out)" "$(cat rows.tsv)"
+sed 's/is/IS/' odd.tar >bent.tar
+"$ibid" show bent.tar --rows bent.out 2>/dev/null && fail "a damaged bundle has no rows"
+same "and writes none" "" "$(ls bent.out 2>/dev/null || true)"
+exits 2 "$ibid" show lines.tar 1 --rows rows.tsv
+exits 2 "$ibid" show lines.tar --html page.html --rows rows.tsv
+
+# diff --answers: of the records that differ only those whose answers do.
+exits 65 "$ibid" run short.yaml odd.tsv --set decoding.max_tokens=1 --model "$model" -o one.out --bundle one.tar
+exits 3 "$ibid" diff odd.tar one.tar --answers
+same "three of them" 3 "$(grep -c '^record ' <<<"$out")"
+exits 3 "$ibid" diff odd.tar one.tar --limit 0
+same "none listed" 0 "$(grep -c '^record ' <<<"$out")"
+holds "but counted" "$out" "records 3 differ, 3 of them in the status or text of an answer (--answers lists these alone)"
+
 exits 2 "$ibid" show lines.tar 1 --html page.html
 holds "one record is no page" "$err" "it does not go with a RECORD"
 same "no page" "" "$(ls page.html 2>/dev/null || true)"

@@ -392,10 +392,9 @@ holds "what to do" "$(cat err.txt)" "smaller --threads"
 same "and nothing is left" "" "$(ls -A | grep threads || true)"
 else echo "skipped: threads that cannot be made, for this machine limits stacks"; fi
 mkdir folder
-for path in folder folder/ no/such/folder/ ""; do
+for path in folder folder/ no/such/folder/; do
   exits 73 "$ibid" run "$quick/step.yaml" nowhere.tsv --model "$model" -o "$path"
 done
-holds "an empty name" "$err" "is a variable empty?"
 exits 2 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" -o both --bundle ./both
 holds "two outputs in one file" "$err" "--bundle: ./both is where -o goes"
 exits 2 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" -o rows --bundle b.tar --run-record rows

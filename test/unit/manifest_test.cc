@@ -117,7 +117,7 @@ TEST_CASE("every fixture is valid with its configuration, or refused with its te
 }
 
 TEST_CASE("manifest, configuration, manifest, configuration is a fixed point") {
-  for (const char* name : {"minimal", "full", "raw", "fasta", "escapes"}) {
+  for (const char* name : {"minimal", "full", "raw", "fasta", "escapes", "quotes"}) {
     INFO(name);
     const Manifest first = read_manifest(folder() + name + ".yaml");
     const std::string config = config_id(first);

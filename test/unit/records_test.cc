@@ -145,6 +145,18 @@ TEST_CASE("tsv with escapes") {
   CHECK_THROWS_AS(read("a\tb\\\n"), Error);
 }
 
+TEST_CASE("tables without quotes: each line is a row") {
+  auto read = [](InputFormat format, const std::string& text) {
+    const InputSpec spec{format, "", Escapes::none, Quotes::none};
+    RecordReader reader(spec, {{"in", [text] { return text_source(text); }}});
+    std::vector<Record> out;
+    for (Record record; reader.next(record); out.push_back(record)) check_reason(spec, record);
+    return show(out);
+  };
+  CHECK(read(InputFormat::tsv, "\"a\"\tb\r\n\"5 prime\t\"\"\r\n\"\tx\"y\r\n") == "1|\"a\"=\"\\\"5 prime\";b=\"\\\"\\\"\";\n2|\"a\"=\"\\\"\";b=\"x\\\"y\";\n");
+  CHECK(read(InputFormat::csv, "a,b\n\"1,2\"\n\"1\n") == "1|a=\"\\\"1\";b=\"2\\\"\";\n#2!1 field where the header has another number|\"1\n");
+}
+
 // What ibid writes is what ibid, and others, read. With escapes a tsv comes back as it was; without them, and to others, it holds the
 // text as it stands in the row.
 TEST_CASE("any text in a row is read back") {

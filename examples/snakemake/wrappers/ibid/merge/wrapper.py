@@ -17,6 +17,9 @@ OPTIONS = {
 log = snakemake.log_fmt_shell(stdout=True, stderr=True)
 extra = snakemake.params.get("extra") or ""
 outputs = dict(snakemake.output.items())
+for name in outputs:
+    if name not in OPTIONS:
+        raise ValueError(f"output '{name}' is none of {', '.join(OPTIONS)}")
 
 arguments = list(snakemake.input)
 if "answers" not in outputs:

@@ -22,10 +22,15 @@ shard = snakemake.params.get("shard", "").replace("-of-", "/")
 # What the scheduler gave is what is used; the bytes are the same with both.
 device = "cuda" if snakemake.resources.get("gpu", 0) else "cpu"
 
-records = snakemake.input.get("records", [])
+records = snakemake.input.get("records")
+if records is None:
+    raise ValueError("input 'records' is missing: the table to answer")
 records = [records] if isinstance(records, str) else records
 files = {k: v for k, v in snakemake.input.items() if k not in PLACES}
 outputs = dict(snakemake.output.items())
+for name in outputs:
+    if name not in OPTIONS:
+        raise ValueError(f"output '{name}' is none of {', '.join(OPTIONS)}")
 
 arguments = [snakemake.input.step, *records, "--model", snakemake.input.model]
 for name, path in files.items():
