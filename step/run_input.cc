@@ -90,7 +90,7 @@ void add_record(Sha256& digest, const Record& record) {
 
 Input named_input(const std::string& path) { return {name_of_input(path), [path] { return open_input(path); }}; }
 
-// Files are records by their base names. Errors: bad_data, when two have the same.
+// Files are records by their base names, and the second of one name is a bad record. Errors: bad_data, where that fails the step.
 static void require_names(const std::vector<std::string>& paths) {
   std::map<std::string, std::string> by_name;
   for (const std::string& path : paths) {
@@ -121,7 +121,7 @@ RunInput::RunInput(const Args& args, const Manifest& manifest, const std::string
   std::vector<std::string> paths(args.operands().begin() + 1, args.operands().end());
   if (paths.empty() && ::isatty(STDIN_FILENO)) note("reading records from the terminal: Ctrl-D ends them, or name an INPUT");
   if (paths.empty()) paths.push_back("-");
-  if (spec_.format == InputFormat::files) require_names(paths);
+  if (spec_.format == InputFormat::files && manifest.on_error == OnError::fail) require_names(paths);
   bool again = true;                                   // every input can be read twice
   for (const std::string& path : paths) {
     // The reader comes to the last input when the others are answered: too late to say that it is not there.
