@@ -63,6 +63,7 @@ class Attender {
         qkv.insert(qkv.end(), x.begin(), x.end());
       }
     }
+    if (!given.empty()) qkv = given;
     if (poison_row >= 0) qkv[static_cast<size_t>(poison_row * in_.width) + poison_column] = std::nanf("");
     int rows = static_cast<int>(position.size());
     Batch batch{rows, nullptr, position.data(), sequence.data(), pages_.data(), kMaxPages, rows,
@@ -78,6 +79,7 @@ class Attender {
   }
 
   std::vector<uint8_t> bad;
+  std::vector<float> given;          // rows of queries, keys and values in the place of the inputs'
   int poison_row = -1;               // that row's value in poison_column is a NaN
   size_t poison_column = 0;
   const std::vector<float>& rope() const { return rope_; }
@@ -231,6 +233,17 @@ TEST_CASE("attention: one long context over several threads equals one thread") 
   for (int threads : {1, 2, 7, 16}) CHECK(same_bits(decode(best_isa(), threads), want));
 }
 
+TEST_CASE("attention: the row that is wanted has more blocks than the rows before it") {
+  Inputs in({6, 2, 64}, 2.0f);
+  auto last = [&](Isa isa, int threads) {
+    Attender attender(isa, threads, in, 1, true);
+    attender.step({{0, 0, 400}}, {0});
+    return attender.step({{0, 400, 200}}, {199});
+  };
+  const std::vector<float> want = last(Isa::scalar, 1);
+  for (int threads : {1, 2, 7}) CHECK(same_bits(last(best_isa(), threads), want));
+}
+
 TEST_CASE("attention: giant scores saturate, all zero rows and tiny values stay finite, all instruction sets agree") {
   for (float spread : {1e9f, 1e18f, 1e-20f, 1e-33f, 0.0f}) {
     Inputs in({3, 1, 64}, spread);
@@ -239,6 +252,23 @@ TEST_CASE("attention: giant scores saturate, all zero rows and tiny values stay 
     for (Isa isa : kIsas) {
       if (isa_available(isa)) CHECK(same_bits(Attender(isa, 2, in, 1, true).step({{0, 0, 150}}), want));
     }
+  }
+}
+
+// 0 times an infinity is no number: the unit of a sum has its own limit. The second query, turned by a radian, lies along the first axis.
+TEST_CASE("attention: a sum of 0 in a unit beyond float32 is a score of 0 on every instruction set") {
+  Inputs in({1, 1, 2}, 1.0f);
+  auto last = [&](Isa isa) {
+    const float giant = 1e30f;
+    Attender attender(isa, 1, in, 1, false);
+    attender.given = {0, 0, 0, giant, 1, 0,   giant * std::cos(1.0f), -giant * std::sin(1.0f), 0, 0, 0, 1};
+    return attender.step({{0, 0, 2}}, {1});
+  };
+  const std::vector<float> want = last(Isa::scalar);
+  for (float v : want) CHECK(std::fabs(v - 0.5f) < 1e-4f);                 // both values weigh the same
+  for (Isa isa : kIsas) {
+    INFO(isa_name(isa));
+    if (isa_available(isa)) CHECK(same_bits(last(isa), want));
   }
 }
 

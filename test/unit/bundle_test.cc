@@ -14,6 +14,7 @@
 
 #include "runtime/error.h"
 #include "step/archived.h"
+#include "step/bytes.h"
 #include "step/canon.h"
 #include "step/leaves.h"
 #include "test/catch.h"
@@ -70,16 +71,31 @@ double seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
 void spit(const std::string& path, const std::string& bytes) { std::ofstream(path, std::ios::binary) << bytes; }
 
-// What opening and verifying say, "" when the bundle is sound.
-std::string verdict(const std::string& path) {
+// What read says of damage, "" when it throws nothing.
+template <class Read>
+std::string damage(Read read) {
   try {
-    std::string all;
-    for (const std::string& line : Bundle(path).verify()) all += line + "\n";
-    return all;
+    read();
   } catch (const Error& e) {
     CHECK(e.kind == ErrorKind::corrupt);
     return e.what();
   }
+  return "";
+}
+
+// What opening and verifying say, "" when the bundle is sound.
+std::string verdict(const std::string& path) {
+  std::string all;
+  const std::string thrown = damage([&] {
+    for (const std::string& line : Bundle(path).verify()) all += line + "\n";
+  });
+  return all + thrown;
+}
+
+std::string replaced(std::string text, const std::string& from, const std::string& to) {
+  const size_t at = text.find(from);
+  REQUIRE(at != std::string::npos);
+  return text.replace(at, from.size(), to);
 }
 
 // The same entries with one of them changed, through the same tar writer.
@@ -237,11 +253,6 @@ TEST_CASE("a tar cut at any place, or with something behind its end, is refused"
 TEST_CASE("an index or manifest with other keys or types than ibid's is refused, though every digest holds") {
   Scratch dir;
   write_bundle(dir / "a.tar", 3);
-  const auto replaced = [](std::string text, const std::string& from, const std::string& to) {
-    const size_t at = text.find(from);
-    REQUIRE(at != std::string::npos);
-    return text.replace(at, from.size(), to);
-  };
   const auto with_index = [&](const std::string& from, const std::string& to) {
     rewrite(dir / "a.tar", dir / "bad.tar", [&](auto& entries) {
       for (auto& [name, bytes] : entries)
@@ -348,6 +359,26 @@ TEST_CASE("200,000 records are bundled in bounded memory, and one of them is pro
   REQUIRE(found);
   CHECK(found->number == 123456);
   CHECK(found->outcome_leaf == outcome_leaf("r123456", {{"ok", "yes123456", {}, ""}}, false));
+}
+
+// The digests of the blobs would find all of this; they are not taken for one record.
+TEST_CASE("one record is proved by its own leaves, their digests and the root") {
+  Scratch dir;
+  write_bundle(dir / "a.tar", 50);
+  const auto check = [&](const std::string& bytes, const std::string& says) {
+    spit(dir / "bad.tar", bytes);
+    const Bundle bundle(dir / "bad.tar");
+    const std::string found = damage([&] { (void)bundle.find("r7"); }), proved = damage([&] { (void)BundleCursor(bundle).at(7); });
+    INFO(found << " / " << proved);
+    CHECK((found.empty() == says.empty() && found.find(says) != std::string::npos));
+    CHECK((proved.empty() == says.empty() && proved.find(says) != std::string::npos));
+  };
+  const std::string good = slurp(dir / "a.tar"), leaf = outcome_leaf("r7", {{"ok", "yes7", {}, ""}}, false), forged = replaced(leaf, "yes7", "yes6");
+  const auto digest = [](const std::string& of) { return std::string(bytes_of(leaf_digest("r7", of))); };
+  check(good, "");                                     // the control
+  check(replaced(good, "\"prompt r7\"", "\"prompt r6\""), "does not have the digest that its table commits to");
+  check(replaced(good, leaf, forged), "does not have the digest that its table commits to");
+  check(replaced(replaced(good, leaf, forged), digest(leaf), digest(forged)), "does not give the Merkle root");
 }
 
 TEST_CASE("a shard may say that an id stood in an earlier one, and holds none twice itself") {

@@ -149,6 +149,9 @@ TEST_CASE("sizes are needed, are integers and agree") {
   check_refused("num_hidden_layers", "99999999999999999999", "not an integer");
   check_refused("num_attention_heads", "3", "not a multiple of");
   CHECK(mentions(refusal(with("num_key_value_heads", "3")), "num_attention_heads is 2, not a multiple of 3"));
+  Json heads = with("num_attention_heads", "4");
+  heads.set("num_key_value_heads", 3);
+  CHECK(mentions(refusal(heads), "num_attention_heads is 4, not a multiple of 3 key/value heads"));
   check_refused("head_dim", "5", "even number");
   check_refused("rms_norm_eps", "0", "not above zero");
   check_refused("rms_norm_eps", "1e999", "not a number");
@@ -165,7 +168,7 @@ TEST_CASE("sliding windows: harmless when never active, else refused; Mistral's 
   CHECK(parse(mistral).config.architecture == "llama");
   mistral.set("sliding_window", 32768);
   CHECK(refusal(mistral) == "");
-  mistral.set("sliding_window", 4096);
+  mistral.set("sliding_window", 32767);
   CHECK(mentions(refusal(mistral), "active sliding window"));
   Json qwen = with("architectures", R"(["Qwen2ForCausalLM"])");
   qwen.set("sliding_window", 32);
@@ -193,11 +196,11 @@ TEST_CASE("biases follow the architecture and its flags, and so do the tensors t
 }
 
 TEST_CASE("GGUF metadata gives the same configuration") {
-  ParsedConfig p = parse_metadata(tiny_gguf_metadata().u32("tokenizer.ggml.eot_token_id", 7).u32("tokenizer.ggml.eom_token_id", 7));
+  ParsedConfig p = parse_metadata(tiny_gguf_metadata().u32("tokenizer.ggml.eot_token_id", 7).u32("tokenizer.ggml.eom_token_id", 8));
   const ModelConfig& c = p.config;
   CHECK((c.architecture == "llama" && c.layers == 1 && c.hidden == 8 && c.intermediate == 16 && c.heads == 2 && c.kv_heads == 1));
   CHECK((c.head_dim == 4 && c.vocab == 10 && c.max_positions == 64 && c.rope_theta == 10000 && c.norm_eps == 1e-5f && c.tied));
-  CHECK((c.bos_id == 1 && c.eos_ids == std::vector<int32_t>{2, 7} && !p.biases.qkv));
+  CHECK((c.bos_id == 1 && c.eos_ids == std::vector<int32_t>{2, 7, 8} && !p.biases.qkv));
   CHECK(parse_metadata(tiny_gguf_metadata("qwen2")).biases.qkv);
   const ParsedConfig qwen3 = parse_metadata(tiny_gguf_metadata("qwen3"));
   CHECK((qwen3.config.architecture == "qwen3" && qwen3.config.head_norms && !qwen3.biases.qkv));
@@ -215,7 +218,7 @@ TEST_CASE("GGUF metadata that ibid cannot follow is refused by name") {
   CHECK(mentions(gguf_refusal(tiny_gguf_metadata().f32("llama.rope.scaling.factor", 4)), "rope.scaling.factor is 4"));
   CHECK(mentions(gguf_refusal(tiny_gguf_metadata().f32("llama.new_thing", 4)), "llama.new_thing is a field that ibid does not know"));
   CHECK(mentions(gguf_refusal(tiny_gguf_metadata().u32("llama.rope.dimension_count", 2)), "rope.dimension_count"));
-  CHECK(mentions(gguf_refusal(tiny_gguf_metadata().u32("llama.attention.sliding_window", 32)), "active sliding window"));
+  CHECK(mentions(gguf_refusal(tiny_gguf_metadata().u32("llama.attention.sliding_window", 63)), "active sliding window"));
   CHECK(mentions(gguf_refusal(tiny_gguf_metadata().u32("llama.vocab_size", 11)), "vocab_size"));
   CHECK(mentions(gguf_refusal(tiny_gguf_metadata().f32("llama.rope.freq_base", std::numeric_limits<float>::quiet_NaN()).u32("tokenizer.ggml.eot_token_id", 10)), "eot_token_id"));
   GgufWriter heads = tiny_gguf_metadata("qwen2");

@@ -190,6 +190,10 @@ TEST_CASE("samples of one prompt differ from each other and not from themselves;
   }
   CHECK(first == second);
   CHECK(first[0] != first[1]);
+  r.decoding.logprobs = 10'000;                                       // more than there are tokens
+  const Answer all = w.run(r);
+  CHECK(all.tokens[0].top.size() == size_t(w.model.files.config.vocab));
+  CHECK(all.tokens[0].top.back().id >= 0);
 }
 
 TEST_CASE("logits() shows the rows that tokens are chosen from") {

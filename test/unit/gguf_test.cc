@@ -89,6 +89,8 @@ TEST_CASE("hostile headers and metadata are refused, each for its own reason") {
   CHECK(mentions(verdict(GgufWriter().raw("k", 9, array(0, uint64_t{1} << 62, "x"))), "do not fit the file"));
   CHECK(mentions(verdict(GgufWriter().raw("k", 9, array(8, 100, std::string(200, '\0')))), "do not fit the file"));
   CHECK(mentions(verdict(GgufWriter().raw("k", 9, array(0, 9'000'000, std::string(9'000'000, 'x')))), "8388608 items together"));
+  const std::string many = array(0, 5'000'000, std::string(5'000'000, 'x'));
+  CHECK(mentions(verdict(GgufWriter().raw("k", 9, many).raw("l", 9, many)), "8388608 items together"));
   for (uint32_t bad : {0u, 3u, 0x80000001u, 0xFFFFFFFFu})
     CHECK(mentions(verdict(GgufWriter().u32("general.alignment", bad)), "not a power of two"));
   CHECK(mentions(verdict(GgufWriter().raw("general.alignment", 10, le(uint64_t{32}))), "not of type u32"));

@@ -64,7 +64,7 @@ std::string error_of(InputFormat format, const std::vector<std::string>& texts, 
 }  // namespace
 
 TEST_CASE("jsonl") {
-  CHECK(show(read(InputFormat::jsonl, {"{\"a\":1.0,\"b\":[1, {\"c\":null}]}\n\n  \n{\"a\":\"x\"}\r\n{}"})) ==
+  CHECK(show(read(InputFormat::jsonl, {"{\"a\":1.0,\"b\":[1, {\"c\":null}]}\n\n  \n\t\n{\"a\":\"x\"}\r\n{}"})) ==
         "1|a=1.0;b=[1,{\"c\":null}];\n2|a=\"x\";\n3|\n");
   CHECK(show(read(InputFormat::jsonl, {"{\"a\":1,\"a\":2}\n[1]\n\"\xff\"\n{\"a\":tru}\n3\n"})) ==
         "#1!bad JSON: duplicate key \"a\" (column 11)|{\"a\":1,\"a\":2}\n"
@@ -93,6 +93,7 @@ TEST_CASE("ids name records once") {
   const std::string longest(kMaxIdBytes, 'x');
   CHECK(read(InputFormat::jsonl, {"{\"s\":\"" + longest + "\"}"}, "s")[0].id == longest);
   CHECK(read(InputFormat::jsonl, {"{\"s\":\"x" + longest + "\"}"}, "s")[0].problem == "the field 's', which names the record, is longer than 1024 bytes");
+  CHECK(read(InputFormat::jsonl, {"{\"s\":\"a\x7f\"}"}, "s")[0].problem == "the field 's', which names the record, holds a control character");
 }
 
 TEST_CASE("csv and tsv by RFC 4180") {

@@ -208,6 +208,16 @@ TEST_CASE("every combination of filters equals the slow implementation, on every
   }
 }
 
+TEST_CASE("scores beyond the limit are equal, and no noise is seen in them") {
+  std::unique_ptr<Device> d = make_cpu_device(best_isa(), 1);
+  SampleSpec spec;
+  spec.temperature = 1;
+  for (const std::vector<float>& logits : {std::vector<float>{-0x1p110f, -0x1p109f}, {0x1p109f, 0x1p110f}}) {
+    const Sampled s = choose(*d, logits, spec).sampled;
+    CHECK((s.token == 0 && s.runner_up == 1 && math::bits(s.margin) == 0));
+  }
+}
+
 TEST_CASE("top-p: the integer rule at its borders") {
   std::unique_ptr<Device> d = make_cpu_device(best_isa(), 1);
   std::vector<float> logits(4, 0.0f);                        // four equal tokens: each weighs 2^40

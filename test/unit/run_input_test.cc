@@ -1,0 +1,28 @@
+// A shard reads its input twice: what it answers is of the input that was counted.
+#include "step/run_input.h"
+
+#include "test/model_fixture.h"
+
+using namespace ibid;
+using namespace ibid::step;
+
+TEST_CASE("an input that is another file the second time is an error, though the records of the shard are the same") {
+  test::TempFolder dir;
+  for (bool changed : {false, true}) {
+    dir.write("in.jsonl", "{\"a\":1}\n{\"a\":2}\n");
+    dir.write("other.jsonl", "{\"a\":1}\n{\"a\":3}\n");
+    RunInput input(Args(*find_command("run"), {"step.yaml", dir.file("in.jsonl"), "--shard", "1/2"}), Manifest(), "");
+    if (changed) std::filesystem::rename(dir.file("other.jsonl"), dir.file("in.jsonl"));   // the file that was counted still has its size and its times
+    Record record;
+    CHECK(input.next(record));
+    CHECK_FALSE(input.next(record));
+    std::optional<ErrorKind> kind;
+    try {
+      input.finish();
+    } catch (const Error& e) {
+      kind = e.kind;
+      CHECK(test::mentions(e.what(), "the input changed"));
+    }
+    CHECK((changed ? kind == ErrorKind::io : !kind));
+  }
+}
