@@ -4,7 +4,7 @@
 import contextlib, io, os, re, sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from audit import MEDIA, Bundle, parse, verdict
+from audit import MEDIA, Bundle, canonical, parse, verdict
 from forge import copy, forge
 
 bundle, raw, folder = Bundle(sys.argv[1]), open(sys.argv[1], "rb").read(), sys.argv[2]
@@ -27,9 +27,9 @@ def flip(name, at):
     judge("raw_" + name)
 
 
-def make(name, leaves=lambda records, outcomes: None, trouble=lambda table, index, trailer: None, late=lambda config: None, manifest=lambda layers, contents: None):
+def make(name, leaves=lambda records, outcomes: None, trouble=lambda table, index, trailer: None, late=lambda config: None, manifest=lambda layers, contents: None, spell=canonical):
     if wanted.search(name):
-        forge(bundle, "%s/%s.tar" % (folder, name), lambda f: leaves(f.records, f.outcomes), trouble, lambda f: (late(f.config), manifest(f.layers, f.contents)))
+        forge(bundle, "%s/%s.tar" % (folder, name), lambda f: leaves(f.records, f.outcomes), trouble, lambda f: (late(f.config), manifest(f.layers, f.contents)), spell)
         judge(name)
 
 
@@ -64,6 +64,7 @@ def swap(rows, i, j, *key):
         rows[i], rows[j] = b, a
 
 
+most = config["config"]["decoding"]["max_tokens"]
 ZERO = "sha256:" + "0" * 64
 kept = "own_input_digest" if "shard" in config else "input_digest"
 claims = (lambda c: c["shard"]) if "shard" in config else (lambda c: c)
@@ -91,9 +92,10 @@ make("prompt_half", lambda r, o: assign(r[0], "prompt_ids", None))
 make("prompt_without_tokens", lambda r, o: assign(r[0], "prompt_ids", []))
 for name, cut in ("uncut", {"kept_bytes": 1, "total_bytes": 2}), ("cut_text", {"kept_bytes": "\x9b", "total_bytes": 2}), ("cut_longer", {"kept_bytes": 9999, "total_bytes": 2}):
     make(name, lambda r, o: assign(r[0], "truncated", cut))
+make("cut_at_its_end", lambda r, o: assign(r[0], "truncated", dict.fromkeys(("kept_bytes", "total_bytes"), len(r[0]["fields"][1][2].encode()))))
 make("answered_without_prompt", lambda r, o: (r[0].update(prompt=None, prompt_ids=None), o[0]["answers"].__delitem__(slice(1, None))))
 make("answer_of_no_tokens", lambda r, o: o[0]["answers"][0].update(ids=[], logprobs=[], margins=[], top=[]))
-make("answer_too_long", lambda r, o: o[0]["answers"][0].update({k: o[0]["answers"][0][k] * 9 for k in ("ids", "logprobs", "margins", "top")}))
+make("answer_too_long", lambda r, o: o[0]["answers"][0].update({k: (o[0]["answers"][0][k] * 9)[:most + 1] for k in ("ids", "logprobs", "margins", "top")}))
 make("answer_and_error", lambda r, o: assign(o[0]["answers"][0], "error", "x"))
 for status in "template_error", "overflow", "numeric_error":
     make("answer_as_" + status, lambda r, o: o[0]["answers"][0].update(status=status, **{} if status == "numeric_error" else {"error": "x"}))
@@ -119,6 +121,7 @@ make("segment_count", late=lambda c: assign(c["segments"][0], "count", c["segmen
 make("segment_root", late=lambda c: assign(c["segments"][0], "outcomes", ZERO))
 make("note", late=lambda c: assign(c, "note", "x"))
 make("note_in_segment", late=lambda c: assign(c["segments"][0], "note", "x"))
+make("space", spell=lambda c: canonical(c).replace(b":", b": ", 1))
 make("format", late=lambda c: assign(c, "ibid_bundle", 1.5))
 if "shard" in config:
     make("shard_index", late=lambda c: assign(c["shard"], "index", 1))

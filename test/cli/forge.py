@@ -58,15 +58,15 @@ def write(bundle, path, f):
     for layer, data in zip(f.layers, f.contents):
         layer.update(blob(data))
     manifest["layers"] = f.layers
-    manifest["config"].update(blob(canonical(f.config)))
+    manifest["config"].update(blob(f.spell(f.config)))
     put("index.json", canonical({"schemaVersion": 2, "manifests": [{"mediaType": OCI + "manifest.v1+json", **blob(canonical(manifest))}]}))
     put("oci-layout", bundle.read("oci-layout"))
     out.close()
 
 
-# Writes the bundle after change(f) before anything is digested, and late(f) before the config blob is.
-def forge(bundle, path, change, trouble=lambda table, index, trailer: None, late=lambda f: None):
-    f = SimpleNamespace(config=copy(bundle.config), layers=copy(bundle.manifest["layers"]), records=[], outcomes=[])
+# Writes the bundle after change(f) before anything is digested, and late(f) before the config blob is, whose bytes spell(config) gives.
+def forge(bundle, path, change, trouble=lambda table, index, trailer: None, late=lambda f: None, spell=canonical):
+    f = SimpleNamespace(config=copy(bundle.config), layers=copy(bundle.manifest["layers"]), records=[], outcomes=[], spell=spell)
     f.contents = [bundle.blob(l) for _, l in bundle.layers]
     for i, s in enumerate(f.config["segments"]):
         for leaves, data in zip((f.records, f.outcomes), f.contents[2 * i:]):

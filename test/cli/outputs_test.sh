@@ -129,6 +129,27 @@ exits 73 run -o protected.tsv
 holds "what stands in the way" "$err" "protected.tsv: is there and may not be replaced: it is read-only"
 same "it stays" precious "$(cat protected.tsv)"
 
+# Nobody else can read what is to replace it while that is written, whatever the umask.
+mkfifo slow
+(umask 0; exec "$ibid" run "$quick/step.yaml" --model "$model" --quiet -o private.tsv <slow) & pid=$!
+exec 9>slow
+until ls .private.tsv.*.ibid-tmp >/dev/null 2>&1; do kill -0 $pid || fail "ended early"; sleep 0.01; done
+same "the mode meanwhile" 600 "$(stat -c %a .private.tsv.*.ibid-tmp)"
+cat few.tsv >&9
+exec 9>&-
+wait $pid
+same "the mode in the end" 600 "$(stat -c %a private.tsv)"
+
+# What its group may do, no other group may: in a namespace of users nobody can give a file the group that it has outside.
+echo ours >grouped.tsv
+chmod 660 grouped.tsv
+if chgrp 54399 grouped.tsv 2>/dev/null && unshare -r true 2>/dev/null; then
+  exits 0 unshare -r "$ibid" run "$quick/step.yaml" few.tsv --model "$model" --quiet -o grouped.tsv
+  same "a group that cannot be given" "600 $(id -g)" "$(stat -c '%a %g' grouped.tsv)"
+else
+  echo "skipped: a group that cannot be given, which here nobody can give before"
+fi
+
 # It keeps its access control list, too: of its group, its owner and one more user only these two read it then.
 echo mine >listed.tsv
 python3 - <<'END'

@@ -99,9 +99,12 @@ same "in words" "ibid: error: $why" "$(head -n 1 err.txt)"
 rm -f .b.tsv.ibid-journal
 
 # A second run that ends before its first answer leaves the journal of the first one alone, as it does whatever its end looks like.
-"$ibid" run "$step" in.tsv --model "$model" --quiet --threads 1 --batch 1 -o b.tsv --bundle b.tar --resume 2>err.txt & pid=$!
+(umask 0; exec "$ibid" run "$step" in.tsv --model "$model" --quiet --threads 1 --batch 1 -o b.tsv --bundle b.tar --resume 2>err.txt) & pid=$!
 until [ -e .b.tsv.ibid-journal ]; do kill -0 $pid || fail "the first run ended early"; sleep 0.002; done
-kill -STOP $pid; truncate -s 48 .b.tsv.ibid-journal; printf torn >>.b.tsv.ibid-journal
+trap 'kill -KILL $pid || true; rm -rf "$scratch"' EXIT   # what is stopped would outlive a test that fails, and hold what ctest reads open
+kill -STOP $pid
+same "a journal is its user's alone" 600 "$(stat -c %a .b.tsv.ibid-journal)"
+truncate -s 48 .b.tsv.ibid-journal; printf torn >>.b.tsv.ibid-journal
 "$ibid" run "$step" in.tsv --model "$model" --quiet -o b.tsv --bundle b.tar --resume 2>/dev/null & second=$!
 until [ -n "$(find "/proc/$second/fd" -lname '*.ibid-journal' 2>/dev/null)" ]; do kill -0 $second || fail "the second run ended early"; sleep 0.002; done
 kill -TERM $second; wait $second || true
@@ -114,6 +117,7 @@ head -n 3 in.tsv >three.tsv
 "$ibid" run "$step" three.tsv --model "$model" --quiet -o b.tsv --bundle b.tar --resume
 [ -e .b.tsv.ibid-journal ] || fail "a run that is over removed another's journal"
 kill -KILL $pid; kill -CONT $pid 2>/dev/null || true; wait $pid || true
+trap 'rm -rf "$scratch"' EXIT
 rm -f .b.tsv.ibid-journal b.tsv b.tar
 
 # A disk that fills (a limit on the size of files stands in for it): exit 74, and what was journalled is kept.

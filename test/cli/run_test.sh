@@ -43,7 +43,7 @@ cmp header.18.tar header.24.tar || fail "two headers of which no row is give two
 checks=$((checks + 1))
 
 # Compressed input: members in a row, as bgzip makes them, are one input; one bit that is not as its checksum says, an end that is
-# missing and bytes behind the end are errors, whatever came out before.
+# missing and bytes behind the end are errors, whatever came out before. A member behind zeros is such bytes, as it is to gzip(1).
 { head -n 9 "$quick/samples.tsv" | gzip; tail -n +10 "$quick/samples.tsv" | gzip; : | gzip; } >members.gz
 { cat members.gz; head -c 700 /dev/zero; } >padded.gz
 for input in members.gz padded.gz; do run $input -o b.tsv; cmp a.tsv b.tsv || fail "$input"; checks=$((checks + 1)); done
@@ -52,7 +52,7 @@ python3 - <<'PY'
 gz, zst, two = (open(p, "rb").read() for p in ("s.gz", "s.zst", "members.gz"))
 flip = lambda d, at: d[:at] + bytes([d[at] ^ 1]) + d[at + 1:]
 for name, data in {"crc.gz": flip(gz, -7), "length.gz": flip(gz, -2), "head.gz": flip(two, two.find(b"\x1f\x8b\x08", 4)), "cut.gz": gz[:-9], "tail.gz": gz[:-1],
-                   "garbage.gz": gz + b"more", "zeros.gz": gz + bytes(9) + b"x", "crc.zst": flip(zst, -1), "cut.zst": zst[:-9]}.items():
+                   "garbage.gz": gz + b"more", "zeros.gz": gz + bytes(9) + b"x", "between.gz": two + bytes(9) + gz, "crc.zst": flip(zst, -1), "cut.zst": zst[:-9]}.items():
     open(name, "wb").write(data)
 PY
 for input in *.gz *.zst; do
@@ -86,6 +86,8 @@ head -n 5 "$quick/samples.tsv" >few.tsv
 run few.tsv -o few.out --bundle few.tar
 cmp -s a.tar few.tar && fail "another input gave the same bundle"
 same "records are independent of their neighbours" "$(head -n 5 a.tsv)" "$(cat few.out)"
+run few.tsv -o stop.out --set decoding.stop=[disease]
+same "an answer ends before a stop string" "$(cut -f 4 few.out | sed 's/disease.*//')" "$(cut -f 4 stop.out)"
 
 exits 0 "$ibid" verify a.tar
 holds "verify" "$out" "sound"

@@ -57,7 +57,9 @@ done
 rm -r waits none
 
 # A run that is stuck, here in reading a pipe into which nobody writes, is ended all the same.
-for signal in TERM USR2; do
+# SIGXCPU comes again with every second of CPU time, and means no more than the first; it leaves no core here.
+ulimit -c 0
+for signal in TERM USR2 XCPU; do
   python3 - "$signal" "$ibid" run "$quick/step.yaml" --model "$model" -o out.tsv --bundle out.tar --resume --quiet <<'PY'
 import os, signal, subprocess, sys, time
 number = getattr(signal, "SIG" + sys.argv[1])
@@ -66,6 +68,9 @@ time.sleep(1)
 assert run.poll() is None
 start = time.time()
 run.send_signal(number)
+if number == signal.SIGXCPU:
+    time.sleep(0.2)
+    run.send_signal(number)
 code = run.wait(timeout=20)
 assert code == -number, f"died with {code}"
 assert time.time() - start < 5, "took more than 5 s to stop"
@@ -78,6 +83,21 @@ PY
   same "SIG$signal to a stuck run leaves no new file" "many.tsv out.tsv" "$(ls -A | grep -v -e out.txt -e err.txt -e ibid-journal | tr '\n' ' ' | sed 's/ $//')"
 done
 rm -f .out.tsv.ibid-journal
+
+# Any other signal ends it at once when it comes again: if it did not, each would begin the program's patience anew, and it never ended.
+python3 - "$ibid" run "$quick/step.yaml" --model "$model" -o out.tsv --quiet <<'PY'
+import signal, subprocess, sys, time
+run = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+time.sleep(1)
+start = time.time()
+while run.poll() is None and time.time() - start < 10:
+    run.send_signal(signal.SIGTERM)
+    time.sleep(0.2)
+run.kill()
+assert run.wait() == -signal.SIGTERM, f"died with {run.returncode}"
+PY
+checks=$((checks + 1))
+rm -f .out.tsv.*.ibid-tmp                            # which nobody had the time to remove
 
 "$ibid" run "$quick/step.yaml" many.tsv --model "$model" -o out.tsv --bundle out.tar --quiet --threads 1 --chunk 64 & pid=$!
 until [ -n "$(find . -name '.out.tsv.*.ibid-tmp' -size +0)" ]; do kill -0 $pid || fail "the run ended before the kill"; sleep 0.02; done

@@ -108,19 +108,20 @@ STEP = """ibid: 1
 model: {digest: %s}
 input: {format: tsv, id: sample}
 prompt: {messages: [{user: "{{ annotation }}"}]}
-decoding: {method: sample, temperature: 1.5, top_k: 60, top_p: 0.99, repetition_penalty: 1.05, seed: %d, samples: 2, max_tokens: 24, context: 512}
+decoding: {method: sample, temperature: 1.5, %s, repetition_penalty: 1.05, seed: %d, samples: 2, max_tokens: 24, context: 512}
 output: {format: tsv}
 on_error: record
 max_errors: 2
 """
-SETTING = {"temperature": "1.5", "top_k": 60, "top_p": "0.99", "penalty": "1.05"}
+SETTING = {"temperature": "1.5", "penalty": "1.05"}
+CUTS = [{"top_k": 60}, {"top_p": "0.99"}, {"min_p": "0.05"}]              # one at a time: each would hide that another is lost
 
 
-def bundle_differences(ibid, scratch, counts):
+def bundle_differences(ibid, scratch, cut, counts):
     """Of sampled answers, which a bundle gives with floats as the decimals that read back to them."""
-    seed = 20261126
+    seed = 12345678901                                           # more than 32 bits
     digest = subprocess.run([ibid, "pin", SHIPPED], stdout=subprocess.PIPE, check=True, text=True).stdout.split("digest:")[1].split()[0]
-    (scratch / "step.yaml").write_text(STEP % (digest, seed))
+    (scratch / "step.yaml").write_text(STEP % (digest, ", ".join(f"{k}: {v}" for k, v in cut.items()), seed))
     (scratch / "in.tsv").write_text("sample\tannotation\nA-1\tliver bx, 54yo F\nprobe \u03b2\tPBMC | SLE | 29F\n")
     subprocess.run([ibid, "run", scratch / "step.yaml", scratch / "in.tsv", "--model", SHIPPED, "-o", scratch / "out.tsv", "--bundle", scratch / "b.tar",
                     "--quiet"], check=True)
@@ -140,10 +141,10 @@ def bundle_differences(ibid, scratch, counts):
             rows, _, _ = model.logits(prompt + ids[:-1])
             for k, theirs in enumerate(zip(ids, answer["logprobs"], answer["margins"], strict=True)):
                 row, occurred = rows[len(prompt) - 1 + k, :model.V], prompt + ids[:k]
-                chosen, _, margin = second.choose(row, occurred, position=len(occurred), key=key, sample=sample, **SETTING)
+                chosen, _, margin = second.choose(row, occurred, position=len(occurred), key=key, sample=sample, **SETTING, **cut)
                 ours = (chosen, second.logprobs(row)[chosen], margin)
                 if ours != (theirs[0], second.F(theirs[1]), second.F(theirs[2])):
-                    yield f"bundle, record {record}, answer {sample}, token {k}: {ours} and {theirs}"
+                    yield f"bundle, {cut}, record {record}, answer {sample}, token {k}: {ours} and {theirs}"
                 counts["choices in a bundle"] += 1
 
 
@@ -182,7 +183,8 @@ def main(ibid, logits):
             for profile in second.PROFILES:
                 answers = Answers(logits, path, profile, these)
                 found += answers.differences(counts)
-        found += bundle_differences(ibid, scratch, counts)
+        for cut in CUTS:
+            found += bundle_differences(ibid, scratch, cut, counts)
         control = Answers(logits, SHIPPED, "w16a16", requests(1536, LENGTHS[:6], 2))
     print(", ".join(f"{n} {what}" for what, n in counts.items()), "compared;", len(found), "differ")
     for difference in found[:20]:
