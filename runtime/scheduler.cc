@@ -77,7 +77,7 @@ bool Scheduler::reserve(Sequence& s, const PrefixMatch& match, Step& step) {
   const int shared = static_cast<int>(match.pages.size()), fresh = pages_for(s.limit - 1) - shared;
   for (int32_t page : match.pages) pages_.hold(page);                  // first, so that they are not evicted below
   if (pages_.available() < fresh) {
-    for (int32_t page : match.pages) pages_.release(page);
+    for (auto page = match.pages.rbegin(); page != match.pages.rend(); ++page) pages_.release(*page);
     return false;
   }
   s.pages = match.pages;

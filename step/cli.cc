@@ -29,6 +29,11 @@ const Flag* find_flag(const Command& command, const std::string& name) {
   return nullptr;
 }
 
+bool is_path(const Flag& flag) {
+  const std::string_view value = flag.value ? flag.value : "";
+  return value == "FILE" || value == "PATH" || value == "DIR";
+}
+
 Error unknown_flag(const Command& command, const std::string& name) {
   std::vector<std::string_view> known;
   for (const Flag& f : command.flags) known.push_back(f.name);
@@ -172,11 +177,10 @@ Args::Args(const Command& command, const std::vector<std::string>& words) {
       const std::string& value = words[++i];
       if (value.size() > 1 && value[0] == '-')
         throw Error(ErrorKind::usage, name, "needs a value, " + std::string(flag->value) + ", and is followed by '" + value + "'",
-                    "is a variable empty? a file of that name is ./" + value);
+                    std::string("is a variable empty?") + (is_path(*flag) ? " a file of that name is ./" + value : ""));
       values_[name].push_back(value);
     }
-    const std::string_view kind = flag->value ? flag->value : "";
-    if ((kind == "FILE" || kind == "PATH" || kind == "DIR") && values_[name].back().empty()) throw Error(ErrorKind::usage, name, "is empty: is a variable empty?");
+    if (is_path(*flag) && values_[name].back().empty()) throw Error(ErrorKind::usage, name, "is empty: is a variable empty?");
   }
   if (has("--help")) return;
   int n = static_cast<int>(operands_.size());

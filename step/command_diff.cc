@@ -53,7 +53,7 @@ class Pairs {
   void print_count() const {
     if (count_ == 0) return;
     std::printf("records %llu differ, %llu of them in the status or text of an answer%s\n", static_cast<unsigned long long>(count_), static_cast<unsigned long long>(texts_),
-                texts_ > 0 && count_ > listed_.limit && !listed_.answers ? " (--answers lists these alone)" : "");
+                texts_ > 0 && texts_ < count_ && listed_.limit > 0 && listed_.limit < count_ && !listed_.answers ? " (--answers lists these alone)" : "");
   }
 
  private:
@@ -208,6 +208,7 @@ int command_diff(const Args& args) {
   const std::string &a = args.operands()[0], &b = args.operands()[1];
   bool tar_a = is_tar(a), tar_b = is_tar(b);
   if (tar_a != tar_b) throw Error(ErrorKind::usage, "ibid diff", "one is a bundle, the other is not", "compare two bundles, or two steps");
+  if (!tar_a && args.has("--answers")) throw Error(ErrorKind::usage, "--answers", "steps have none", "compare two bundles");
   const Listed listed{static_cast<uint64_t>(args.number("--limit", 10, 0, INT64_MAX)), args.has("--answers")};
   uint64_t differences = 0;
   if (tar_a) {

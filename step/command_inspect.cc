@@ -7,6 +7,7 @@
 #include "step/commands.h"
 #include "step/html.h"
 #include "step/leaves.h"
+#include "step/merge.h"
 #include "step/outputs.h"
 #include "step/record_check.h"
 
@@ -62,12 +63,10 @@ int show_record(const Bundle& bundle, const std::string& id, bool as_json) {
 }
 
 // The rows that the run wrote, of records proved one by one.
-void write_rows(const Bundle& bundle, OutputFile& out) {
+void write_rows(const Bundle& bundle, const Args& args, OutputFile& out) {
   const Manifest manifest = Manifest::from_config(bundle.config(), bundle.side_files(), bundle.path());
-  if (manifest.output.logprobs > 0 && !bundle.shard())
-    throw Error(ErrorKind::usage, "--rows", "the rows show the texts of likely tokens, which are in shards and in the model alone", "ibid merge BUNDLE --input FILE --model PATH -o ROWS  writes them");
   const ShownTokens shown(bundle.shard() ? bundle.token_texts() : "[]", bundle.path());
-  RowWriter rows(out, manifest, [&](int32_t id) { return shown.text(id, bundle.path()); });
+  RowWriter rows(out, manifest, bundle.shard() ? [&](int32_t id) { return shown.text(id, bundle.path()); } : token_texts(manifest, args));
   RecordCheck check(manifest, bundle.first() == 0);
   BundleCursor cursor(bundle);
   for (uint64_t n = bundle.first(); n < bundle.end(); ++n) {
@@ -137,13 +136,14 @@ int command_show(const Args& args) {
   Bundle bundle(args.operands()[0]);
   for (const char* whole : {"--html", "--rows"})
     if (args.operands().size() > 1 && args.has(whole)) throw Error(ErrorKind::usage, whole, "writes what the whole bundle holds; it does not go with a RECORD");
-  if (args.has("--html") && args.has("--rows")) throw Error(ErrorKind::usage, "--rows", "does not go with --html", "one at a time");
+  if (args.has("--rows") && (args.has("--html") || args.has("--json"))) throw Error(ErrorKind::usage, "--rows", "does not go with --html or --json", "one at a time");
+  if (args.has("--model") && !args.has("--rows")) throw Error(ErrorKind::usage, "--model", "is for the log-probabilities of --rows");
   if (args.operands().size() > 1) return show_record(bundle, args.operands()[1], args.has("--json"));
   for (const char* whole : {"--html", "--rows"}) {
     if (!args.has(whole)) continue;
     require_unread(whole, *args.get(whole), {{bundle.path(), "the bundle"}});
     OutputFile out(*args.get(whole));
-    if (args.has("--rows")) write_rows(bundle, out);
+    if (args.has("--rows")) write_rows(bundle, args, out);
     else write_html(bundle, static_cast<uint64_t>(args.number("--limit", 1000, 1, INT64_MAX)), out);
     out.commit();
     return kDone;

@@ -11,7 +11,7 @@
 namespace ibid::step {
 namespace {
 
-// Records that would have no prompt: what a run says of them before it asks the model. Errors: bad_data, when the step does not accept so many.
+// Records that the step's templates cannot be rendered for: what a run says of them before it asks the model. Errors: bad_data, when the step does not accept so many.
 void check_records(const Args& args, const Manifest& manifest) {
   constexpr uint64_t kListed = 10;
   const PromptBuilder prompts(manifest, {"{% for m in messages %}{{ m.content }}{% endfor %}", "", ""}, {[](std::string_view) { return size_t{0}; }, [](std::string_view) { return std::string(); }});
@@ -26,10 +26,10 @@ void check_records(const Args& args, const Manifest& manifest) {
     list += "\n  " + record.where + ": record " + record.id + ": " + (record.problem ? "bad_record: " + *record.problem : "template_error: " + error);
     if (hint.empty() && is_table(manifest.input)) hint = about_columns(record, error, manifest.input.format);
   }
-  std::printf("records %llu, %llu without a prompt\n", static_cast<unsigned long long>(records), static_cast<unsigned long long>(failed));
+  std::printf("records %llu, %llu that cannot be answered\n", static_cast<unsigned long long>(records), static_cast<unsigned long long>(failed));
   if (failed > kListed) list += "\n  and " + std::to_string(failed - kListed) + " more";
-  const std::string says = std::to_string(failed) + " of " + std::to_string(records) + " records would not be answered:" + list;
-  if (failed > (manifest.on_error == OnError::record ? manifest.max_errors : 0)) throw Error(ErrorKind::bad_data, args.operands()[0], says, hint);
+  const std::string says = std::to_string(failed) + " of " + std::to_string(records) + " records cannot be answered:" + list;
+  if (failed > (manifest.on_error == OnError::record ? manifest.max_errors : 0)) throw Error(ErrorKind::bad_data, "ibid lint", says, hint);
   if (failed > 0) note(says);
 }
 

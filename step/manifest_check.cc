@@ -141,11 +141,15 @@ class Checker {
     problem(where, std::string("records of format ") + name_of(m_.input.format) + " have no field '" + name + "'", hint);
   }
 
-  // A column's name that no template can say looks like two names, or has a character that none can have.
-  static bool looks_like_odd_name(std::string_view what) {
-    constexpr std::string_view kCharacter = "unexpected character '";
-    if (what.starts_with(kCharacter)) return what.size() > kCharacter.size() && static_cast<unsigned char>(what[kCharacter.size()]) >= 0x80;
-    return what.starts_with("expected '}}', found '");
+  // Whether the parser stumbled over a column's name that no template can say: behind {{ and words alone, over one more word or a letter.
+  static bool is_odd_name(std::string_view text, size_t line, size_t column, std::string_view what) {
+    constexpr std::string_view kCharacter = "unexpected character '", kWords = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_ ";
+    for (; line > 1 && text.find('\n') != std::string_view::npos; --line) text.remove_prefix(text.find('\n') + 1);
+    const std::string_view before = text.substr(0, column > 0 ? column - 1 : 0);
+    const size_t open = before.rfind("{{");
+    if (open == std::string_view::npos || before.substr(open + 2).find_first_not_of(kWords) != std::string_view::npos) return false;
+    if (!what.starts_with(kCharacter)) return what.starts_with("expected '}}', found '");
+    return !before.ends_with(' ') && static_cast<unsigned char>(what[kCharacter.size()]) >= 0x80;
   }
 
   // where is "NAME:line:column"; a place in the manifest when the scalar's lines are the manifest's own.
@@ -162,7 +166,7 @@ class Checker {
     std::string what = std::string("bad template: ") + e.what();
     if (!inside && numbers[0])
       what += " (line " + std::to_string(numbers[0]) + ", column " + std::to_string(numbers[1]) + " of the template)";
-    problem(inside.value_or(text.at), what, e.hint.empty() && looks_like_odd_name(e.what()) ? "a field is one word of ASCII letters, digits and _: rename a column that is not" : e.hint);
+    problem(inside.value_or(text.at), what, e.hint.empty() && is_odd_name(text.text, numbers[0], numbers[1], e.what()) ? "a field is one word of ASCII letters, digits and _: rename a column that is not" : e.hint);
   }
 
   // Where a name first stands as a whole word between {{ }} or {% %}; the text's own position when that cannot be told.

@@ -19,9 +19,11 @@ class RecordCheck {
  private:
   void check_leaves(const ProvedRecord& record, const std::string& where, const std::function<void(const std::string&)>& fail);
   std::string oddity(const AnswerRecord& answer, bool prompted) const;
+  bool is_old_reason(const std::string& said, const std::string& is);
   bool could_be_cut(const Record& said, int64_t kept, int64_t total) const;
   Manifest manifest_;
   ArchivedRecords records_;
+  std::string header_width_;                           // that old words name; "" before the first
 };
 
 }  // namespace ibid::step

@@ -43,7 +43,6 @@ namespace ibid::step {
 inline constexpr size_t kMaxRecordBytes = size_t{64} << 20;
 inline constexpr size_t kMaxIdBytes = 1024;
 inline constexpr const char* kNotUtf8 = "not valid UTF-8";         // a record's problem, so bytes of a result
-inline constexpr const char* kUnclosedQuote = "a quoted field is not closed", *kAfterQuote = "text follows a closing quote";     // so are these
 inline constexpr const char* kPackedHint = "gzip and zstd are unpacked, once, and nothing else: unpack it first, or export a spreadsheet as text";
 inline constexpr const char* kEncodingHint = "iconv -f UTF-16 (or -f WINDOWS-1252) -t UTF-8 converts what spreadsheets write";
 

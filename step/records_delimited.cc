@@ -51,7 +51,8 @@ class Delimited : public RecordFormat {
       Row row;
       if (!read_row(*in, row)) { inputs_.close(); continue; }
       if (row.raw.empty() && header_.size() > 1) continue;
-      record.lines += static_cast<size_t>(std::count(row.raw.begin(), row.raw.end(), '\n')) - row.raw.ends_with('\n');   // which only a field that is not closed does
+      const std::string_view text = std::string_view(row.raw).substr(0, row.raw.find_last_not_of("\r\n") + 1);   // an open field takes the line ends behind it
+      record.lines += static_cast<size_t>(std::count(text.begin(), text.end(), '\n'));
       to_record(row, record);
       return true;
     }
@@ -76,7 +77,7 @@ class Delimited : public RecordFormat {
       row.raw += run;
       row.fields.back() += run;
     }
-    if (at == At::quoted) row.problem = kUnclosedQuote;
+    if (at == At::quoted) row.problem = "a quoted field is not closed";
     if (!row.raw.empty() && row.raw.back() == '\r') {
       row.raw.pop_back();
       if (at == At::plain) row.fields.back().pop_back();   // only the CR of CRLF can have got into a plain field's end
@@ -104,7 +105,7 @@ class Delimited : public RecordFormat {
         if (c == '"') { row.fields.back() += '"'; return At::quoted; }
         if (c == separator_) { add_field(row); return At::field_start; }
         if (line_end) return At::quote_in_quoted;
-        row.problem = kAfterQuote;
+        row.problem = "text follows a closing quote";
         return At::lost;
       case At::lost:
         return At::lost;

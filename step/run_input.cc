@@ -74,11 +74,20 @@ std::string lines_of(const Record& record) {
   return "lines " + first + " to " + std::to_string(std::stoull(first) + record.lines - 1) + " of " + record.where.substr(0, colon);
 }
 
-// A stray quote makes one bad record of all rows up to the next quote, or of the rest, and nobody would miss them.
+// A stray quote makes one bad row of all rows up to the next quote, or of the rest, and nobody would miss them.
 void refuse_swallowed(const Record& record) {
-  if (record.lines == 1 || !record.problem || (*record.problem != kUnclosedQuote && *record.problem != kAfterQuote)) return;
+  if (record.lines == 1 || record.raw.empty()) return;
   throw Error(ErrorKind::bad_data, record.where, *record.problem + ": " + lines_of(record) + " would be one bad record",
               "close the quote, or double one that belongs to the text; input.quotes: none  reads a table in which quotes mean nothing");
+}
+
+// Files are records by their base names, and the second of one name is a bad record. Errors: bad_data, where that fails the step.
+void require_names(const std::vector<std::string>& paths) {
+  std::map<std::string, std::string> by_name;
+  for (const std::string& path : paths) {
+    auto [other, alone] = by_name.emplace(base_name(path), path);
+    if (!alone) throw Error(ErrorKind::bad_data, path, "is called as " + other->second + " is, and its name names the record", "give each file a name of its own, for instance by links: ln -s ../S1/report.txt S1.txt");
+  }
 }
 
 void add_record(Sha256& digest, const Record& record) {
@@ -89,15 +98,6 @@ void add_record(Sha256& digest, const Record& record) {
 }  // namespace
 
 Input named_input(const std::string& path) { return {name_of_input(path), [path] { return open_input(path); }}; }
-
-// Files are records by their base names, and the second of one name is a bad record. Errors: bad_data, where that fails the step.
-static void require_names(const std::vector<std::string>& paths) {
-  std::map<std::string, std::string> by_name;
-  for (const std::string& path : paths) {
-    auto [other, alone] = by_name.emplace(base_name(path), path);
-    if (!alone) throw Error(ErrorKind::bad_data, path, "is called as " + other->second + " is, and its name names the record", "give each file a name of its own, for instance by links: ln -s ../S1/report.txt S1.txt");
-  }
-}
 
 std::string about_columns(const Record& record, std::string_view error, InputFormat format) {
   constexpr std::string_view kEnd = "' is undefined";
@@ -163,9 +163,9 @@ bool RunInput::read(Record& record) {
 }
 
 // In a tsv a quote at the start of a value is mostly a character like any other to whoever wrote it, and swallows rows. A csv has line
-// breaks in quotes all the time: a word is due where the record is bad.
+// breaks in quotes all the time.
 void RunInput::note_quote(const Record& record) {
-  if (noted_quote_ || record.lines == 1 || (spec_.format == InputFormat::csv && !record.problem)) return;
+  if (noted_quote_ || record.lines == 1 || spec_.format != InputFormat::tsv) return;
   noted_quote_ = true;
   note("record " + record.id + " spans " + lines_of(record) + ": is a quote meant? a value that begins with one goes on to the next, unless the step says  input.quotes: none");
 }

@@ -153,6 +153,10 @@ while read -r code words; do
 done <<'OLD'
 0 1 fields where the header has 2
 0 1 fields where the header has 17
+4 1 fields where the header has 1
+4 1 fields where the header has 0
+4 1 fields where the header has 02
+4 1 fields where the header has 12345678
 4 2 fields where the header has 3
 4 1 fields where the header has two
 4 1 fields where the header has

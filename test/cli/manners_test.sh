@@ -131,10 +131,13 @@ same "each line a row" "5 6\" of it" "$(wc -l <stray.out | awk '{print $1 - 1}')
 head -n 3 stray.tsv >last.tsv                          # here it swallows nothing
 exits 0 "$ibid" run "$quick/step.yaml" last.tsv $accept --model "$model" -o last.out
 holds "a bad record" "$(cat last.out)" "a quoted field is not closed"
-# A csv's record of several lines is worth a word when it is bad.
-printf 'sample,annotation\nA1,"two\nlines"\nA2,"one\nA3,kidney",x\n' >wide.csv
-exits 0 "$ibid" run "$quick/step.yaml" wide.csv --set input.format=csv $accept --model "$model" -o wide.out
-holds "which lines" "$err" "ibid: record #2 spans lines 4 to 5 of wide.csv: is a quote meant?"
+printf '\r\n\r\n' >>last.tsv
+exits 0 "$ibid" run "$quick/step.yaml" last.tsv $accept --model "$model" -o last.out
+printf 'sample,annotation\r\nA1,"two\r\nlines"\r\nA2,"one\r\nA3,kidney",x\r\n' >wide.csv
+exits 65 "$ibid" run "$quick/step.yaml" few.tsv - <stray.tsv $accept --model "$model" -o stray.out
+holds "of standard input, behind another" "$err" "stdin:3: text follows a closing quote: lines 3 to 5 of stdin would be one bad record"
+exits 65 "$ibid" run "$quick/step.yaml" wide.csv --set input.format=csv $accept --model "$model" -o wide.out
+holds "a row of another width" "$err" "wide.csv:4: 3 fields where the header has another number: lines 4 to 5 of wide.csv would be one bad record"
 
 # A template that asks for a column that is not there: the columns are named once, and not in the outcome, which is bytes of a result.
 for slip in "annotaton:did you mean 'annotation'?" "tissue:there are sample, annotation"; do
@@ -242,7 +245,7 @@ holds "where - is a stream" "$page" "- is standard input where an INPUT is named
 
 # lint with an input: what a run would say of its records before the model is asked; standard input is one.
 exits 0 "$ibid" lint "$quick/step.yaml" few.tsv
-same "records" "records 3, 0 without a prompt" "$(tail -n 1 <<<"$out")"
+same "records" "records 3, 0 that cannot be answered" "$(tail -n 1 <<<"$out")"
 exits 0 "$ibid" lint "$quick/step.yaml" - <few.tsv
 sed 's/{{ annotation }}/{{ annotaton }}/' "$quick/step.yaml" >slip.yaml
 exits 0 "$ibid" lint slip.yaml
@@ -251,7 +254,7 @@ holds "which, and why" "$err" "few.tsv:2: record $(sed -n 2p few.tsv | cut -f 1)
 holds "the column" "$err" "did you mean 'annotation'?"
 { cat few.tsv; echo broken; } >odd.tsv
 exits 65 "$ibid" lint "$quick/step.yaml" odd.tsv
-holds "an unreadable one" "$err" "1 of 4 records would not be answered:"
+holds "an unreadable one" "$err" "1 of 4 records cannot be answered:"
 exits 0 "$ibid" lint "$quick/step.yaml" odd.tsv --set on_error=record --set max_errors=1
 holds "which the step accepts" "$err" "bad_record: 1 field where the header has another number"
 exits 65 "$ibid" lint "$quick/step.yaml" stray.tsv
@@ -259,6 +262,11 @@ for name in "my col" "naïve"; do
   sed "s/{{ annotation }}/{{ $name }}/" "$quick/step.yaml" >slip.yaml
   exits 65 "$ibid" lint slip.yaml
   holds "names of fields" "$err" "ibid: hint: a field is one word of ASCII letters, digits and _"
+done
+for slip in "annotation | upper lower" "annotation »"; do
+  sed "s/{{ annotation }}/{{ $slip }}/" "$quick/step.yaml" >slip.yaml
+  exits 65 "$ibid" lint slip.yaml
+  [[ "$err" != *"a field is one word"* ]] || fail "no name: $err"
 done
 
 # Files are called by their names, which two of them cannot share.
@@ -296,14 +304,20 @@ exits 0 "$ibid" show half.tar --rows rows.tsv
 same "with the texts of likely tokens" "$(cat half.out)" "$(cat rows.tsv)"
 exits 65 "$ibid" run short.yaml odd.tsv --set output.logprobs=2 --model "$model" -o half.out --bundle whole.tar
 exits 2 "$ibid" show whole.tar --rows rows.tsv
-holds "who has the texts" "$err" "ibid merge BUNDLE --input FILE --model PATH"
-exits 65 "$ibid" merge whole.tar --input odd.tsv --model "$model" -o rows.tsv
-same "as it says" "$(cat half.out)" "$(cat rows.tsv)"
-sed 's/is/IS/' odd.tar >bent.tar
-"$ibid" show bent.tar --rows bent.out 2>/dev/null && fail "a damaged bundle has no rows"
+holds "who has the texts" "$err" "--model: is missing: rows with log-probabilities show tokens"
+exits 0 "$ibid" show whole.tar --rows rows.tsv --model "$model"
+same "of the model" "$(cat half.out)" "$(cat rows.tsv)"
+python3 - <<'PY'
+data = open("odd.tar", "rb").read()
+at = data.rfind(b'"answers"')                          # of the last record
+open("bent.tar", "wb").write(data[:at] + b'"ANSWERS"' + data[at + 9:])
+PY
+exits 4 "$ibid" show bent.tar --rows bent.out
+holds "the last record" "$err" "record 4"
 same "and writes none" "" "$(ls bent.out 2>/dev/null || true)"
 exits 2 "$ibid" show lines.tar 1 --rows rows.tsv
-exits 2 "$ibid" show lines.tar --html page.html --rows rows.tsv
+for other in "--html page.html" --json; do exits 2 "$ibid" show lines.tar $other --rows rows.tsv; done
+exits 2 "$ibid" show lines.tar --model "$model"
 
 # diff --answers: of the records that differ only those whose answers do.
 exits 65 "$ibid" run short.yaml odd.tsv --set decoding.max_tokens=1 --model "$model" -o one.out --bundle one.tar
@@ -311,7 +325,8 @@ exits 3 "$ibid" diff odd.tar one.tar --answers
 same "three of them" 3 "$(grep -c '^record ' <<<"$out")"
 exits 3 "$ibid" diff odd.tar one.tar --limit 0
 same "none listed" 0 "$(grep -c '^record ' <<<"$out")"
-holds "but counted" "$out" "records 3 differ, 3 of them in the status or text of an answer (--answers lists these alone)"
+same "but counted" "records 3 differ, 3 of them in the status or text of an answer" "$(tail -n 1 <<<"$out")"
+exits 2 "$ibid" diff "$quick/step.yaml" short.yaml --answers
 
 exits 2 "$ibid" show lines.tar 1 --html page.html
 holds "one record is no page" "$err" "it does not go with a RECORD"

@@ -86,9 +86,11 @@ rm -f .out.tsv.ibid-journal
 
 # Any other signal ends it at once when it comes again: if it did not, each would begin the program's patience anew, and it never ended.
 python3 - "$ibid" run "$quick/step.yaml" --model "$model" -o out.tsv --quiet <<'PY'
-import signal, subprocess, sys, time
+import glob, signal, subprocess, sys, time
 run = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
-time.sleep(1)
+while not glob.glob(".out.tsv.*.ibid-tmp"):              # it catches signals by then
+    assert run.poll() is None
+    time.sleep(0.01)
 start = time.time()
 while run.poll() is None and time.time() - start < 10:
     run.send_signal(signal.SIGTERM)

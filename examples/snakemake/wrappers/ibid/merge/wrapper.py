@@ -17,9 +17,8 @@ OPTIONS = {
 log = snakemake.log_fmt_shell(stdout=True, stderr=True)
 extra = snakemake.params.get("extra") or ""
 outputs = dict(snakemake.output.items())
-for name in outputs:
-    if name not in OPTIONS:
-        raise ValueError(f"output '{name}' is none of {', '.join(OPTIONS)}")
+if len(outputs) < len(snakemake.output) or not outputs.keys() <= OPTIONS.keys():
+    raise ValueError(f"an output is named as none of {', '.join(OPTIONS)}: {snakemake.output}")
 
 arguments = list(snakemake.input)
 if "answers" not in outputs:

@@ -23,14 +23,13 @@ shard = snakemake.params.get("shard", "").replace("-of-", "/")
 device = "cuda" if snakemake.resources.get("gpu", 0) else "cpu"
 
 records = snakemake.input.get("records")
-if records is None:
-    raise ValueError("input 'records' is missing: the table to answer")
+if not records:
+    raise ValueError("input 'records' is missing: what is to be answered")
 records = [records] if isinstance(records, str) else records
 files = {k: v for k, v in snakemake.input.items() if k not in PLACES}
 outputs = dict(snakemake.output.items())
-for name in outputs:
-    if name not in OPTIONS:
-        raise ValueError(f"output '{name}' is none of {', '.join(OPTIONS)}")
+if len(outputs) < len(snakemake.output) or not outputs.keys() <= OPTIONS.keys():
+    raise ValueError(f"an output is named as none of {', '.join(OPTIONS)}: {snakemake.output}")
 
 arguments = [snakemake.input.step, *records, "--model", snakemake.input.model]
 for name, path in files.items():
