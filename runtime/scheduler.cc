@@ -72,12 +72,17 @@ bool Scheduler::worth_waiting(const Sequence& head, const PrefixMatch& match) co
   return false;
 }
 
+// The last ones first: eviction takes leaves, and finds them before what they hang from.
+void Scheduler::give_back(const std::vector<int32_t>& pages) {
+  for (auto page = pages.rbegin(); page != pages.rend(); ++page) pages_.release(*page);
+}
+
 // Gives the sequence a slot and every page it can ever need, or nothing at all.
 bool Scheduler::reserve(Sequence& s, const PrefixMatch& match, Step& step) {
   const int shared = static_cast<int>(match.pages.size()), fresh = pages_for(s.limit - 1) - shared;
   for (int32_t page : match.pages) pages_.hold(page);                  // first, so that they are not evicted below
   if (pages_.available() < fresh) {
-    for (auto page = match.pages.rbegin(); page != match.pages.rend(); ++page) pages_.release(*page);
+    give_back(match.pages);
     return false;
   }
   s.pages = match.pages;
@@ -115,7 +120,7 @@ void Scheduler::complete(const StepPart& part) {
 }
 
 void Scheduler::retire(Sequence* s) {
-  for (auto page = s->pages.rbegin(); page != s->pages.rend(); ++page) pages_.release(*page);      // leaves first: eviction wants them first
+  give_back(s->pages);
   s->pages.clear();
   free_slots_.push_back(s->slot);
   s->slot = -1;

@@ -80,6 +80,7 @@ class Scheduler {
 
  private:
   void admit(Step& step);
+  void give_back(const std::vector<int32_t>& pages);
   bool worth_waiting(const Sequence& head, const PrefixMatch& match) const;
   bool reserve(Sequence& sequence, const PrefixMatch& match, Step& step);
   void add_rows(Sequence& sequence, int rows, Step& step) const;

@@ -7,9 +7,9 @@
 #include "step/commands.h"
 #include "step/html.h"
 #include "step/leaves.h"
-#include "step/merge.h"
 #include "step/outputs.h"
 #include "step/record_check.h"
+#include "step/session.h"
 
 namespace ibid::step {
 namespace {
@@ -78,6 +78,16 @@ void write_rows(const Bundle& bundle, const Args& args, OutputFile& out) {
   }
 }
 
+// What --rows and --html write.
+int write_whole(const Bundle& bundle, const Args& args, const std::string& flag) {
+  require_unread(flag, *args.get(flag), {{bundle.path(), "the bundle"}});
+  OutputFile out(*args.get(flag));
+  if (flag == "--rows") write_rows(bundle, args, out);
+  else write_html(bundle, static_cast<uint64_t>(args.number("--limit", 1000, 1, INT64_MAX)), out);
+  out.commit();
+  return kDone;
+}
+
 std::vector<std::string> damage_of(const Bundle& bundle) {
   std::optional<RecordCheck> check;
   std::string foreign;
@@ -134,20 +144,12 @@ int command_verify(const Args& args) {
 int command_show(const Args& args) {
   if (args.has("--limit") && !args.has("--html")) throw Error(ErrorKind::usage, "--limit", "says how many records the page of --html shows");
   Bundle bundle(args.operands()[0]);
-  for (const char* whole : {"--html", "--rows"})
-    if (args.operands().size() > 1 && args.has(whole)) throw Error(ErrorKind::usage, whole, "writes what the whole bundle holds; it does not go with a RECORD");
+  const char* whole = args.has("--rows") ? "--rows" : args.has("--html") ? "--html" : nullptr;
+  if (whole && args.operands().size() > 1) throw Error(ErrorKind::usage, whole, "writes what the whole bundle holds; it does not go with a RECORD");
   if (args.has("--rows") && (args.has("--html") || args.has("--json"))) throw Error(ErrorKind::usage, "--rows", "does not go with --html or --json", "one at a time");
   if (args.has("--model") && !args.has("--rows")) throw Error(ErrorKind::usage, "--model", "is for the log-probabilities of --rows");
   if (args.operands().size() > 1) return show_record(bundle, args.operands()[1], args.has("--json"));
-  for (const char* whole : {"--html", "--rows"}) {
-    if (!args.has(whole)) continue;
-    require_unread(whole, *args.get(whole), {{bundle.path(), "the bundle"}});
-    OutputFile out(*args.get(whole));
-    if (args.has("--rows")) write_rows(bundle, args, out);
-    else write_html(bundle, static_cast<uint64_t>(args.number("--limit", 1000, 1, INT64_MAX)), out);
-    out.commit();
-    return kDone;
-  }
+  if (whole) return write_whole(bundle, args, whole);
   if (args.has("--json")) {
     std::printf("%s\n", canonical(bundle.config()).c_str());
     return kDone;

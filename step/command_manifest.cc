@@ -14,7 +14,8 @@ namespace {
 // Records that the step's templates cannot be rendered for: what a run says of them before it asks the model. Errors: bad_data, when the step does not accept so many.
 void check_records(const Args& args, const Manifest& manifest) {
   constexpr uint64_t kListed = 10;
-  const PromptBuilder prompts(manifest, {"{% for m in messages %}{{ m.content }}{% endfor %}", "", ""}, {[](std::string_view) { return size_t{0}; }, [](std::string_view) { return std::string(); }});
+  const ChatSetup any_chat{"{% for m in messages %}{{ m.content }}{% endfor %}", "", ""};
+  const PromptBuilder prompts(manifest, any_chat, {[](std::string_view) { return size_t{0}; }, [](std::string_view) { return std::string(); }});
   RunInput input(args, manifest, "");
   uint64_t records = 0, failed = 0;
   std::string list, hint;

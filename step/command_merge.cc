@@ -13,6 +13,7 @@
 #include "step/commands.h"
 #include "step/merge.h"
 #include "step/model_store.h"
+#include "step/session.h"
 
 namespace ibid::step {
 namespace {
@@ -102,12 +103,6 @@ BundleHead merged_head(const Bundle& part, const Args& args, const Manifest& man
   if (!args.has("--model")) throw Error(ErrorKind::usage, "--embed-model", "needs --model PATH", "name the model's file or folder, or a folder of models");
   head.model = model_embedding(model_of_runs(args, manifest).path);
   return head;
-}
-
-runtime::ModelSource model_of_runs(const Args& args, const Manifest& manifest) {
-  runtime::ModelSource model = runtime::map_model(locate_model(*args.get("--model"), manifest.model.digest));
-  DigestCheck(model, manifest.model.digest).require(ErrorKind::bad_data, "name the model that the runs had");
-  return model;
 }
 
 Taken take_proved(const ProvedRecord& r, uint64_t number, const std::string& path, RecordCheck& check, Outputs& outputs) {

@@ -141,15 +141,15 @@ class Checker {
     problem(where, std::string("records of format ") + name_of(m_.input.format) + " have no field '" + name + "'", hint);
   }
 
-  // Whether the parser stumbled over a column's name that no template can say: behind {{ and words alone, over one more word or a letter.
-  static bool is_odd_name(std::string_view text, size_t line, size_t column, std::string_view what) {
-    constexpr std::string_view kCharacter = "unexpected character '", kWords = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_ ";
+  // What helps when the parser stumbled over a column's name that no template can say: behind {{ and words alone, over one more word or a letter.
+  static std::string hint_on_names(std::string_view text, size_t line, size_t column, std::string_view what) {
+    constexpr std::string_view kCharacter = "unexpected character '";
     for (; line > 1 && text.find('\n') != std::string_view::npos; --line) text.remove_prefix(text.find('\n') + 1);
     const std::string_view before = text.substr(0, column > 0 ? column - 1 : 0);
     const size_t open = before.rfind("{{");
-    if (open == std::string_view::npos || before.substr(open + 2).find_first_not_of(kWords) != std::string_view::npos) return false;
-    if (!what.starts_with(kCharacter)) return what.starts_with("expected '}}', found '");
-    return !before.ends_with(' ') && static_cast<unsigned char>(what[kCharacter.size()]) >= 0x80;
+    if (open == std::string_view::npos || !std::all_of(before.begin() + static_cast<std::ptrdiff_t>(open) + 2, before.end(), [](char c) { return c == ' ' || is_word(c); })) return "";
+    const bool letter = what.starts_with(kCharacter) && is_word(before.back()) && static_cast<unsigned char>(what[kCharacter.size()]) >= 0x80;
+    return letter || what.starts_with("expected '}}', found '") ? "a field is one word of ASCII letters, digits and _: rename a column that is not" : "";
   }
 
   // where is "NAME:line:column"; a place in the manifest when the scalar's lines are the manifest's own.
@@ -166,12 +166,11 @@ class Checker {
     std::string what = std::string("bad template: ") + e.what();
     if (!inside && numbers[0])
       what += " (line " + std::to_string(numbers[0]) + ", column " + std::to_string(numbers[1]) + " of the template)";
-    problem(inside.value_or(text.at), what, e.hint.empty() && is_odd_name(text.text, numbers[0], numbers[1], e.what()) ? "a field is one word of ASCII letters, digits and _: rename a column that is not" : e.hint);
+    problem(inside.value_or(text.at), what, e.hint.empty() ? hint_on_names(text.text, numbers[0], numbers[1], e.what()) : e.hint);
   }
 
   // Where a name first stands as a whole word between {{ }} or {% %}; the text's own position when that cannot be told.
   static Position word_in(const YamlNode& text, std::string_view word) {
-    auto is_word = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; };
     const std::string& s = text.text;
     for (size_t open = s.find('{'); open != std::string::npos && open + 1 < s.size(); open = s.find('{', open + 1)) {
       if (s[open + 1] != '{' && s[open + 1] != '%') continue;

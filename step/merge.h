@@ -1,4 +1,4 @@
-// What merging shards (command_merge.cc) and merging pieces (merge_pieces.cc) share; tokens are shown by `show --rows` too.
+// What merging shards (command_merge.cc) and merging pieces (merge_pieces.cc) share.
 #pragma once
 #include "step/bundle.h"
 #include "step/cli.h"
@@ -11,11 +11,6 @@ namespace ibid::step {
 
 // The head of the whole bundle, from one of its parts; with --embed-model the model's files too.
 BundleHead merged_head(const Bundle& part, const Args& args, const Manifest& manifest);
-// The model that --model names. Errors: not_found; io; bad_data, when it is not the one of the runs.
-runtime::ModelSource model_of_runs(const Args& args, const Manifest& manifest);
-// How rows show tokens, where the step asks for log-probabilities: whole bundles do not say (a shard does). Errors: usage, without --model; as above.
-TokenText token_texts(const Manifest& manifest, const Args& args);
-
 // A record that was proved against its part's roots and is as it must be: its row is written and it is counted. Errors: those of RecordCheck.
 struct Taken { std::string fields, status; };
 Taken take_proved(const ProvedRecord& r, uint64_t number, const std::string& path, RecordCheck& check, Outputs& outputs);

@@ -111,13 +111,6 @@ void take_bad(Record&& record, const Manifest& manifest, Outputs& outputs) {
 
 }  // namespace
 
-TokenText token_texts(const Manifest& manifest, const Args& args) {
-  if (manifest.output.logprobs == 0) return [](int32_t) { return std::string(); };
-  if (!args.has("--model")) throw Error(ErrorKind::usage, "--model", "is missing: rows with log-probabilities show tokens, whose texts no whole bundle holds", "name the model with --model");
-  auto tokenizer = std::make_shared<runtime::Tokenizer>(make_tokenizer(runtime::open_model(model_of_runs(args, manifest))));
-  return [tokenizer](int32_t id) { return shown_token(tokenizer->token_text(id)); };
-}
-
 int merge_pieces(const Args& args) {
   Outputs outputs(args, files_merged(args));
   Pieces pieces(args.operands());

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <map>
 #include <memory>
@@ -109,7 +110,7 @@ std::string about_columns(const Record& record, std::string_view error, InputFor
   for (const Field& field : record.fields) columns.push_back(field.name);
   std::string says = did_you_mean(name, columns);
   const std::string near = nearest(name, columns);
-  if (near.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") != std::string::npos) says = "no template can name the column '" + near + "': rename it";
+  if (!std::all_of(near.begin(), near.end(), is_word)) says = "no template can name the column '" + near + "': rename it";
   if (columns.size() == 1 && (near.empty() || near.find_first_of(";,|\t") != std::string::npos)) says = one_column_hint(format);
   if (says.empty())
     for (size_t i = 0; i < columns.size() && i <= kListed; ++i) says.append(i == 0 ? "there are " : ", ").append(i < kListed ? columns[i] : "and others");

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "runtime/error.h"
+#include "step/rows.h"
 
 namespace ibid::step {
 namespace {
@@ -210,6 +211,19 @@ std::vector<Flag> device_flags() {
 
 runtime::Tokenizer make_tokenizer(const runtime::ModelFiles& files) {
   return files.gguf ? runtime::Tokenizer::from_gguf(files.tokenizer) : runtime::Tokenizer::from_huggingface(files.tokenizer, files.tokenizer_config);
+}
+
+runtime::ModelSource model_of_runs(const Args& args, const Manifest& manifest) {
+  runtime::ModelSource model = runtime::map_model(locate_model(*args.get("--model"), manifest.model.digest));
+  DigestCheck(model, manifest.model.digest).require(ErrorKind::bad_data, "name the model that the runs had");
+  return model;
+}
+
+TokenText token_texts(const Manifest& manifest, const Args& args) {
+  if (manifest.output.logprobs == 0) return [](int32_t) { return std::string(); };
+  if (!args.has("--model")) throw Error(ErrorKind::usage, "", "rows with log-probabilities show tokens, whose texts no whole bundle holds", "name the model with --model");
+  auto tokenizer = std::make_shared<runtime::Tokenizer>(make_tokenizer(runtime::open_model(model_of_runs(args, manifest))));
+  return [tokenizer](int32_t id) { return shown_token(tokenizer->token_text(id)); };
 }
 
 namespace {

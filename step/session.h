@@ -29,6 +29,11 @@ std::vector<Flag> device_flags();
 // The tokenizer of a model, whatever its container. Errors: bad_data, naming the part that ibid cannot follow.
 runtime::Tokenizer make_tokenizer(const runtime::ModelFiles& files);
 
+// The model that --model names. Errors: not_found; io; bad_data, when it is not the one of the runs.
+runtime::ModelSource model_of_runs(const Args& args, const Manifest& manifest);
+// How rows show tokens, where the step asks for log-probabilities: whole bundles do not say (a shard does). Errors: usage, without --model; as above.
+TokenText token_texts(const Manifest& manifest, const Args& args);
+
 // The GPU that the flags ask for; null when they ask for the CPU, and when they leave the choice and no GPU is ready, which a note
 // says if this ibid could have used one. Errors, where a GPU was asked for: unavailable, when it is not there; temporary, when it is busy.
 std::unique_ptr<kernels::Device> open_gpu(const Args& args);

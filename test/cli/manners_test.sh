@@ -304,7 +304,8 @@ exits 0 "$ibid" show half.tar --rows rows.tsv
 same "with the texts of likely tokens" "$(cat half.out)" "$(cat rows.tsv)"
 exits 65 "$ibid" run short.yaml odd.tsv --set output.logprobs=2 --model "$model" -o half.out --bundle whole.tar
 exits 2 "$ibid" show whole.tar --rows rows.tsv
-holds "who has the texts" "$err" "--model: is missing: rows with log-probabilities show tokens"
+holds "who has the texts" "$err" "ibid: error: rows with log-probabilities show tokens, whose texts no whole bundle holds"
+holds "what to do" "$err" "ibid: hint: name the model with --model"
 exits 0 "$ibid" show whole.tar --rows rows.tsv --model "$model"
 same "of the model" "$(cat half.out)" "$(cat rows.tsv)"
 python3 - <<'PY'
