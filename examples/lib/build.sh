@@ -26,15 +26,26 @@ need_packages() {
   DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
 }
 
-# need_cuda: a CUDA toolkit, this machine's own or one from pip in the build folder; exports CUDACXX and CUDAToolkit_ROOT.
-# Fails, saying so, where neither can be had.
+# is_new_nvcc PROGRAM: it is there, and of 12.4 or newer (Debian 12 packages 11.8).
+is_new_nvcc() {
+  local release
+  release=$("$1" --version 2>/dev/null | sed -n 's/.*release \([0-9.]*\),.*/\1/p')
+  [ -n "$release" ] && [ "$(printf '%s\n' 12.4 "$release" | sort -V | head -n 1)" = 12.4 ] && return 0
+  [ -z "$release" ] || say "$1 is of CUDA $release; ibid needs 12.4 or newer"
+  return 1
+}
+
+# need_cuda: a CUDA toolkit, the one that CUDACXX names, this machine's own, or one from pip in the build folder; exports CUDACXX and
+# CUDAToolkit_ROOT. Fails, saying so, where none can be had.
 need_cuda() {
-  local venv=$build/cuda-toolkit home name
-  if [ -n "${CUDACXX:-}" ] || CUDACXX=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null); then
-    export CUDACXX
-    return 0
-  fi
-  unset CUDACXX
+  local venv=$build/cuda-toolkit home name nvcc
+  [ -z "${CUDACXX:-}" ] || return 0
+  for nvcc in "$(command -v nvcc)" /usr/local/cuda/bin/nvcc; do
+    if is_new_nvcc "$nvcc"; then
+      export CUDACXX=$nvcc
+      return 0
+    fi
+  done
   home=$(echo "$venv"/lib/python3*/site-packages/nvidia/cu13)
   if [ ! -x "$home/bin/nvcc" ]; then
     say "fetching the CUDA toolkit with pip into $venv"

@@ -9,6 +9,17 @@ holds "verified" "$out" "sound"
 holds "rerun" "$out" "identical"
 exits 2 bash "$root/examples/quickstart/run.sh" --frobnicate
 
+# A CUDA toolkit counts from 12.4 on.
+printf '#!/bin/sh\necho "Cuda compilation tools, release $RELEASE, V$RELEASE.131"\n' >nvcc
+chmod +x nvcc
+is_new() { bash -c '. "$1"; is_new_nvcc "$2"' - "$root/examples/lib/build.sh" "$1"; }
+for RELEASE in 12.4 12.10 13.0; do RELEASE=$RELEASE exits 0 is_new ./nvcc; done
+for RELEASE in 9.2 11.8 12.3; do
+  RELEASE=$RELEASE exits 1 is_new ./nvcc
+  holds "too old" "$err" "./nvcc is of CUDA $RELEASE; ibid needs 12.4 or newer"
+done
+exits 1 is_new ./none
+
 smollm2=$IBID_BUILD/models/SmolLM2-135M-Instruct.Q4_1.gguf
 if [ -n "${IBID_SMOLLM2:-}" ]; then smollm2=$IBID_SMOLLM2; fi
 if ! [ -f "$smollm2" ] && ! (. "$root/examples/lib/build.sh"; . "$root/examples/lib/smollm2.sh"; obtain_smollm2) 2>fetch.txt; then
