@@ -10,6 +10,7 @@
 //    more): two cross products of 128 * 127 per element stay within int32. Sums of words: matmul_fold.h, matmul_avx2.cc.
 // 4. Padding is zero weights: rows n.. and columns k.. of a blob are zero, so what the activations hold there does not matter,
 //    nor what stands in activation rows after the last.
+// 5. Files with the flags of an instruction set include this: its functions have internal linkage or are always inlined.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -26,9 +27,9 @@ constexpr size_t kBlockBytes = size_t{kPanel} * kDepthStep;   // one digit of a 
 constexpr size_t kQuadBytes = kPanel * 4;                     // the same, 4 deep: what an int8 dot product takes at once
 constexpr size_t kStrip = 8, kStripBytes = kStrip * 4;        // rows of a strip, and what one vector instruction takes of it
 
-inline size_t round_up(size_t value, size_t step) { return (value + step - 1) / step * step; }
-inline size_t padded_k(int k) { return round_up(static_cast<size_t>(k), kDepthStep); }
-inline size_t padded_n(int n) { return round_up(static_cast<size_t>(n), kPanel); }
+static inline size_t round_up(size_t value, size_t step) { return (value + step - 1) / step * step; }
+static inline size_t padded_k(int k) { return round_up(static_cast<size_t>(k), kDepthStep); }
+static inline size_t padded_n(int n) { return round_up(static_cast<size_t>(n), kPanel); }
 
 struct MatmulTable;
 enum class WeightLayout : uint8_t { panels, strips, pairs };
@@ -46,8 +47,8 @@ struct WeightView {
   int8_t* digit;
   float* scale;
   int32_t* correction;
-  size_t panel_bytes() const { return kPanel * k * static_cast<size_t>(digits); }
-  int8_t* strip(size_t row) const { return digit + row / kStrip * (kStrip * k * static_cast<size_t>(digits)) + row % kStrip * 4; }
+  [[gnu::always_inline]] size_t panel_bytes() const { return kPanel * k * static_cast<size_t>(digits); }
+  [[gnu::always_inline]] int8_t* strip(size_t row) const { return digit + row / kStrip * (kStrip * k * static_cast<size_t>(digits)) + row % kStrip * 4; }
 };
 WeightView view(const Weight& w);
 size_t matmul_weight_bytes(int n, int k, Profile profile);
@@ -66,14 +67,14 @@ bool pack_rows(const MatmulTable& table, const Weight& w, int to_row, const int3
 //   avx512:         the same, behind them int16 q[K / 4][4]: of four the first, the third, the second, the fourth
 //   neon:           int8   digit[K / 64][2][64]   the digits as they are
 constexpr size_t kValueRoom = 4;
-inline size_t quant_row_stride(int k) { return kValueRoom * padded_k(k) + 64; }
-inline size_t matmul_quant_rows_bytes(int max_rows, int k) {
+static inline size_t quant_row_stride(int k) { return kValueRoom * padded_k(k) + 64; }
+static inline size_t matmul_quant_rows_bytes(int max_rows, int k) {
   return round_up(static_cast<size_t>(max_rows), kRowGroup) * quant_row_stride(k);
 }
-inline uint8_t* quant_row(const QuantRows& a, int row) {
+static inline uint8_t* quant_row(const QuantRows& a, int row) {
   return static_cast<uint8_t*>(a.data) + static_cast<size_t>(row) * quant_row_stride(a.k);
 }
-inline float* quant_row_scale(const QuantRows& a, int row) {
+static inline float* quant_row_scale(const QuantRows& a, int row) {
   return reinterpret_cast<float*>(quant_row(a, row) + kValueRoom * padded_k(a.k));
 }
 
