@@ -56,8 +56,8 @@ struct Weight {
   const float* bias = nullptr;     // (n) on the device, or null
 };
 
-// How a weight lies whose outputs come in pairs, a gate and what it gates: kGate rows of gates, kGate rows of the other, and so on. Both of a
-// pair are then at hand together, whatever tile a device works on.
+// The outputs of a gated weight come in pairs, a gate and what it gates. Its rows are kGate gates, then the kGate that they gate, and so on, so
+// that any tile that a device works on has both of a pair.
 constexpr int kGate = 8;
 static_assert(kPanel % (2 * kGate) == 0);                                      // no pair is in two panels
 inline int gated_rows(int f) { return (f + kGate - 1) / kGate * 2 * kGate; }   // of a weight with f pairs
@@ -92,7 +92,7 @@ struct Batch {
   int max_pages = 0;
   int longest_run = 0;                  // at least the rows of any one sequence
   int last_position = 0;                // at least any row's position
-  int alone = 0;                        // at most the first rows that are each the only one of their sequence
+  int alone = 0;                        // at most the number of rows, from the first on, that are each the only one of their sequence
 };
 
 // The most that the steps of an engine will ask of a device at once.
@@ -111,9 +111,9 @@ struct SampleSpec {
   float top_p = 1;                      // 1: off
   float min_p = 0;                      // 0: off
   float repetition_penalty = 1;         // 1: off; > 0
-  const int32_t* seen = nullptr;        // distinct ids that the repetition penalty applies to
+  const int32_t* seen = nullptr;        // (seen_count) distinct ids that the repetition penalty applies to
   int seen_count = 0;
-  const uint32_t* mask = nullptr;       // bit id set: allowed; null: all allowed
+  const uint32_t* mask = nullptr;       // (ceil(vocab / 32)) bit id % 32 of word id / 32 set: allowed; null: all allowed
   uint64_t noise_key = 0;               // from (seed, record)
   uint32_t sample_index = 0;
   uint32_t position = 0;                // absolute position of the token being chosen
@@ -144,10 +144,10 @@ bool isa_available(Isa isa);
 Isa best_isa();
 int default_threads();                                             // affinity and cgroup quota, at least 1
 
-// Of many short windows of a measurement, per second. On a machine shared with others a window's neighbours differ: the median says
+// Something per second, measured in many short windows. On a machine shared with others the windows differ as the neighbours do: the median says
 // what could be had in these seconds, the best what the machine can do.
 struct Rate { double median = 0, best = 0; };
-struct Roofline { Rate read_bytes, int8_macs; };
+struct Roofline { Rate read_bytes, int8_macs; };                   // bytes read; multiply-adds of int8
 
 class Device {
  public:
@@ -191,21 +191,23 @@ class Device {
   virtual void embed(const StoredMatrix& table, const Batch& batch, float* x) = 0;
 
   // RMSNorm, then the row quantiser: y = (x * r) * weight, r = 1/sqrt(ms + eps), ms the mean square of the quantised x.
+  //                                                                                x (rows, k), weight (k), bad (rows)
   virtual void norm_quantize(const float* x, const float* weight, float eps, int rows, int k, const QuantRows& out, uint8_t* bad) = 0;
 
-  // The row quantiser alone.                                                                             x (rows, k)
+  // The row quantiser alone.                                                                 x (rows, k), bad (rows)
   virtual void quantize(const float* x, int rows, int k, const QuantRows& out, uint8_t* bad) = 0;
 
   // y(t, n) = (float(sum_k qa(t,k) qw(n,k)) * sa(t)) * sw(n), then + bias(n), then + residual(t, n), each rounded.
-  // y, residual (rows, w.n); residual may be null or y itself.
+  // y, residual (rows, w.n); residual may be null or y itself.                                   REQUIRES: a.k == w.k
   virtual void matmul(const Weight& w, const QuantRows& a, int rows, float* y, const float* residual) = 0;
 
   // y(t, i) = silu(gate) * up, both outputs of a product as above, of rows gate_row(i) and gate_row(i) + kGate of w.
-  // w.n = gated_rows(f); y (rows, f)
+  // y (rows, f)                                                       REQUIRES: a.k == w.k, w.n == gated_rows(f)
   virtual void gated_matmul(const Weight& w, const QuantRows& a, int rows, int f, float* y) = 0;
 
   // Normalises the heads of q and k where there are weights for it, rotates them in halves; quantises q to q_out, k and v into
-  // the pages of their positions.                               qkv (rows, (heads + 2 kv_heads) * head_dim), q then k then v
+  // the pages of their positions, each head vector as a row of its own: what is stored as zeros (4) is the vector that is bad.
+  //                                                  qkv (rows, (heads + 2 kv_heads) * head_dim), q then k then v; bad (rows)
   virtual void rope_store(const float* qkv, int heads, const Batch& batch, const Rope& rope, int layer, const KvCache& kv,
                           const QuantHeads& q_out, uint8_t* bad) = 0;
 
@@ -214,11 +216,11 @@ class Device {
   virtual void attention(const QuantHeads& q, int heads, const Batch& batch, const int32_t* query_rows, int queries, int layer,
                          const KvCache& kv, float* out) = 0;
 
-  // out(i, :) = x(index[i], :)                                                                         index on the device
+  // out(i, :) = x(index[i], :)                              x (any number, k), index (rows) on the device, out (rows, k)
   virtual void gather_rows(const float* x, const int32_t* index, int rows, int k, float* out) = 0;
 
-  // Chooses one token per row of logits (rows, stride), of which the first vocab columns count. top: (rows, max_top) host
-  // memory, filled up to each spec's top_logprobs; may be null when max_top is 0. Waits for the result.
+  // Chooses one token per row of logits (rows, stride), of which the first vocab columns count. specs, out (rows) and top (rows,
+  // max_top) are host memory; top is filled up to each spec's top_logprobs, and may be null when max_top is 0. Waits for the result.
   virtual void sample(const float* logits, int rows, int vocab, int stride, const SampleSpec* specs, Sampled* out,
                       TokenLogprob* top, int max_top) = 0;
 
@@ -243,9 +245,8 @@ struct CudaOptions {
 // REQUIRES: probe_cuda(ordinal).state == GpuState::ready.
 std::unique_ptr<Device> make_cuda_device(int ordinal, const CudaOptions& options);
 
-// RoPE angles for `ibid`'s rule: frequencies in float64 by our own pow, angle = position * inv_freq in float64, cos and sin
-// by our own float64 functions, each rounded once to float32. divisor: (head_dim / 2) per-frequency divisors, or null.
-// out: (positions, head_dim), cos then sin.
+// The table of RoPE angles (NUMERICS 6.1 to 6.3): frequencies, and angle = position * frequency, in float64; cos and sin by our own float64
+// functions, each rounded once to float32. divisor: (head_dim / 2) divisors of the frequencies, or null. out: (positions, head_dim), cos then sin.
 void rope_table(double theta, int head_dim, const double* divisor, int positions, float* out);
 
 }  // namespace ibid::kernels
