@@ -1,11 +1,12 @@
 // The elementary functions of numerics v1: one source for host and device.
 //
-// Owns: exp, exp2, log, log1p in float32; exp, log, pow, sin, cos in float64 (RoPE tables only); rounding to integers; Philox.
+// Owns: exp, exp2, log, log1p, silu in float32; exp, log, pow, sin, cos in float64 (RoPE tables only); rounding to integers; the order of floats
+// as integers; Philox and the noise made of it.
 // Must not know: rows, ops, instruction sets.
 //
 // 1. Only + - * / and integer operations on bits, in the written order: IEEE-754 makes the result the same everywhere, and a
 //    vectorised loop equals a scalar one. No fma: baseline x86-64 has no such instruction. Compile with contraction off.
-// 2. No branches in the float32 functions, so that loops over them vectorise.
+// 2. No branches in the float32 functions of NUMERICS 8 and 9, so that loops over them vectorise.
 // 3. Round to nearest even is the rounding mode, denormals are kept (kernels/cpu/fpenv.h).
 // 4. Everything has internal linkage: these functions are compiled under several instruction sets within one program, and the
 //    linker must never choose one for the other.
@@ -70,6 +71,8 @@ IBID_HD int32_t order_key(float x) {
   int32_t b = static_cast<int32_t>(bits(x + 0.0f));
   return b ^ ((b >> 31) & 0x7fffffff);
 }
+// The float that has this key: the same bits are turned back.
+IBID_HD float from_order_key(int32_t key) { return from_bits(static_cast<uint32_t>(key ^ ((key >> 31) & 0x7fffffff))); }
 
 // REQUIRES: n >= 1
 IBID_HD int32_t largest_key(const float* x, int n) {

@@ -4,8 +4,8 @@
 //
 // A sum is 256 * high(lane) + low(lane) of a type that the including file brings, both within int32.
 
-// 256 * high + low, once carried, is 256 * upper + 8 bits. `upper` without its last 8 bits, and those with the 8, are at most 24 bits
-// each, which float32 holds exactly: their sum is the only rounding.
+// float(256 * high + low). With the carry from low, the sum is 256 * upper + (the last 8 bits of low). Cut in two, 65536 * (upper >> 8) and
+// the 16 bits below, each part has at most 24 bits, which float32 holds exactly: adding them is the only rounding.
 static inline float combine(int32_t high, int32_t low) {
   int32_t upper = high + (low >> 8), fine = (upper & 255) * 256 + (low & 255);
   return static_cast<float>(upper & ~255) * 256.0f + static_cast<float>(fine);
@@ -32,8 +32,7 @@ static float scores(const Sums sums, float a, const float* __restrict k_scale, i
     t[j] = math::limit_magnitude(combine(sums.high(j), sums.low(j)) * unit, kScoreMax);
   }
   for (int j = visible; j < count; ++j) t[j] = -2 * kScoreMax;               // 2^(t - M) is then 0
-  int32_t key = math::largest_key(t, count);
-  return math::ceil_int(math::from_bits(static_cast<uint32_t>(key ^ ((key >> 31) & 0x7fffffff))));
+  return math::ceil_int(math::from_order_key(math::largest_key(t, count)));
 }
 
 // What the loop over the weights of a block adds up.
