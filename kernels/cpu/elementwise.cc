@@ -29,7 +29,7 @@ void each_row(CpuContext& c, int rows, int64_t cost, F fn) {
   }
 }
 
-size_t offset(int row, int cols) { return static_cast<size_t>(row) * static_cast<size_t>(cols); }
+size_t offset(int row, int64_t cols) { return static_cast<size_t>(row) * static_cast<size_t>(cols); }
 
 }  // namespace
 
@@ -37,7 +37,7 @@ void embed(CpuContext& c, const StoredMatrix& table, const Batch& batch, float* 
   size_t row_bytes = stored_row_bytes(table.dtype, table.cols);
   each_row(c, batch.rows, table.cols, [&](int row, WorkerScratch&) {
     const uint8_t* stored = static_cast<const uint8_t*>(table.data) + static_cast<size_t>(batch.token[row]) * row_bytes;
-    c.rows.dequantize(table.dtype, stored, table.cols, x + static_cast<size_t>(row) * static_cast<size_t>(table.cols));
+    c.rows.dequantize(table.dtype, stored, table.cols, x + offset(row, table.cols));
   });
 }
 
@@ -122,7 +122,7 @@ void rope_store(CpuContext& c, const float* qkv, int heads, const Batch& batch, 
   });
 }
 
-// Rows are packed in panels where the scratch holds one; those of a row_map that skips fill them in turns.
+// A task takes as many rows as a panel has, or fewer where the scratch does not hold them. Where a row_map leaves rows out, a later call fills them in.
 bool convert_weight(CpuContext& c, const Weight& w, int to_row, const StoredMatrix& src, const int32_t* row_map) {
   std::atomic<bool> finite{true};
   size_t row_bytes = stored_row_bytes(src.dtype, src.cols);
