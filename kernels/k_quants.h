@@ -5,8 +5,8 @@
 // 1. A run of values shares a scale and a minimum, and their bits lie in the same places of consecutive bytes: a loop over a run
 //    vectorises, and a thread reads one value alone.
 // 2. Everything has internal linkage, as in math.h, 4.
-// 3. All instruction sets and devices run this source, so that their agreeing proves nothing about it: that is for the published values
-//    (test/unit/ops_test.cc) and the second implementation.
+// 3. All instruction sets and devices run this source, so their agreement proves nothing about it: the published values
+//    (test/unit/ops_test.cc) and the second implementation (test/numerics) do.
 #pragma once
 #include "kernels/math.h"
 #include "kernels/ops.h"
@@ -42,13 +42,14 @@ static_assert(run_block_bytes(DType::q2_k) == storage(DType::q2_k).bytes && run_
               run_block_bytes(DType::q4_k) == storage(DType::q4_k).bytes && run_block_bytes(DType::q5_k) == storage(DType::q5_k).bytes &&
               run_block_bytes(DType::q6_k) == storage(DType::q6_k).bytes && run_block_bytes(DType::iq4_xs) == storage(DType::iq4_xs).bytes);
 
-// What a nibble of IQ4_NL and IQ4_XS stands for, T of NUMERICS 4.4: two words of bytes, the first the lowest, which shift where a table would be looked up.
+// What a nibble of IQ4_NL and IQ4_XS stands for, T of NUMERICS 4.4. Two words hold eight values each, the first in the lowest byte: a shift in place
+// of a look-up.
 IBID_HD int iq4_value(int nibble) {
   const uint64_t values = nibble < 8 ? 0xf6eaddcfbfad9881u : 0x7159453526190d01u;
   return static_cast<int8_t>(values >> 8 * (nibble & 7));
 }
 
-// Subtracting a minimum of +0 changes nothing, not even a zero's sign: formats without minima have that one.
+// Formats without minima have a minimum of +0: subtracting it changes nothing, not even a zero's sign.
 IBID_HD float run_value(const Run& r, int i) {
   const int bits = (r.low[i] >> r.low_shift & r.low_mask) | (r.high[i] >> r.high_shift & r.high_mask) << r.high_place;
   const int v = r.from_table ? iq4_value(bits) : bits;

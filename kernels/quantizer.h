@@ -12,11 +12,11 @@
 
 namespace ibid::kernels {
 
-// Ordered as the numbers are, with NaNs above all of them.
+// The bits of |x|: as integers they have the order of magnitudes, with infinity and NaNs above all that is finite.
 IBID_HD uint32_t magnitude(float x) { return math::bits(x) & 0x7fffffff; }
 
 IBID_HD uint32_t largest_magnitude(const float* x, int k) {
-  int32_t largest = 0;                      // as signed, which baseline SIMD can compare
+  int32_t largest = 0;                      // signed: baseline SIMD compares no unsigned integers
   for (int i = 0; i < k; ++i) {
     int32_t m = static_cast<int32_t>(magnitude(x[i]));
     largest = m > largest ? m : largest;

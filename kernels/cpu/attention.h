@@ -16,7 +16,7 @@
 
 namespace ibid::kernels {
 
-constexpr int kMaxHeadDim = 256;   // head_dim is even and at most this: 128 * 32639 * 256 < 2^31
+constexpr int kMaxHeadDim = 256;   // head_dim is even and at most this: sums of digit * value fit int32, 128 * 32639 * 256 < 2^31
 constexpr int kTile = 64;          // queries (row, head) of one kv head that walk its blocks together, at most
 constexpr int kVectorTile = 24;    // the same where they are worked on by vectors
 

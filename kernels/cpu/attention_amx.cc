@@ -2,8 +2,8 @@
 //
 // Owns: the fast form of attention_scalar.cc for 12 queries and more. Must not know: what rows and heads the queries are.
 //
-// A block's K and V lie as pairs of int16 (attention.h), tiles want quads of digits: made anew for each tile of queries, which takes about as long
-// as the products of 24 of them, so tiles are large here, and fewer queries go the way of AVX-512.
+// A block's K and V lie as pairs of int16 (attention.h), but tiles of AMX want quads of digits. These are made anew for each tile of queries, which
+// takes about as long as the products of 24 queries: so tiles of queries are large here, and fewer than kFewQueries go the way of AVX-512.
 #include "kernels/cpu/amx_tiles.h"
 #include "kernels/cpu/row_ops.h"
 #include "kernels/math.h"

@@ -1,7 +1,7 @@
 // The floating point environment of numerics v1: round to nearest even, denormals kept, every exception masked.
 //
-// It is per-thread state that any library loaded later may have changed, so each thread sets it for itself: the pool's
-// workers at their start, the caller on every Pool::run.
+// It is per-thread state that any library loaded later may have changed, so each thread sets it for itself: the pool's workers at their
+// start; a caller in every Pool::run, and wherever it computes without the pool.
 #pragma once
 #include <cstdint>
 #if defined(__x86_64__)

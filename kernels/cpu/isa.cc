@@ -134,9 +134,9 @@ int quota_cpus() {
   }
 }
 
-// As many as any machine has, so that the affinity call cannot fail for want of room.
+// CPUs that this thread may run on; 0 when nobody says.
 int affinity_cpus() {
-  constexpr int kMaxCpus = 8192;
+  constexpr int kMaxCpus = 8192;                   // as many as any machine has, so that the call below cannot fail for want of room
   cpu_set_t* set = CPU_ALLOC(kMaxCpus);
   if (!set) return 0;
   const size_t bytes = CPU_ALLOC_SIZE(kMaxCpus);

@@ -102,7 +102,7 @@ void multiply(const MatmulTable& table, Pool& pool, const MatmulJob& job, int ro
   const Weight& w = *job.w;
   if (rows <= 0 || w.n <= 0) return;
   const int panels = static_cast<int>(padded_n(w.n) / kPanel);
-  const size_t row_bytes = 2 * padded_k(job.a->k);       // what a product reads of it; pairs read half as much again, and are no faster cut by that
+  const size_t row_bytes = 2 * padded_k(job.a->k);       // that a product reads; for pairs it is half as much again, but counting that makes them no faster
   const Grain grain = choose_grain(view(w).panel_bytes(), row_bytes, panels, rows, pool.threads());
   const int across = (panels + grain.panels - 1) / grain.panels, down = (rows + grain.rows - 1) / grain.rows;
   const auto panel_of = [&](int task) { return std::min(task / down * grain.panels, panels); };

@@ -38,7 +38,7 @@ enum class WeightLayout : uint8_t { panels, strips, pairs };
 // D digits per weight (q = 256 H + L, or q itself), N = padded_n(n), K = padded_k(k), in this order without gaps:
 //   panels: int8 digits[N / 32][K / 64][D][16][32][4]   a panel of 32 rows is one sequential stream of blocks 64 deep; digit 0 is H
 //   strips: int16 words[N / 8][K / 2][8][2], of one digit int8 [N / 8][K / 4][8][4]: strips of 8 rows
-//   pairs:  int16 words[N / 32][K / 4][2][32][2]  of four along k the first and the third, then the others; one digit: as panels
+//   pairs:  int16 words[N / 32][K / 4][2][32][2]  of four along k the first and the third, then the second and the fourth; one digit: as panels
 //   float  scale[N]
 //   int32  correction[D][N]                       -128 * sum of the row's digits: undoes activations stored as digit + 128 (panels)
 struct WeightView {
@@ -62,9 +62,10 @@ bool pack_rows(const MatmulTable& table, const Weight& w, int to_row, const int3
 // Each row is quant_row_stride(k) bytes: room for 4 K bytes of values, then a line whose first float is the scale (an odd number
 // of lines keeps rows out of each other's cache sets). The values are one of
 //   scalar, avx2:   int16 q[K]
-//   avxvnni:        the same, behind them int8 H[K / 4][4], in the order of avx512's words, and int32 128 * (sum of H) of each 128 of K or what is left
+//   avxvnni:        the same, behind them int8 H[K / 4][4], of four the first, the third, the second, the fourth, and behind these
+//                   int32 128 * (sum of H) for each 128 of K, and for what is left
 //   amx:            uint8  digit[K / 64][2][64]   q = 256 H + L, H first, each stored as digit + 128
-//   avx512:         the same, behind them int16 q[K / 4][4]: of four the first, the third, the second, the fourth
+//   avx512:         the same, behind them int16 q[K / 4][4], of four as avxvnni has H
 //   neon:           int8   digit[K / 64][2][64]   the digits as they are
 constexpr size_t kValueRoom = 4;
 static inline size_t quant_row_stride(int k) { return kValueRoom * padded_k(k) + 64; }

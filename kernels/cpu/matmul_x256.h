@@ -1,14 +1,15 @@
-// The matrix product in vectors of 256 bits. Every function is local to the including file, which provides add_products and
-// add_products_from, the 16 products of words, added up in pairs (vpmaddwd and an addition, or AVX-VNNI's vpdpwssd, which is both),
-// word_sums for 16-bit weights, which lie as words, and stream_ahead.
+// The matrix product in vectors of 256 bits. Every function is local to the including file, which provides
+//   add_products, add_products_from   16 products of words, added up in pairs: vpmaddwd and an addition, or AVX-VNNI's vpdpwssd, which is both
+//   word_sums                         the sums for 16-bit weights, which lie as words
+//   stream_ahead                      how far ahead a stream of weights is fetched
 //
-// 8-bit weights are widened as they are read: a pair is at most 2 * 32639 * 128, so 256 of them fit int32.
+// 8-bit weights are widened as they are read: a pair of products is at most 2 * 32639 * 128, so 256 of them fit int32.
 //
-// Per 16 multiply-adds of 8-bit weights: 2 instructions (1 with VNNI) and a share of the loads; of 16-bit weights: 4 (1.5). Zen and Intel cores since
-// Haswell do three or four of these a cycle and start five or six instructions of any kind, so nothing else may stand in the loops. Half as
-// many start where the core's other thread is busy (a virtual machine's neighbour): then it is their number alone that counts. Hence
-// 8-bit weights are widened beforehand for many rows, so that half of the loads are no instructions (wide_sums): 2.6 in all for one
-// vpmaddwd instead of 3.0 (one less each with VNNI).
+// What bounds it is the number of instructions. 16 multiply-adds take 2 of them with 8-bit weights (1 with VNNI) and 4 with 16-bit weights (1.5),
+// and a share of the loads. Zen, and Intel cores since Haswell, do three or four of these a cycle and start five or six instructions of any kind,
+// so nothing else may stand in the loops. Where the core's other thread is busy (a virtual machine's neighbour) half as many start, and their
+// number alone counts. So for many rows 8-bit weights are widened beforehand, which makes half of the loads operands of other instructions
+// (wide_sums): 2.6 instructions in all for one vpmaddwd instead of 3.0 (one less each with VNNI).
 //
 // Sums are added to by instructions of our own (add_to, add_products): left alone, gcc 12 starts all products first and has no registers for
 // the sums, and with a barrier after each it moves every second one through another register.

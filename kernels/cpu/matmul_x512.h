@@ -40,8 +40,8 @@ inline Sums join(__m512i high, __m512i cross, __m512i low) {
   return {_mm512_add_epi32(high, _mm512_srai_epi32(cross, 8)), _mm512_add_epi32(low, _mm512_slli_epi32(bits, 8))};
 }
 
-// To float32, each by one rounding. With rest >> b carried S becomes 2^b upper + b bits. `upper` without its last 8 bits, and those with
-// the b bits, are at most 24 bits each, which float32 holds exactly: their sum is the only rounding.
+// To float32, each by one rounding. With the carry from rest, S is 2^b upper + (the last b bits of rest). Cut in two, 2^(b + 8) (upper >> 8)
+// and the b + 8 bits below, each part has at most 24 bits, which float32 holds exactly: adding them is the only rounding.
 template <int D>
 inline __m512 sums_to_float(const Sums& s) {
   constexpr int kBits = 8 * D;
@@ -127,7 +127,7 @@ template <int T>
   });
 }
 
-// Lines that may be asked for at once. A core waits for no more than some 16 at a time; all that it needs next would queue behind more.
+// Lines that may be asked for at once. A core waits for some 16 at a time: what it needs next would queue behind more.
 constexpr size_t kBurst = 8;
 
 // Adds the products of a panel and T rows; what is to be fetched for a step is asked for in `parts` parts for each digit.
@@ -192,7 +192,7 @@ struct DigitTile {
   }
 };
 
-// A panel and min(T, left) rows; first: of this panel no rows were before.
+// A panel and min(T, left) rows. first: they are the first rows that meet this panel.
 template <class Tile, int T>
 void tile_upto(Tile& tile, size_t left, const MatmulJob& job, const WeightView& v, size_t panel, size_t row, bool first, Ahead ahead) {
   if constexpr (T > 1)

@@ -21,8 +21,8 @@ double now() { return std::chrono::duration<double>(std::chrono::steady_clock::n
 constexpr size_t kBufferBytes = size_t{1} << 30;     // several times the largest L3 in use
 constexpr size_t kPieceBytes = size_t{1} << 20;
 
-// Reads with the same fetching ahead as the kernels: without it an Intel server shows a fifth less, and with the distance of the
-// other kernel (matmul_x512.h, matmul_x256.h) each of Intel and Zen shows up to a tenth less. So both are tried.
+// Fetches ahead as the kernels do: without that an Intel server shows a fifth less, and with a distance that suits the other maker's
+// processors (matmul_panels.h, matmul_avx2.cc) each of Intel and AMD shows up to a tenth less. So a short and a long one are tried.
 constexpr size_t kAheads[] = {1024 / sizeof(uint64_t), 4096 / sizeof(uint64_t)};
 uint64_t read_piece(const uint64_t* p, size_t ahead) {
   constexpr size_t kWords = kPieceBytes / sizeof(uint64_t);

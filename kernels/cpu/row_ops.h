@@ -1,6 +1,6 @@
 // What one instruction set brings to every op except the matrix product: functions on a single row, block or array.
 //
-// Owns: the table of them, and the memory a worker needs for them. Must not know: threads, devices, who calls.
+// Owns: the table of them. Must not know: threads, devices, who calls.
 //
 // 1. Every instruction set computes the same bits (NUMERICS.md); row_ops_scalar.cc and its neighbours read like the text.
 // 2. Nothing here allocates; `bad` conditions are returned, never thrown.

@@ -4,7 +4,7 @@
 // Must not know: when an op is called, graphs, memory (device.cu).
 //
 // 1. The value of a sum is an integer (NUMERICS 1.1): tiles, splits, atomics on integers and the library's product are free.
-// 2. Digits: q = 256 H + L as kernels/ops.h has them, each digit in a plane of its own, so that one int8 product of the planes
+// 2. Digits: q = 256 H + L as NUMERICS 2.2 has them, each digit in a plane of its own, so that one int8 product of the planes
 //    stacked gives every product of digits.
 // 3. Depths are padded to kDepthStep bytes and lie on 16-byte boundaries. Weights are zero in the padding, so what activations
 //    hold there does not matter; K, V and q are zero in the padding of a head.

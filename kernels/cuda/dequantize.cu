@@ -1,6 +1,6 @@
 // Stored weights into the digits that products read: one block per row (NUMERICS 3, 4.1, 4.4, 4.6).
 //
-// Owns: the conversion of rows that lie on the device. Must not know: files, how rows get there (device.cu).
+// Owns: the conversion of rows that lie on the device. Must not know: files, how rows get there (staging.h).
 //
 // Per row of k values: reads the stored bytes twice (the second time from cache), writes 1 or 2 bytes a value and a scale. Some ten
 // operations a value, some fifty in blocks of 256 (a run's scale is made anew for each of its values); bound by the bus that brings
