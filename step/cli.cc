@@ -58,6 +58,8 @@ std::string operand_name(const Command& command, size_t index) {
 }
 
 LogOptions g_log;
+volatile sig_atomic_t g_redrawn = 0;                   // a progress line stands on the terminal: what comes next takes its place
+constexpr std::string_view kEraseLine = "\r\033[K";
 std::atomic<const char*> g_last_words{"ibid: error: interrupted\n"}, g_bus_words{"ibid: error: SIGBUS\n"};
 volatile sig_atomic_t g_signal = 0;
 
@@ -80,7 +82,13 @@ std::string line_of(const char* level, const std::string& message, const std::st
   return printable(line);
 }
 
+void erase_progress() {
+  if (g_redrawn) std::fwrite(kEraseLine.data(), 1, kEraseLine.size(), stderr);
+  g_redrawn = 0;
+}
+
 void put_line(const char* level, const std::string& message, const std::string& hint = "", const std::string& where = "") {
+  erase_progress();
   std::string line = line_of(level, message, hint, where);
   std::fwrite(line.data(), 1, line.size(), stderr);
 }
@@ -94,6 +102,7 @@ const char* kept_line(const std::string& line) {
 // Only what a handler may do: unlink, poll, write, signal, raise.
 void die_in_handler(int s, const char* words) {
   remove_temporaries();
+  if (g_redrawn && stderr_takes()) (void)!::write(STDERR_FILENO, kEraseLine.data(), kEraseLine.size());
   if (stderr_takes()) (void)!::write(STDERR_FILENO, words, std::strlen(words));
   signal(s, SIG_DFL);
   raise(s);
@@ -294,11 +303,12 @@ bool stderr_takes() {
 
 bool stderr_is_terminal() { return ::isatty(STDERR_FILENO) == 1; }
 
-Progress::Progress(std::optional<uint64_t> total_records) : total_(total_records), terminal_(stderr_is_terminal()), start_(now()), last_(start_) {}
+Progress::Progress(std::optional<uint64_t> total_records)
+    : total_(total_records), redraws_(stderr_is_terminal() && g_log.format == LogFormat::text), start_(now()), last_(start_) {}
 
 void Progress::update(uint64_t records, uint64_t tokens) {
   double t = now();
-  if (g_log.quiet || t - last_ < (terminal_ ? 0.2 : 30.0)) return;
+  if (g_log.quiet || t - last_ < (redraws_ ? 0.2 : 30.0)) return;
   last_ = t;
   char line[160];
   double elapsed = t - start_;
@@ -308,18 +318,14 @@ void Progress::update(uint64_t records, uint64_t tokens) {
     auto left = static_cast<long>(elapsed / static_cast<double>(records) * static_cast<double>(*total_ - records));
     std::snprintf(line + n, sizeof line - static_cast<size_t>(n), ", %ld:%02ld left", left / 60, left % 60);
   }
-  if (terminal_ && g_log.format == LogFormat::text) {
-    std::fprintf(stderr, "\r\033[Kibid: %s", line);
-    std::fflush(stderr);
-    shown_ = true;
-  } else {
-    put_line("info", line);
-  }
+  if (!redraws_) return put_line("info", line);
+  erase_progress();
+  std::fprintf(stderr, "ibid: %s", line);
+  std::fflush(stderr);
+  g_redrawn = 1;
 }
 
-Progress::~Progress() {
-  if (shown_) std::fprintf(stderr, "\r\033[K");
-}
+Progress::~Progress() { erase_progress(); }
 
 void catch_signals() {
   struct sigaction action{};

@@ -82,7 +82,7 @@ std::string printable(std::string_view text);
 // What a signal handler says, which can put nothing together, before it ends the process; see below.
 void set_last_words(const std::string& message);
 
-// A line that is redrawn on a terminal, or written every 30 s where there is none.
+// A line that is redrawn on a terminal, or written every 30 s where there is none and where lines are JSON.
 class Progress {
  public:
   explicit Progress(std::optional<uint64_t> total_records);
@@ -90,7 +90,7 @@ class Progress {
   void update(uint64_t records, uint64_t tokens);     // cheap; draws when it is time
  private:
   std::optional<uint64_t> total_;
-  bool terminal_, shown_ = false;
+  bool redraws_;
   double start_, last_;
 };
 bool stderr_is_terminal();

@@ -20,6 +20,8 @@ exits() {
   out=$(cat out.txt) err=$(cat err.txt)
   checks=$((checks + 1)); [ "$code" = "$want" ] || fail "exit $code instead of $want: $* :: $err"
 }
+# has_terminals WHAT: says that WHAT is skipped where there are none.
+has_terminals() { script -qec true /dev/null </dev/null >/dev/null 2>&1 || { echo "SKIPPED for want of pseudo-terminals: $1"; return 1; }; }
 # odd_table MIDDLE LAST: records S1 to SLAST, an unreadable row behind the MIDDLEth, and at the end an id that stood before.
 odd_table() {
   printf 'sample\tannotation\n'

@@ -347,6 +347,21 @@ exits 65 "$ibid" merge cut.tar -o merged.tsv
 holds "merge says so, too" "$err" "ibid: 3 of 3 prompts were cut"
 [[ "$err" != *plain* ]] || fail "merged.tsv says nothing else"
 
+# On a terminal the progress line is redrawn, and gives way to messages; as JSON it is a line like others, and comes as rarely.
+if has_terminals "the progress line"; then
+  { printf 'sample\tannotation\n'; for i in $(seq 1000); do printf 'A%d\tliver %d\n' "$i" "$i"; done; } >many.tsv
+  sed "s/{{ annotation }}/{% if annotation == 'liver 990' %}{{ nope }}{% else %}{{ annotation }}{% endif %}/" "$quick/step.yaml" >late.yaml
+  on_terminal() { script -qec "$(printf '%q ' "$ibid" run late.yaml many.tsv --model "$model" -o many.out --threads 1 "$@")" /dev/null </dev/null >terminal.txt || true; }
+  on_terminal
+  holds "progress" "$(cat terminal.txt)" "/1000 records, "
+  note=$(grep "the input has no column" terminal.txt)
+  holds "a message" "${note##*$'\r\e[K'}" "ibid: the input has no column 'nope'"
+  [[ "${note##*$'\r\e[K'}" != *tokens/s* ]] || fail "a message behind the progress: $note"
+  SECONDS=0
+  on_terminal --log-format json
+  checks=$((checks + 1)); [ "$(grep -c tokens/s terminal.txt)" -le $((SECONDS / 30)) ] || fail "progress as JSON: $(grep -c tokens/s terminal.txt) lines in $SECONDS s"
+fi
+
 # What a stranger wrote does not command the terminal: neither in messages, nor in what show prints.
 printf '{"sample":"S1","a\\u001b[2J":1,"a\\u001b[2J":2}\n' >escape.jsonl
 exits 65 "$ibid" run "$quick/step.yaml" escape.jsonl --set input.format=jsonl --model "$model"

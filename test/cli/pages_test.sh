@@ -1,6 +1,5 @@
 # The manual page and the completions hold every command and option that --help shows, and work in the programs they are for.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-has_terminals() { script -qec true /dev/null </dev/null >/dev/null 2>&1 || { echo "SKIPPED for want of pseudo-terminals: $1"; return 1; }; }
 have() { command -v "$1" >/dev/null || { echo "SKIPPED for want of $1: $2"; return 1; }; }
 
 exits 0 "$ibid" man
