@@ -3,7 +3,6 @@
 
 #include <poll.h>
 #include <signal.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,6 +15,7 @@
 #include <sstream>
 
 #include "runtime/json.h"
+#include "step/clock.h"
 #include "step/output_file.h"
 #include "step/source_text.h"
 
@@ -62,12 +62,6 @@ volatile sig_atomic_t g_redrawn = 0;                   // a progress line stands
 constexpr std::string_view kEraseLine = "\r\033[K";
 std::atomic<const char*> g_last_words{"ibid: error: interrupted\n"}, g_bus_words{"ibid: error: SIGBUS\n"};
 volatile sig_atomic_t g_signal = 0;
-
-double now() {
-  timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
-}
 
 std::string line_of(const char* level, const std::string& message, const std::string& hint = "", const std::string& where = "") {
   if (g_log.format == LogFormat::json) {
@@ -304,10 +298,10 @@ bool stderr_takes() {
 bool stderr_is_terminal() { return ::isatty(STDERR_FILENO) == 1; }
 
 Progress::Progress(std::optional<uint64_t> total_records)
-    : total_(total_records), redraws_(stderr_is_terminal() && g_log.format == LogFormat::text), start_(now()), last_(start_) {}
+    : total_(total_records), redraws_(stderr_is_terminal() && g_log.format == LogFormat::text), start_(monotonic_seconds()), last_(start_) {}
 
 void Progress::update(uint64_t records, uint64_t tokens) {
-  double t = now();
+  double t = monotonic_seconds();
   if (g_log.quiet || t - last_ < (redraws_ ? 0.2 : 30.0)) return;
   last_ = t;
   char line[160];

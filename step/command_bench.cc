@@ -9,12 +9,12 @@
 //    of digits; the longer of the two bounds a run. Attention, norms and sampling are on top, uncounted. AVX-512 and AVX-VNNI take three
 //    instructions where w16a16 counts as four.
 #include <sys/resource.h>
-#include <time.h>
 
 #include <algorithm>
 #include <cstdio>
 
 #include "runtime/random_model.h"
+#include "step/clock.h"
 #include "step/commands.h"
 #include "step/session.h"
 
@@ -25,12 +25,6 @@ constexpr int kShortPrompt = 16, kAnswer = 64;
 
 // What is asked of the engine: a prompt of so many tokens, and so many sequences at once.
 struct Load { int prompt, sequences; };
-
-double seconds() {
-  timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
-}
 
 double median(std::vector<double> v) {
   std::sort(v.begin(), v.end());
@@ -54,7 +48,7 @@ class Bench {
 
   // Seconds to answer `sequences` prompts of `prompt` tokens with `answer` tokens each, all different.
   double time(int sequences, int prompt, int answer) {
-    double start = seconds();
+    double start = monotonic_seconds();
     for (int s = 0; s < sequences; ++s) {
       runtime::Request r;
       r.id = static_cast<uint64_t>(s);
@@ -67,7 +61,7 @@ class Bench {
       std::optional<runtime::Answer> a = engine_.next();
       IBID_CHECK(!a || static_cast<int>(a->tokens.size()) <= answer);
     }
-    return seconds() - start;
+    return monotonic_seconds() - start;
   }
 
   // Seconds of a step that decodes a token of each of `sequences` and does nothing else; the mean of a run's.
@@ -179,7 +173,7 @@ std::vector<Line> measure(runtime::Engine& engine, Bench& bench, const runtime::
 int command_bench(const Args& args) {
   kernels::Profile profile = args.choice("--profile", "w16a16", {"w16a16", "w8a16"}) == "w8a16" ? kernels::Profile::w8a16 : kernels::Profile::w16a16;
   bool tsv = args.choice("--format", "text", {"text", "tsv"}) == "tsv";
-  double start = seconds();
+  double start = monotonic_seconds();
   std::optional<runtime::RandomModel> random;
   std::optional<runtime::ModelFiles> real;
   if (args.has("--model")) real.emplace(runtime::open_model(*args.get("--model")));
@@ -197,10 +191,10 @@ int command_bench(const Args& args) {
   options.kv_bytes = opened.kv_bytes;
   std::vector<Stamp> stamps;
   const runtime::EngineStats* stats = nullptr;         // the engine's own, which is not there before it is
-  options.between_steps = [&] { stamps.push_back({seconds(), stats->decode_rows}); };
+  options.between_steps = [&] { stamps.push_back({monotonic_seconds(), stats->decode_rows}); };
   runtime::Engine engine(std::move(opened.device), files, tokenizer, options);
   stats = &engine.stats();
-  double ready = seconds() - start;
+  double ready = monotonic_seconds() - start;
   note(engine.device().describe() + ", " + (real ? base_name(*args.get("--model")) : args.text("--shape", "qwen2-0.5b")) + ", " + args.text("--profile", "w16a16"));
   int vocab = std::min(tokenizer.size(), files.config.vocab);
   Bench bench(engine, vocab, stamps);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "step/cache.h"
+#include "step/clock.h"
 #include "step/commands.h"
 #include "step/journal.h"
 #include "step/outputs.h"
@@ -29,16 +30,8 @@ std::string utc_now() {
 // When the run began, and for how long it has been going.
 struct Watch {
   std::string started = utc_now();
-  timespec begin = now();
-  static timespec now() {
-    timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t;
-  }
-  double seconds() const {
-    timespec t = now();
-    return static_cast<double>(t.tv_sec - begin.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec - begin.tv_nsec);
-  }
+  double begin = monotonic_seconds();
+  double seconds() const { return monotonic_seconds() - begin; }
 };
 
 std::string run_record(const Watch& watch, const Tally& tally, const BundleIds& ids, Session& session, uint64_t reused) {

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -13,16 +12,11 @@
 #include "runtime/error.h"
 #include "step/bytes.h"
 #include "step/cli.h"
+#include "step/clock.h"
 #include "step/output_file.h"
 
 namespace ibid::step {
 namespace {
-
-double now() {
-  timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
-}
 
 constexpr std::string_view kMagic = "ibidjnl1";
 constexpr size_t kHeaderBytes = kMagic.size() + sizeof(Digest) + 8;
@@ -46,7 +40,7 @@ size_t Journal::KeyHash::operator()(const Digest& d) const {
 
 std::string Journal::path_beside(const std::string& output) { return directory_of(output) + "/" + name_with("." + base_name(output), ".ibid-journal"); }
 
-Journal::Journal(const std::string& path, const std::string& config_id, bool with_top) : path_(path), with_top_(with_top), synced_(now()) {
+Journal::Journal(const std::string& path, const std::string& config_id, bool with_top) : path_(path), with_top_(with_top), synced_(monotonic_seconds()) {
   try {
     std::string header = header_of(config_id);
     uint64_t size = open(), sound = load(header);
@@ -155,9 +149,9 @@ void Journal::keep(const Digest& key, const AnswerRecord& answer) {
   append(seal(key, answer, with_top_));
   empty_ = false;
   ++kept_;
-  if (now() - synced_ < kSyncSeconds) return;
+  if (monotonic_seconds() - synced_ < kSyncSeconds) return;
   if (::fdatasync(fd_) != 0) throw Error(ErrorKind::io, path_, std::string("fdatasync of the journal failed: ") + std::strerror(errno));
-  synced_ = now();
+  synced_ = monotonic_seconds();
 }
 
 void Journal::append(const std::string& bytes) {
