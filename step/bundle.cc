@@ -6,6 +6,7 @@
 
 #include "runtime/error.h"
 #include "step/bundle_format.h"
+#include "step/bytes.h"
 #include "step/canon.h"
 
 namespace ibid::step {
@@ -58,8 +59,7 @@ void BundleWriter::add(const std::string& record_id, std::string_view record_can
 }
 
 void BundleWriter::count(std::string_view record_canonical, const std::string& status) {
-  Digest record = sha256(record_canonical);
-  input_.update({reinterpret_cast<const char*>(record.data()), record.size()});
+  input_.update(bytes_of(sha256(record_canonical)));
   ++statuses_[status];
   ++counted_;
 }

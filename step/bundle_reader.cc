@@ -8,6 +8,7 @@
 #include "runtime/error.h"
 #include "step/bundle.h"
 #include "step/bundle_format.h"
+#include "step/bytes.h"
 #include "step/canon.h"
 #include "step/cli.h"
 #include "step/leaves.h"
@@ -368,8 +369,7 @@ void Bundle::verify_segment(uint64_t i, Sha256& input, std::map<std::string, uin
   SegmentPair pair = segment(i);
   for (uint64_t row = 0; row < pair.records.count(); ++row) {
     ProvedRecord r = pair.proved(row);
-    Digest digest = sha256(canonical(r.record.at("fields")));
-    input.update({reinterpret_cast<const char*>(digest.data()), digest.size()});
+    input.update(bytes_of(sha256(canonical(r.record.at("fields")))));
     ++statuses[worst_status(r.outcome, "record " + std::to_string(r.number + 1))];
     if (also) also(r);
   }

@@ -19,6 +19,7 @@ inline uint64_t get_le(const char* p, int bytes) {
   return v;
 }
 
+// A view: of a temporary digest it is good for the expression alone.
 inline std::string_view bytes_of(const Digest& d) { return {reinterpret_cast<const char*>(d.data()), d.size()}; }
 
 }  // namespace ibid::step

@@ -3,6 +3,7 @@
 
 #include "runtime/model_files.h"
 #include "step/bundle.h"
+#include "step/bytes.h"
 #include "step/commands.h"
 #include "step/outputs.h"
 #include "step/run_input.h"
@@ -59,10 +60,7 @@ int command_freeze(const Args& args) {
 // OpenSSF model signing's root for a folder: SHA-256 over the raw digests of its files, sorted by path.
 static std::string model_signing_root(const runtime::ModelSource& model) {
   Sha256 all;
-  for (const auto& file : model.files) {
-    Digest d = digest_of_mapped(*file);
-    all.update({reinterpret_cast<const char*>(d.data()), d.size()});
-  }
+  for (const auto& file : model.files) all.update(bytes_of(digest_of_mapped(*file)));
   return digest_text(all.finish());
 }
 

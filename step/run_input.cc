@@ -10,7 +10,7 @@
 #include <memory>
 #include <utility>
 
-#include "step/digest.h"
+#include "step/bytes.h"
 #include "step/source_text.h"
 
 namespace ibid::step {
@@ -91,10 +91,7 @@ void require_names(const std::vector<std::string>& paths) {
   }
 }
 
-void add_record(Sha256& digest, const Record& record) {
-  Digest d = sha256(record_canonical(record));
-  digest.update({reinterpret_cast<const char*>(d.data()), d.size()});
-}
+void add_record(Sha256& digest, const Record& record) { digest.update(bytes_of(sha256(record_canonical(record)))); }
 
 }  // namespace
 

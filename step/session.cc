@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "runtime/error.h"
+#include "step/bytes.h"
 #include "step/rows.h"
 
 namespace ibid::step {
@@ -361,10 +362,8 @@ void Session::say_work() const {
 }
 
 uint64_t noise_key(uint64_t seed, const std::string& record_id) {
-  Digest d = sha256("ibid noise v1\n" + std::to_string(seed) + "\n" + record_id);
-  uint64_t key = 0;
-  for (int i = 0; i < 8; ++i) key |= static_cast<uint64_t>(d[static_cast<size_t>(i)]) << (8 * i);
-  return key;
+  const Digest d = sha256("ibid noise v1\n" + std::to_string(seed) + "\n" + record_id);
+  return get_le(bytes_of(d).data(), 8);
 }
 
 std::string Answered::record_leaf_text() const {
