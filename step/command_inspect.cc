@@ -1,5 +1,4 @@
 // `ibid verify` and `ibid show`: what a bundle holds, proved, without model or device.
-#include <algorithm>
 #include <cstdio>
 
 #include "step/archived.h"

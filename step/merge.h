@@ -3,7 +3,6 @@
 #include "step/bundle.h"
 #include "step/cli.h"
 #include "step/manifest.h"
-#include "step/model_store.h"
 #include "step/outputs.h"
 #include "step/record_check.h"
 

@@ -40,7 +40,6 @@ class Outputs {
   const Tally& tally() const { return tally_; }
   // run_record: what the run record says, given the ids; only asked where there is to be one (a run's).
   BundleIds commit(const std::function<std::string(const BundleIds&)>& run_record = nullptr);
-  bool has_bundle() const { return bundle_file_.has_value(); }
   // Folder where temporary and resumable state may lie, as a path beside which to put it; "" when every output is a stream.
   std::string beside() const;
   // Says ids and exit code of what was committed.

@@ -1,4 +1,5 @@
 // See records.h: the formats that are read line by line (jsonl, text, fasta) and whole (files).
+#include <algorithm>
 
 #include "step/record_formats.h"
 
