@@ -158,6 +158,42 @@ void require_token_texts(const Bundle& bundle, const runtime::Tokenizer& tokeniz
       throw Error(ErrorKind::corrupt, bundle.path(), "the text that it shows for token " + std::to_string(id) + " is not the model's");
 }
 
+// What came of a comparison: how much was compared, and how many records differ, the first of them in words.
+struct Compared {
+  uint64_t records = 0, tokens = 0, differing = 0;
+  std::vector<std::string> differences;                // at most kListedDifferences
+};
+
+// Answers the archived records again and compares their leaves, byte by byte. The new leaves go into `digests`.
+Compared compare_all(Session& session, Archive& archive, uint64_t expected, BundleWriter& digests) {
+  const bool with_top = session.manifest().output.logprobs > 0;
+  Compared all;
+  Progress progress(expected);
+  answer_all(session, [&](Record& r) { return archive.next(r); },
+             [&](Answered&& a) {
+               const std::pair<std::string, std::string> before = archive.take();
+               const std::string record = a.record_leaf_text(), outcome = a.outcome_leaf_text(with_top);
+               digests.add(a.record.id, a.fields_canonical(), record, outcome, a.status());
+               all.tokens += a.answer_tokens();
+               progress.update(++all.records, all.tokens);
+               if (record == before.first && outcome == before.second) return;
+               if (++all.differing <= kListedDifferences)
+                 all.differences.push_back(describe_difference("record " + a.record.id + " (number " + std::to_string(a.record.index + 1) + ")", before, a, session, with_top));
+             });
+  return all;
+}
+
+// result: the digest of the new answers; "" when only some records were compared.
+void print_comparison(const Bundle& bundle, const Compared& compared, const std::string& result) {
+  std::printf("%s\nstep    %s\n", compared.differing == 0 ? "identical" : "differs", bundle.ids().step_id.c_str());
+  if (bundle.shard()) std::printf("part    %s\n", bundle.shard()->name().c_str());
+  if (!result.empty()) std::printf("result  %s\n", result.c_str());
+  if (!result.empty() && compared.differing > 0) std::printf("archive %s\n", bundle.ids().result_digest.c_str());
+  std::printf("records %llu of %llu compared, %llu differ\n", static_cast<unsigned long long>(compared.records), static_cast<unsigned long long>(bundle.ids().records),
+              static_cast<unsigned long long>(compared.differing));
+  for (const std::string& d : compared.differences) std::printf("%s\n", printable(d).c_str());
+}
+
 }  // namespace
 
 int command_rerun(const Args& args) {
@@ -165,49 +201,27 @@ int command_rerun(const Args& args) {
   Manifest manifest = Manifest::from_config(bundle.config(), bundle.side_files(), bundle.path());
   std::optional<std::set<uint64_t>> chosen = chosen_records(bundle, args);
   std::optional<TemporaryFolder> extracted;
-  std::optional<ErrorKind> when_other;
-  if (!args.has("--other-model")) when_other = ErrorKind::incomparable;
-  Session session(manifest, model_for(bundle, args, manifest.model.digest, extracted), args, when_other, Loading::when_needed);
+  const bool any_model = args.has("--other-model");
+  Session session(manifest, model_for(bundle, args, manifest.model.digest, extracted), args, any_model ? std::nullopt : std::optional(ErrorKind::incomparable), Loading::when_needed);
   if (extracted) extracted->clear();                   // it is mapped: nothing of it stays, whatever ends this process (on NFS until its end)
   std::string device = session.engine().device().describe();
-  if (!args.has("--other-model")) require_token_texts(bundle, session.tokenizer());
+  if (!any_model) require_token_texts(bundle, session.tokenizer());
   note("rerun of " + bundle.ids().step_id + " on " + device);
 
   Archive archive(bundle, manifest.input, chosen);
   BundleWriter digests(nullptr, {bundle.config(), {}, "", {}, bundle.shard()});
-  bool with_top = manifest.output.logprobs > 0;
-  uint64_t done = 0, tokens = 0, differing = 0;
-  std::vector<std::string> differences;
-  {
-    Progress progress(chosen ? chosen->size() : bundle.ids().records);
-    answer_all(session, [&](Record& r) { return archive.next(r); },
-               [&](Answered&& a) {
-                 std::pair<std::string, std::string> before = archive.take();
-                 std::string record = a.record_leaf_text(), outcome = a.outcome_leaf_text(with_top);
-                 digests.add(a.record.id, a.fields_canonical(), record, outcome, a.status());
-                 tokens += a.answer_tokens();
-                 progress.update(++done, tokens);
-                 if (record == before.first && outcome == before.second) return;
-                 if (++differing <= kListedDifferences)
-                   differences.push_back(describe_difference("record " + a.record.id + " (number " + std::to_string(a.record.index + 1) + ")", before, a, session, with_top));
-               });
-  }
+  const Compared compared = compare_all(session, archive, chosen ? chosen->size() : bundle.ids().records, digests);
   BundleIds ids = digests.finish();
-  if (!chosen && differing == 0) IBID_CHECK(ids.result_digest == bundle.ids().result_digest && ids.step_id == bundle.ids().step_id);
-  std::printf("%s\nstep    %s\n", differing == 0 ? "identical" : "differs", bundle.ids().step_id.c_str());
-  if (bundle.shard()) std::printf("part    %s\n", bundle.shard()->name().c_str());
-  if (!chosen) std::printf("result  %s\n", ids.result_digest.c_str());
-  if (!chosen && differing) std::printf("archive %s\n", bundle.ids().result_digest.c_str());
-  std::printf("records %llu of %llu compared, %llu differ\n", static_cast<unsigned long long>(done), static_cast<unsigned long long>(bundle.ids().records), static_cast<unsigned long long>(differing));
-  for (const std::string& d : differences) std::printf("%s\n", printable(d).c_str());
-  if (differing) {
-    std::printf("this machine: %s\n", device.c_str());
-    if (!args.has("--other-model")) note("one step id with two results: 'ibid selftest' tests this machine, 'ibid verify' the bundle; please report it when both pass");
-    else std::printf("model   %s instead of %s\n", session.digest().found().c_str(), manifest.model.digest.c_str());
-    return kDiffers;
+  if (!chosen && compared.differing == 0) IBID_CHECK(ids.result_digest == bundle.ids().result_digest && ids.step_id == bundle.ids().step_id);
+  print_comparison(bundle, compared, chosen ? "" : ids.result_digest);
+  if (compared.differing == 0) {
+    if (args.has("--sample") && chosen) std::printf("%s\n", bound_text(compared.records).c_str());
+    return kDone;
   }
-  if (args.has("--sample") && chosen) std::printf("%s\n", bound_text(done).c_str());
-  return kDone;
+  std::printf("this machine: %s\n", device.c_str());
+  if (any_model) std::printf("model   %s instead of %s\n", session.digest().found().c_str(), manifest.model.digest.c_str());
+  else note("one step id with two results: 'ibid selftest' tests this machine, 'ibid verify' the bundle; please report it when both pass");
+  return kDiffers;
 }
 
 }  // namespace ibid::step
