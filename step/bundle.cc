@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <memory>
 
 #include "runtime/error.h"
 #include "step/bundle_format.h"
@@ -108,22 +109,21 @@ void BundleWriter::write_blob(const std::string& bytes, const char* media_type, 
 void BundleWriter::write_model_file(const EmbeddedFile& file) {
   // A tar entry needs its digest as its name before its bytes: the file is read twice and must not change in between.
   std::string digest = digest_of_file(file.path);
-  std::FILE* f = std::fopen(file.path.c_str(), "rb");
-  if (!f || std::fseek(f, 0, SEEK_END) != 0) throw Error(ErrorKind::io, file.path, "cannot read");
-  uint64_t size = static_cast<uint64_t>(std::ftell(f));
-  std::rewind(f);
-  Sha256 again;
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> in(std::fopen(file.path.c_str(), "rb"), std::fclose);
+  if (!in || std::fseek(in.get(), 0, SEEK_END) != 0) throw Error(ErrorKind::io, file.path, "cannot read");
+  const auto size = static_cast<uint64_t>(std::ftell(in.get()));
+  std::rewind(in.get());
   if (written_.insert(digest).second) {
     tar_->begin(blob_path(digest), size);
+    Sha256 again;
     std::vector<char> piece(1 << 20);
-    size_t n;
-    while ((n = std::fread(piece.data(), 1, piece.size(), f)) > 0) {
+    uint64_t left = size;                              // what comes behind it in a file that grows has no room in its entry
+    for (size_t n; (n = std::fread(piece.data(), 1, std::min<uint64_t>(piece.size(), left), in.get())) > 0; left -= n) {
       again.update({piece.data(), n});
       tar_->data({piece.data(), n});
     }
-    if (digest_text(again.finish()) != digest) throw Error(ErrorKind::io, file.path, "changed while it was embedded");
+    if (left > 0 || digest_text(again.finish()) != digest) throw Error(ErrorKind::io, file.path, "changed while it was embedded");
   }
-  std::fclose(f);
   layers_.push_back({media::kModelFile, digest, file.title, size});
 }
 

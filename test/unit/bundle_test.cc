@@ -8,9 +8,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <chrono>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "runtime/error.h"
 #include "step/archived.h"
@@ -320,6 +323,30 @@ TEST_CASE("what cannot be read is not damage") {
   } catch (const Error& e) {
     CHECK(e.kind == ErrorKind::io);
   }
+}
+
+TEST_CASE("a model's file that grows while it is embedded is an i/o error, not a bug") {
+  Scratch dir;
+  spit(dir / "model", std::string(16 << 20, 'm'));
+  std::atomic<bool> done = false;
+  std::thread grows([&] {
+    for (std::ofstream file(dir / "model", std::ios::binary | std::ios::app); !done; std::this_thread::sleep_for(std::chrono::microseconds(100))) file << 'm' << std::flush;
+  });
+  std::vector<ErrorKind> kinds;
+  for (int i = 0; i < 5; ++i) {
+    try {
+      OutputFile out(dir / "bundle");
+      BundleHead head;
+      head.config = config_with(digest_of("be strict\n"));
+      head.model = {{"model", dir / "model"}};
+      BundleWriter(&out, head).finish();
+    } catch (const Error& e) {
+      kinds.push_back(e.kind);
+    }
+  }
+  done = true;
+  grows.join();
+  CHECK(kinds == std::vector<ErrorKind>(5, ErrorKind::io));
 }
 
 TEST_CASE("a tar of many entries is no more work for each of them") {
