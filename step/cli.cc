@@ -47,15 +47,17 @@ std::string usage_line(const Command& c) {
   return std::string("usage: ibid ") + c.name + " [OPTION...]" + (*c.operands ? std::string(" ") + c.operands : "");
 }
 
-// "an INPUT" for the third operand of "STEP.yaml [INPUT...]".
+// "INPUT" for the third operand of "STEP.yaml [INPUT...]".
 std::string operand_name(const Command& command, size_t index) {
   std::istringstream words(command.operands);
   std::string word;
   for (size_t i = 0; i <= index && words >> word; ++i) {}
   std::erase_if(word, [](char c) { return c == '[' || c == ']'; });
   if (word.ends_with("...")) word.resize(word.size() - 3);
-  return (word.starts_with("A") || word.starts_with("I") ? "an " : "a ") + word;
+  return word;
 }
+
+std::string with_article(const std::string& word) { return (word.starts_with("A") || word.starts_with("I") ? "an " : "a ") + word; }
 
 LogOptions g_log;
 volatile sig_atomic_t g_redrawn = 0;                   // a progress line stands on the terminal: what comes next takes its place
@@ -188,10 +190,10 @@ Args::Args(const Command& command, const std::vector<std::string>& words) {
   if (has("--help")) return;
   int n = static_cast<int>(operands_.size());
   if (n < command.min_operands || (command.max_operands >= 0 && n > command.max_operands))
-    throw Error(ErrorKind::usage, std::string("ibid ") + command.name, n < command.min_operands ? "an operand is missing" : "too many operands: " + operands_.back(),
+    throw Error(ErrorKind::usage, std::string("ibid ") + command.name, n < command.min_operands ? operand_name(command, operands_.size()) + " is missing" : "too many operands: " + operands_.back(),
                 usage_line(command));
   for (size_t i = 0; i < operands_.size(); ++i)
-    if (operands_[i].empty()) throw Error(ErrorKind::usage, std::string("ibid ") + command.name, operand_name(command, i) + " is empty: is a variable empty?", usage_line(command));
+    if (operands_[i].empty()) throw Error(ErrorKind::usage, std::string("ibid ") + command.name, with_article(operand_name(command, i)) + " is empty: is a variable empty?", usage_line(command));
 }
 
 std::optional<std::string> Args::get(const std::string& flag) const {
@@ -211,7 +213,7 @@ int64_t Args::number(const std::string& flag, int64_t otherwise, int64_t low, in
   int64_t v = 0;
   auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), v);
   if (error != std::errc() || end != text->data() + text->size() || v < low || v > high)
-    throw Error(ErrorKind::usage, flag, "'" + *text + "' is not a whole number from " + std::to_string(low) + " to " + std::to_string(high));
+    throw Error(ErrorKind::usage, flag, "'" + *text + "' is not a whole number " + (high == INT64_MAX ? "of at least " + std::to_string(low) : "from " + std::to_string(low) + " to " + std::to_string(high)));
   return v;
 }
 

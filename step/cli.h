@@ -50,7 +50,7 @@ class Args {
   std::optional<std::string> get(const std::string& flag) const;       // the last one given
   std::vector<std::string> all(const std::string& flag) const;
   std::string text(const std::string& flag, const std::string& otherwise) const { return get(flag).value_or(otherwise); }
-  // A whole number in [low, high]; errors: usage.
+  // A whole number in [low, high], INT64_MAX being no limit; errors: usage.
   int64_t number(const std::string& flag, int64_t otherwise, int64_t low, int64_t high) const;
   // A number of bytes with an optional suffix k, M, G (powers of 1024).
   uint64_t bytes(const std::string& flag, uint64_t otherwise) const;

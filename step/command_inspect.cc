@@ -146,6 +146,7 @@ int command_show(const Args& args) {
   const char* whole = args.has("--rows") ? "--rows" : args.has("--html") ? "--html" : nullptr;
   if (whole && args.operands().size() > 1) throw Error(ErrorKind::usage, whole, "writes what the whole bundle holds; it does not go with a RECORD");
   if (args.has("--rows") && (args.has("--html") || args.has("--json"))) throw Error(ErrorKind::usage, "--rows", "does not go with --html or --json", "one at a time");
+  if (args.has("--html") && args.has("--json")) throw Error(ErrorKind::usage, "--json", "does not go with --html", "one at a time");
   if (args.has("--model") && !args.has("--rows")) throw Error(ErrorKind::usage, "--model", "is for the log-probabilities of --rows");
   if (args.operands().size() > 1) return show_record(bundle, args.operands()[1], args.has("--json"));
   if (whole) return write_whole(bundle, args, whole);

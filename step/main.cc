@@ -14,6 +14,7 @@
 #include "kernels/device_error.h"
 #include "step/cli.h"
 #include "step/output_file.h"
+#include "step/source_text.h"
 #include "step/version.h"
 
 using namespace ibid;
@@ -21,22 +22,27 @@ using namespace ibid::step;
 
 namespace {
 
+// Errors: usage, with the nearest command as a hint.
+const Command& named_command(const std::string& word) {
+  if (const Command* command = find_command(word)) return *command;
+  std::vector<std::string_view> known{"--help", "--version"};
+  for (const Command& c : commands()) known.push_back(c.name);
+  const std::string near = did_you_mean(word, known);
+  throw Error(ErrorKind::usage, "ibid", (word.starts_with('-') ? "unknown option " : "unknown command ") + word, near.empty() ? "ibid --help lists the commands" : near);
+}
+
 int dispatch(const std::vector<std::string>& words) {
   if (words.empty()) {
     std::fputs(overview_text().c_str(), stderr);
     return kUsage;
   }
   if (words[0] == "--version") return print(version_text(words.size() > 1 && words[1] == "--verbose"));
-  if (words[0] == "--help" || words[0] == "-h" || words[0] == "help") {
-    const Command* topic = words.size() > 1 ? find_command(words[1]) : nullptr;
-    return print(topic ? help_text(*topic) : overview_text());
-  }
-  const Command* command = find_command(words[0]);
-  if (!command) throw Error(ErrorKind::usage, "ibid", "unknown command " + words[0], "ibid --help lists the commands");
-  Args args(*command, {words.begin() + 1, words.end()});
-  if (args.has("--help")) return print(help_text(*command));
+  if (words[0] == "--help" || words[0] == "-h" || words[0] == "help") return print(words.size() > 1 ? help_text(named_command(words[1])) : overview_text());
+  const Command& command = named_command(words[0]);
+  Args args(command, {words.begin() + 1, words.end()});
+  if (args.has("--help")) return print(help_text(command));
   set_log({args.choice("--log-format", "text", {"text", "json"}) == "json" ? LogFormat::json : LogFormat::text, args.has("--quiet"), args.has("--verbose")});
-  return command->run(args);
+  return command.run(args);
 }
 
 int die_of(const Interrupted& stop) {

@@ -17,6 +17,16 @@ done
 exits 2 "$ibid"
 exits 2 "$ibid" frobnicate
 holds "unknown command" "$err" "unknown command frobnicate"
+holds "and where to look" "$err" "ibid --help lists the commands"
+exits 2 "$ibid" vrify a.tar
+holds "nearest command" "$err" "did you mean 'verify'?"
+exits 2 "$ibid" --versoin
+holds "an option of ibid itself" "$err" "unknown option --versoin"
+holds "nearest option of ibid itself" "$err" "did you mean '--version'?"
+exits 2 "$ibid" help vrify
+same "help for a command" "$("$ibid" verify --help)" "$("$ibid" help verify)"
+exits 2 "$ibid" diff a.tar
+holds "which operand" "$err" "ibid diff: B is missing"
 exits 2 "$ibid" run step.yaml --tread 2
 holds "nearest option" "$err" "did you mean '--threads'?"
 exits 2 "$ibid" run
@@ -319,6 +329,10 @@ same "and writes none" "" "$(ls bent.out 2>/dev/null || true)"
 exits 2 "$ibid" show lines.tar 1 --rows rows.tsv
 for other in "--html page.html" --json; do exits 2 "$ibid" show lines.tar $other --rows rows.tsv; done
 exits 2 "$ibid" show lines.tar --model "$model"
+exits 2 "$ibid" show lines.tar --html page.html --json
+holds "one of the two" "$err" "--json: does not go with --html"
+exits 2 "$ibid" show lines.tar --html page.html --limit few
+holds "no limit is no number" "$err" "'few' is not a whole number of at least 1"
 
 # diff --answers: of the records that differ only those whose answers do.
 exits 65 "$ibid" run short.yaml odd.tsv --set decoding.max_tokens=1 --model "$model" -o one.out --bundle one.tar
