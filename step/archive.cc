@@ -249,9 +249,9 @@ struct TarFile::Listing {
     self->at += skipped;
     return static_cast<la_int64_t>(skipped);
   }
-  [[noreturn]] void damaged(const std::string& what) const {
+  [[noreturn]] void damaged(const std::string& what, const std::string& hint = "") const {
     if (failure) std::rethrow_exception(failure);
-    throw Error(ErrorKind::corrupt, tar.path_, what);
+    throw Error(ErrorKind::corrupt, tar.path_, what, hint);
   }
 };
 
@@ -271,7 +271,7 @@ void TarFile::list_entries() {
   Listing listing(*this);
   struct archive* in = listing.archive.handle;
   archive_read_support_format_tar(in);
-  if (archive_read_open2(in, &listing, nullptr, &Listing::read, &Listing::skip, nullptr) != ARCHIVE_OK) listing.damaged("not a tar file, so not a bundle");
+  if (archive_read_open2(in, &listing, nullptr, &Listing::read, &Listing::skip, nullptr) != ARCHIVE_OK) listing.damaged("not a tar file, so not a bundle", "a bundle is what 'ibid run --bundle FILE' writes");
   uint64_t end = 0;
   archive_entry* entry = nullptr;
   int result;

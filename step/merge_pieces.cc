@@ -43,7 +43,7 @@ class Pieces {
   void require_none_left() const {
     if (waiting_.empty()) return;
     const Piece& left = waiting_.begin()->second.front();
-    throw Error(ErrorKind::bad_data, left.path, "its first record begins no piece of the input where another ends, or was in an earlier piece", "name each piece once, and with --input all of the input, in its order");
+    throw Error(ErrorKind::bad_data, left.path, "no place in the input is left for this piece: it was named twice, or no other piece ends right before its first record", "name each piece once, and with --input all of the input, in its order");
   }
 
  private:

@@ -85,7 +85,7 @@ void require_replaceable(const std::string& path, const std::optional<struct sta
   else if (::access(path.c_str(), W_OK) != 0) why = std::strerror(errno);
   else if (is_kept_by_folder(path, *old)) why = "it is another user's, in a folder where files are replaced by their owners alone";
   else if (is_mounted(path)) why = "it is a mount point", hint = "mount its folder instead";
-  if (!why.empty()) throw Error(ErrorKind::cannot_create, path, "is there and may not be replaced: " + why, hint);
+  if (!why.empty()) throw Error(ErrorKind::cannot_create, path, "exists and may not be replaced: " + why, hint);
 }
 
 // Gives a file the access control list of another, or none, as that has none (it may have one from its folder); false when it could not be done.

@@ -123,7 +123,8 @@ class Delimited : public RecordFormat {
   void read_header(ByteReader& in) {
     const std::string where = in.where();
     Row row;
-    if (!read_row(in, row) || row.raw.empty()) throw Error(ErrorKind::bad_data, where, "no header row", "the first row names the columns");
+    if (!read_row(in, row)) throw Error(ErrorKind::bad_data, where, "empty, without even a header row", "did what should have written it fail?");
+    if (row.raw.empty()) throw Error(ErrorKind::bad_data, where, "no header row", "the first row names the columns");
     if (const std::string what = packed_as(row.raw); !what.empty()) throw Error(ErrorKind::bad_data, where, "is " + what + ", not a table", kPackedHint);
     if (row.bare_return && in.peek() < 0)              // the whole file is the header
       throw Error(ErrorKind::bad_data, where, "a carriage return inside the header row", "do its lines end in CR alone?  tr '\\r' '\\n' <OLD >NEW  converts them");

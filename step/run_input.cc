@@ -87,7 +87,7 @@ void require_names(const std::vector<std::string>& paths) {
   std::map<std::string, std::string> by_name;
   for (const std::string& path : paths) {
     auto [other, alone] = by_name.emplace(base_name(path), path);
-    if (!alone) throw Error(ErrorKind::bad_data, path, "is called as " + other->second + " is, and its name names the record", "give each file a name of its own, for instance by links: ln -s ../S1/report.txt S1.txt");
+    if (!alone) throw Error(ErrorKind::bad_data, path, "has the same name as " + other->second + ", and the name is the id of the record", "give each file a name of its own, for instance by links: ln -s ../S1/report.txt S1.txt");
   }
 }
 

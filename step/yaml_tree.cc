@@ -285,7 +285,7 @@ std::optional<YamlNode> parse_yaml(const std::shared_ptr<const SourceText>& sour
     return std::nullopt;
   }
   std::optional<YamlNode> root = builder.take();
-  if (!root) note(problems, Position{source, 0, 0}, "holds no YAML document", "");
+  if (!root) note(problems, Position{source, 0, 0}, "holds no YAML document", "is it empty, or all comments?");
   return root;
 }
 

@@ -284,7 +284,7 @@ mkdir S1 S2
 echo liver >S1/report.txt; echo skin >S2/report.txt
 sed -e '/id: sample/d; 0,/format: tsv/s/format: tsv/format: files/; /keep/d; s/annotation/text/; s/max_tokens: .*/max_tokens: 2/' "$quick/step.yaml" >files.yaml
 exits 65 "$ibid" run files.yaml S1/report.txt S2/report.txt --model "$model" -o files.out
-holds "both" "$err" "ibid: error: S2/report.txt: is called as S1/report.txt is, and its name names the record"
+holds "both" "$err" "ibid: error: S2/report.txt: has the same name as S1/report.txt, and the name is the id of the record"
 ln -s S2/report.txt S2.txt
 exits 65 "$ibid" run files.yaml S1/report.txt S2.txt --model "$model" -o files.csv   # truncated
 holds "what is written" "$err" "ibid: -o files.csv is written as tsv, which is the step's output.format"
@@ -296,7 +296,7 @@ sed 's/max_tokens: .*/max_tokens: 2/' text.yaml >lines.yaml
 exits 65 "$ibid" run short.yaml odd.tsv --model "$model" -o odd.out --bundle odd.tar
 exits 65 "$ibid" run lines.yaml odd.tsv --model "$model" -o lines.out --bundle lines.tar
 exits 65 "$ibid" show odd.tar 1
-holds "records have ids" "$err" "records of this step have ids, and the first is $(sed -n 2p few.tsv | cut -f 1); one that could not be named is '#' and its number, as #4"
+holds "records have ids" "$err" "records of this step have ids, and the first is $(sed -n 2p few.tsv | cut -f 1); a record without an id of its own is called '#' and its number, like #4"
 exits 0 "$ibid" show odd.tar '#4'
 same "no answer has no log-probability" "--- no answer, status bad_record: 1 field where the header has another number" "$(tail -n 1 <<<"$out")"
 exits 65 "$ibid" rerun odd.tar --model "$model" --records 1

@@ -126,7 +126,7 @@ same "the mode stays" 600 "$(stat -c %a private.tsv)"
 echo precious >protected.tsv
 chmod 444 protected.tsv
 exits 73 run -o protected.tsv
-holds "what stands in the way" "$err" "protected.tsv: is there and may not be replaced: it is read-only"
+holds "what stands in the way" "$err" "protected.tsv: exists and may not be replaced: it is read-only"
 same "it stays" precious "$(cat protected.tsv)"
 
 # Nobody else can read what is to replace it while that is written, whatever the umask.
@@ -186,7 +186,7 @@ exec '$ibid' run '$quick/step.yaml' few.tsv --model '$model' --quiet -o mounted/
 END
 if unshare -rm true 2>/dev/null; then
   exits 73 unshare -rm bash mounted.sh
-  holds "a mount point" "$err" "mounted/out.tsv: is there and may not be replaced: it is a mount point"
+  holds "a mount point" "$err" "mounted/out.tsv: exists and may not be replaced: it is a mount point"
 else
   echo "skipped: a mount point, which nobody may make here"
 fi

@@ -52,7 +52,7 @@ exits 65 "$ibid" merge piece-000.tar piece-002.tar --input in.tsv -o x.out
 holds "missing" "$err" "no piece begins with record 16 (S16) of the input, where piece-000.tar ends"
 cp piece-001.tar again.tar
 exits 65 "$ibid" merge "${pieces[@]}" again.tar --input in.tsv -o x.out
-holds "doubled" "$err" "was in an earlier piece"
+holds "doubled" "$err" "it was named twice, or no other piece ends right before its first record"
 exits 65 "$ibid" merge "${pieces[@]}" --input two.tsv -o x.out
 holds "not the whole" "$err" "no piece begins with record 1 (S11) of the input"
 head -n 40 in.tsv >short.tsv

@@ -111,7 +111,7 @@ TEST_CASE("csv and tsv by RFC 4180") {
   CHECK(show(read(InputFormat::csv, {"a,b\n"})) == "");
   CHECK(read(InputFormat::csv, {"a\n\"1\n2\"\nx\n"})[1].where == "dir/in0:4");
 
-  CHECK(error_of(InputFormat::csv, {""}) == "dir/in0:1: no header row / the first row names the columns");
+  CHECK(error_of(InputFormat::csv, {""}) == "dir/in0:1: empty, without even a header row / did what should have written it fail?");
   CHECK(error_of(InputFormat::csv, {"\na\n"}) == "dir/in0:1: no header row / the first row names the columns");
   // Lines that end in CR alone, as old spreadsheets write them: the whole file would be the header. In quotes a CR is a name's own.
   const std::string no_lines = "dir/in0:1: a carriage return inside the header row / do its lines end in CR alone?  tr '\\r' '\\n' <OLD >NEW  converts them";
