@@ -202,11 +202,11 @@ std::vector<Flag> device_flags() {
   return {{"--device", "auto|cpu|cuda[:N]", "where to compute (default auto); never changes a byte of the answer"},
           {"--isa", "scalar|avx2|avxvnni|avx512|amx|neon", "instruction set (default: the best here)"},
           {"--threads", "N", "CPU threads (default: what this process may use)"},
-          {"--memory", "BYTES", "budget of the K/V cache on the CPU, for instance 2G (default 1G)"},
+          {"--memory", "BYTES", "size of the K/V cache on the CPU, for instance 2G (default 1G)"},
           {"--gpu-memory", "BYTES", "the same on a GPU (default: what is free beside the model)"},
           {"--wait-gpu", "S", "wait up to S seconds for a GPU that is busy (default 0)"},
-          {"--batch", "N", "sequences computed at once, at most (default 64)"},
-          {"--chunk", "N", "rows of one step, at most (default 512, on a GPU 2048)"},
+          {"--batch", "N", "at most so many sequences at once (default 64)"},
+          {"--chunk", "N", "at most so many rows in one step (default 512, on a GPU 2048)"},
           {"--no-prefix-cache", nullptr, "compute shared prompt prefixes each time"}};
 }
 
