@@ -3,8 +3,8 @@
 // A record's id, and that it could not be named, follow from its fields and from the records before it; why one without fields could
 // not be read follows from its bytes. An archive says all this beside them, and none of it is in the step id; so none of it is believed:
 // an answer could be hidden under a "bad_record", and noise, which hangs on the id, chosen by choosing ids.
-// 1. What stays the archive's word: that a row with which nothing else is wrong has another number of fields than its header. That it was not read is in the step id.
-//    Old bundles also say which number (record_check.cc).
+// 1. One thing the archive alone can say: that a row, with which nothing else is wrong, has another number of fields than its header, since the
+//    header is not kept. That the row was not read is in the step id all the same. Old bundles also say how many the header has (record_check.cc).
 // 2. A shard, or a choice of records, does not know all that came before: there a record may be called a double of what is not there, if it says so
 //    in our words. What is there is unique.
 #pragma once

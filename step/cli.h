@@ -79,7 +79,7 @@ void warn(const std::string& message);
 void print_error(const Error& error);
 // What may go to a terminal: control characters but line breaks and tabs become U+FFFD. Log lines are so already.
 std::string printable(std::string_view text);
-// What a signal handler says, which can put nothing together, before it ends the process; see below.
+// What a signal handler writes before it ends the process. It can format nothing itself, so the line is made ahead; see below.
 void set_last_words(const std::string& message);
 
 // A line that is redrawn on a terminal, or written every 30 s where there is none and where lines are JSON.
@@ -94,7 +94,7 @@ class Progress {
   double start_, last_;
 };
 bool stderr_is_terminal();
-bool stderr_takes();                                  // a few words at once: whoever is to end waits for no reader
+bool stderr_takes();                                  // whether a line can be written at once: whoever is about to end waits for no reader
 
 // --- signals: SIGINT, SIGTERM, SIGHUP, and SIGUSR1, SIGUSR2 and SIGXCPU (what Slurm, LSF and SGE send before the end of the time) ask the
 // command to stop between steps of the engine; it then unwinds and dies by the signal. When a step takes longer than kPatienceSeconds,

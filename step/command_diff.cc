@@ -15,7 +15,7 @@ namespace {
 
 bool is_tar(const std::string& path) {
   std::error_code ignored;
-  // A pipe is none: what is read of it here is gone, and a bundle needs seeking.
+  // A pipe is none: the bytes read here would be missing later, and a bundle is read at several places.
   if (std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored)) return false;
   ByteSource in = open_input(path);
   char head[512];

@@ -1,4 +1,5 @@
-// Where two answers to one record part: the first sample and token, with the margins that were at stake.
+// Differences in words: of configurations every field, of records the first cause, of answers the first sample and token at which they part, with
+// the margins that were at stake there. Shared by diff and rerun. Must not know bundles, nor what a difference means for the exit code.
 #pragma once
 #include <functional>
 #include <string>

@@ -49,7 +49,7 @@ Journal::Journal(const std::string& path, const std::string& config_id, bool wit
       set_aside();
       size = open();
     }
-    if (sound == 0 && alone() && ::rename(aside(header).c_str(), path.c_str()) == 0) {      // its turn again
+    if (sound == 0 && alone() && ::rename(aside(header).c_str(), path.c_str()) == 0) {      // the one of this step was set aside before
       ::close(fd_);
       size = open(), sound = load(header);
     }
@@ -78,7 +78,7 @@ uint64_t Journal::open() {
 // Every run that has a journal open shares its lock; whoever would take it away from another asks for all of it. Not every file system has locks.
 void Journal::share() const { (void)::flock(fd_, LOCK_SH | LOCK_NB); }
 
-// Whether nobody else has it open, and it is the file of its name still.
+// Whether no other run has it open, and its name still leads to this file.
 bool Journal::alone() const {
   struct stat open{}, named{};
   if (::flock(fd_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {

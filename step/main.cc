@@ -87,7 +87,7 @@ int guarded(const std::vector<std::string>& words) {
 }
 
 // A standard stream that is closed would be the number of the next file that is opened, and messages would go into an output.
-// What takes its place reads nothing where we read and takes nothing where results go: both remain errors.
+// /dev/null takes its place, opened the wrong way round, so that reading standard input and writing results remain errors.
 void occupy_standard_streams() {
   for (int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
     if (::fcntl(fd, F_GETFD) < 0 && ::open("/dev/null", fd == STDOUT_FILENO ? O_RDONLY : O_WRONLY) != fd) std::abort();

@@ -141,7 +141,7 @@ class Checker {
     problem(where, std::string("records of format ") + name_of(m_.input.format) + " have no field '" + name + "'", hint);
   }
 
-  // What helps when the parser stumbled over a column's name that no template can say: behind {{ and words alone, over one more word or a letter.
+  // For {{ my column }} and {{ Größe }}: the parser stopped behind "{{" and words alone, at one more word or a letter that is not ASCII. Else "".
   static std::string hint_on_names(std::string_view text, size_t line, size_t column, std::string_view what) {
     constexpr std::string_view kCharacter = "unexpected character '";
     for (; line > 1 && text.find('\n') != std::string_view::npos; --line) text.remove_prefix(text.find('\n') + 1);

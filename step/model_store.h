@@ -25,7 +25,7 @@ std::vector<EmbeddedFile> model_embedding(const std::string& path);
 // Errors: not_found, naming the digest and what was searched.
 std::string locate_model(const std::string& where, const std::string& digest);
 
-// The same place by a path whose last part is the model's name: "models/tiny/", and "." in it, have none.
+// The same path, made to end in the model's name: "models/tiny/" does not, nor does "." inside that folder.
 std::string path_with_name(const std::string& model_path);
 std::string sidecar_path(const std::string& model_path);
 std::string sidecar_text(const std::string& model_path, const std::string& digest);

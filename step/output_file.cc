@@ -98,13 +98,13 @@ bool copy_acl(const std::string& from, int to) {
   return none() && (::fremovexattr(to, kAcl) == 0 || none());
 }
 
-// Two names change their files in one step; false where the file system cannot.
+// Swaps the files of two names in one step; false where the file system cannot.
 bool exchange(const std::string& a, const std::string& b) {
   constexpr unsigned kExchange = 2;                     // RENAME_EXCHANGE, where the C library is old
   return ::syscall(SYS_renameat2, AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), kExchange) == 0;
 }
 
-// In containers every process has the same few numbers: what a killed one left may have our name already. Then chance makes another.
+// In containers every process has one of the same few numbers: what a killed one left may have our name already. `taken`: then random digits are added.
 std::string temporary_name(const std::string& path, bool taken) {
   std::string process = std::to_string(::getpid());
   if (taken) {
@@ -195,8 +195,8 @@ std::string read_file(const std::string& path, size_t max_bytes) {
   return out;
 }
 
-// The folders in which files are published, locked while that lasts: of two runs into the same files, the outputs of one stay, not of
-// each some. Not every file system can lock or sync a folder, or lock it for other hosts; it is done where it can be.
+// The folders in which files are published, locked while that lasts: when two runs write the same files, those that stay are all of
+// one run. Not every file system can lock or sync a folder, or lock it for other hosts; it is done where it can be.
 class OutputFile::LockedFolders {
  public:
   explicit LockedFolders(const std::vector<OutputFile*>& files) {

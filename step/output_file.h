@@ -84,7 +84,7 @@ class SpoolFile {
   std::string buffer_;
 };
 
-// After a read or write that failed: whether it was of a stream that does not wait, as other programs at its end may have set it; waits then.
+// After a read or write that failed: true when it would have had to wait, in a stream that another program has set not to; waits until it is ready.
 bool would_block(int fd, short events);
 // False with errno when not all could be written.
 bool write_fully(int fd, const char* data, size_t size);

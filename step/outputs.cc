@@ -43,7 +43,7 @@ void note_format(const std::string& path, OutputFormat format) {
     if (path.ends_with(std::string(".") + other) && std::string_view(other) != name_of(format)) note("-o " + path + " is written as " + name_of(format) + ", which is the step's output.format");
 }
 
-// Which file on the disk this is; none for what is not there, is no file, or has another name that stays. "-": the stream.
+// Which file on the disk this is; none for what is not there, is no regular file, or has a second hard link, which keeps its bytes. "-": the stream.
 std::optional<std::pair<dev_t, ino_t>> file_of(const std::string& path, int stream) {
   struct stat s;
   const bool there = path == "-" ? ::fstat(stream, &s) == 0 : ::stat(path.c_str(), &s) == 0;

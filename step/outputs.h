@@ -40,7 +40,7 @@ class Outputs {
   const Tally& tally() const { return tally_; }
   // run_record: what the run record says, given the ids; only asked where there is to be one (a run's).
   BundleIds commit(const std::function<std::string(const BundleIds&)>& run_record = nullptr);
-  // Folder where temporary and resumable state may lie, as a path beside which to put it; "" when every output is a stream.
+  // The output beside which temporary files and the journal lie; "" when every output is a stream.
   std::string beside() const;
   // Says ids and exit code of what was committed.
   int report(const BundleIds& ids) const;

@@ -5,7 +5,6 @@
 //    (status template_error), never an Error.
 // 2. Nothing is cut unless the manifest asks for it, and what was cut is said in the result.
 // 3. An assistant message at the end is a prefix: the rendered text stops right after it, and the model continues there.
-//
 // 4. The rendered text is tokenised with special tokens recognised, as Hugging Face does, so a record that contains "<|im_end|>" can end a
 //    turn. With special_tokens: refuse no message may contain one: the whole text of a message is looked at, so that fields which make
 //    one only together are found too.

@@ -57,7 +57,7 @@ std::unique_ptr<RecordFormat> make_format(const InputSpec& spec, std::vector<Inp
   IBID_CHECK(!"unknown input format");
 }
 
-// What spoil() was given. Something else than it writes comes out as what it would write differently.
+// The inverse of spoil(). From a text that spoil() does not write come bytes of which it would write another text: callers compare.
 std::string unspoiled(std::string_view raw) {
   std::string out;
   for (size_t i = 0; i < raw.size(); ++i) {

@@ -23,7 +23,7 @@ bool is_regular(const std::string& path) {
 
 std::string name_of_input(const std::string& path) { return path == "-" ? "stdin" : path; }
 
-// The same bytes as often as they are asked for.
+// An input that can be read only once, such as a pipe, spooled so that it can be read again.
 Input kept(const std::string& path, const std::string& beside) {
   if (beside.empty()) throw Error(ErrorKind::usage, "--shard", name_of_input(path) + " can be read only once, and there is no output beside which to keep it", "name the input's files, or an output with -o");
   auto spool = std::make_shared<SpoolFile>(beside);
@@ -40,7 +40,7 @@ Input kept(const std::string& path, const std::string& beside) {
           }};
 }
 
-// The same, and a word when it begins like what no reader of text can use; a table says so itself.
+// The same input, with a note when its first bytes are those of a file that holds no text, such as a PDF. The reader of tables says so itself.
 Input looked_at(Input input) {
   auto begun = std::make_shared<bool>(false);          // a shard opens its input twice
   return {input.name, [input, begun] {

@@ -43,8 +43,8 @@ class SegmentWriter {
   std::vector<Row> rows_;
 };
 
-// Reads a segment inside a tar. Nothing of it is believed before it is checked: table() against the root that the caller
-// trusts, leaf() against the table.
+// Reads a segment inside a tar. Nothing of it is believed before it is checked: the table, by the constructor, against the root that the
+// caller trusts; a leaf, by prove(), against the table. Of the index only the form is checked.
 class SegmentReader {
  public:
   // Errors: corrupt, naming the entry and what is wrong.

@@ -1,4 +1,5 @@
-// A step made ready: model located, checked and loaded, prompts and engine at hand. Shared by run and rerun.
+// A step made ready: model located, checked and loaded, prompts and engine at hand; and answering record after record with it.
+// Shared by run and rerun. Must not know where records come from, nor what becomes of their answers.
 #pragma once
 #include <functional>
 #include <memory>

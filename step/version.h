@@ -7,6 +7,6 @@
 namespace ibid::step {
 
 std::string version_text(bool verbose);               // "ibid X.Y.Z\n"; verbose adds a line per fact
-Json version_facts();                                  // object: version, semantics, compiler, numeric_flags, libraries, isa
+Json version_facts();                                  // object: ibid, semantics, unicode, compiler, numeric_flags, cuda, instruction_set
 
 }  // namespace ibid::step

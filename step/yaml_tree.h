@@ -41,7 +41,7 @@ struct YamlEntry {
   YamlNode value;
 };
 
-// For a map that was written as {{ x }}, and for what else is no YAML because a template stands bare in it.
+// A hint for templates without quotes: YAML takes {{ x }} for a map, or cannot read the line at all.
 inline constexpr const char* kQuoteTemplate = "put the template in quotes: \"{{ ... }}\"";
 bool begins_template(const Position& at);              // "{{" stands there
 
