@@ -47,7 +47,7 @@ cublasStatus_t heuristic(cublasLtHandle_t, cublasLtMatmulDesc_t desc, cublasLtMa
                          int* returned) {
   cublas_counters().heuristics++;
   *returned = 0;
-  if (c != d || !fits(desc, a, b, d)) return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (c != d || !fits(desc, a, b, d) || cublas_faults().heuristics-- == 0) return CUBLAS_STATUS_NOT_SUPPORTED;
   const uint64_t ids[] = {kFailed, 0, kGreedy, 1, 2};
   for (uint64_t id : ids) {
     if (*returned == requested) break;

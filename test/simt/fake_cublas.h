@@ -18,6 +18,7 @@ CublasCounters& cublas_counters();
 struct CublasFaults {
   bool loading = false;                          // opening it takes more memory than there is
   int products = 1 << 30;                        // that are taken before one is refused
+  int heuristics = 1 << 30;                      // that are answered before one has nothing to offer
 };
 CublasFaults& cublas_faults();
 

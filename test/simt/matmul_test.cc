@@ -124,14 +124,14 @@ struct Placed {
 // A context as the device makes it. multiprocessors decides how large tiles become.
 struct Machine {
   cuda::Context c;
-  Array<uint8_t> scratch{(size_t{32} << 20) + 200'000};    // the library's workspace, and room for some panels
-  explicit Machine(bool library, int multiprocessors = 4) {
+  Array<uint8_t> scratch;                        // the library's workspace, and room for some panels
+  explicit Machine(bool library, int multiprocessors = 4, size_t sums = 200'000) : scratch((size_t{32} << 20) + sums) {
     simt::offer_cublas(library);
     c.library = cuda::open_library();
     simt::offer_cublas(false);
     REQUIRE((c.library != nullptr) == library);
     c.multiprocessors = multiprocessors;
-    c.scratch = {scratch, (size_t{32} << 20) + 200'000};
+    c.scratch = {scratch, (size_t{32} << 20) + sums};
     if (library) c.options.gemm_rows = 1;
   }
   ~Machine() { cuda::close_library(c.library); }
@@ -217,13 +217,15 @@ TEST_CASE("gated products: every path and tile, pairs that are no multiple of an
 }
 
 TEST_CASE("the library's product in pieces of tokens") {
-  Machine machine(true);
+  Machine machine(true, 4, 1'100'000);           // room for a panel of a piece
+  const uint64_t before = simt::cublas_counters().products;
   for (Profile profile : kProfiles) {
     Case c(32, 2, 4100, profile, true, 190);     // more than a piece has
     check(machine, c);
     c.residual.clear();
     CHECK(same_bits(machine.gated_product(c, 16), plain_gated(c, 16)));
   }
+  CHECK(simt::cublas_counters().products - before == 2 * 2 * 2);
 }
 
 TEST_CASE("the library's plans are made once, and everything is given back") {
@@ -272,6 +274,18 @@ TEST_CASE("a product that the library refuses is ours from then on; behind its f
   simt::cublas_faults() = {};
 }
 
+TEST_CASE("a product is the library's whole or not at all: each of its pieces is planned before the first") {
+  for (bool of_tokens : {false, true}) {
+    Machine machine(true, 4, of_tokens ? 1'100'000 : 200'000);
+    const Case c = of_tokens ? Case(32, 2, 4101, Profile::w16a16, true, 6) : Case(300, 72, 129, Profile::w16a16, true, 7);       // the last piece is smaller
+    const uint64_t before = simt::cublas_counters().products;
+    simt::cublas_faults().heuristics = 1;
+    check(machine, c);
+    simt::cublas_faults() = {};
+    CHECK(simt::cublas_counters().products == before);
+  }
+}
+
 TEST_CASE("which path is taken: gemm_rows, and no scratch") {
   Machine machine(true);
   const Case c(64, 64, 5, Profile::w16a16, true, 2);
@@ -309,8 +323,9 @@ TEST_CASE("the residual may be the output itself") {
   for (bool with_library : {false, true})
     for (int rows : {3, 70}) {
       Machine machine(with_library);
-      const Case c(45, 80, rows, Profile::w16a16, true, 8);
+      const Case c(45, 80, rows, Profile::w16a16, true, 8), in_pieces(300, 72, 2 * rows, Profile::w16a16, true, 9);
       CHECK(same_bits(machine.product(c, true), plain(c)));
+      CHECK(same_bits(machine.product(in_pieces, true), plain(in_pieces)));
     }
 }
 
