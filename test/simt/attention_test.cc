@@ -77,9 +77,9 @@ class Both {
     return out;
   }
   Floats on_gpu(cuda::Context& c, const std::vector<int32_t>& wanted) {
-    const Array<int32_t> position(position_), sequence(sequence_), table(table_), rows(wanted.empty() ? std::vector<int32_t>{0} : wanted);
+    const Array<int32_t> position(position_), sequence(sequence_), table(stretched()), rows(wanted.empty() ? std::vector<int32_t>{0} : wanted);
     Batch b = describe();
-    b.position = position, b.sequence = sequence, b.page_table = table;
+    b.position = position, b.sequence = sequence, b.page_table = table, b.max_pages = max_pages;
     const Array<uint8_t> q(cuda::quant_heads_stride(shape_.heads, shape_.head_dim) * position_.size());
     place_queries(q);
     Array<float> out(queries(wanted) * width());
@@ -92,8 +92,14 @@ class Both {
 
   int longest = 0, last = 0;                     // what the batch is said to hold: may be more than the truth,
   int alone = 0;                                 // and less
+  int max_pages = kMaxPages;                     // more: of the GPU's table alone
 
  private:
+  std::vector<int32_t> stretched() const {
+    std::vector<int32_t> table(static_cast<size_t>(sequences_) * static_cast<size_t>(max_pages));
+    for (int s = 0; s < sequences_; s++) std::copy_n(&table_[static_cast<size_t>(s * kMaxPages)], kMaxPages, &table[static_cast<size_t>(s) * static_cast<size_t>(max_pages)]);
+    return table;
+  }
   size_t width() const { return static_cast<size_t>(shape_.heads * shape_.head_dim); }
   size_t queries(const std::vector<int32_t>& wanted) const { return wanted.empty() ? position_.size() : wanted.size(); }
   const Floats& scale_of(int row) const { return query_scale_[static_cast<size_t>(sequence_[row])][static_cast<size_t>(position_[row])]; }
@@ -299,7 +305,21 @@ TEST_CASE("decoding and prefill in one batch; what the host only bounds may be t
   // Partials that find no place: the blocks are walked.
   Machine small(true);
   small.c.scratch.bytes = 1000;
+  simt::counters() = {};
   check(both, small, runs);
+  CHECK(simt::counters().launches == 2);
+}
+
+TEST_CASE("a context of more blocks than a grid is deep: they are walked") {
+  Both both({1, 1, 6}, {130}, 1.5f);
+  Machine machine(true);
+  both.batch({{0, 129, 1}});
+  const Floats want = both.on_cpu({});
+  both.max_pages = 1 << 16;
+  both.last = (1 << 16) * kBlock - 1;
+  simt::counters() = {};
+  CHECK(same_bits(both.on_gpu(machine.c, {}), want));
+  CHECK(simt::counters().launches == 1);
 }
 
 TEST_CASE("giant, tiny and no scores") {
