@@ -15,7 +15,7 @@ using namespace ibid::test;
 
 namespace {
 
-const int kWidths[] = {1, 3, 31, 33, 64, 96, 127, 576, 1000, 4096, 17001};       // the last beyond what threads keep in registers
+const int kWidths[] = {1, 3, 31, 33, 64, 70, 96, 127, 576, 1000, 4096, 17001};       // the last beyond what threads keep in registers
 constexpr float kInfinity = std::numeric_limits<float>::infinity(), kNan = std::numeric_limits<float>::quiet_NaN();
 
 struct Quantised {
@@ -220,5 +220,96 @@ TEST_CASE("a weight that is not finite is refused, wherever it stands") {
     CHECK(device->convert_weight(w, 0, {source.data(), DType::f32, 5, 33}, nullptr));
     source[4 * 33 + 32] = value;
     CHECK_FALSE(device->convert_weight(w, 0, {source.data(), DType::f32, 5, 33}, nullptr));
+  }
+}
+
+TEST_CASE("embedding and gathering of rows that are more than one block moves") {
+  auto device = shim_device();
+  simt::set_schedule({});
+  for (int cols : {1023, 1024, 1025, 2500}) {
+    INFO(cols);
+    std::vector<float> values = make_row(3 * cols, 0, 7);
+    const std::vector<int32_t> token = {2, 0, 1, 1};
+    std::vector<float> want;
+    for (int32_t t : token) want.insert(want.end(), at(values, t, cols), at(values, t + 1, cols));
+    OnDevice<float> table(*device, values), x(*device, want.size());
+    OnDevice<int32_t> dtoken(*device, token);
+    device->gather_rows(table, dtoken, 4, cols, x);
+    CHECK(x.get() == want);
+    device->upload(x, values.data(), sizeof(float));
+    Batch batch;
+    batch.rows = 4;
+    batch.token = dtoken;
+    OnDevice<float> y(*device, want.size());
+    device->embed({static_cast<float*>(table), DType::f32, 3, cols}, batch, y);
+    CHECK(y.get() == want);
+  }
+}
+
+// The last rows of a batch give what they give alone.
+TEST_CASE("more rows than a grid is high") {
+  auto device = shim_device();
+  simt::set_schedule({});
+  const int rows = 65'535 + 2, last = 3, dim = 2, vectors = 3, pages = rows / kBlock + 1;
+  std::vector<int32_t> position(rows), table(pages);
+  std::vector<float> values(rows), qkv = make_row(rows * vectors * dim, 0, 5);
+  for (int i = 0; i < rows; ++i) position[static_cast<size_t>(i)] = i, values[static_cast<size_t>(i)] = static_cast<float>(rows - i);
+  for (int i = 0; i < pages; ++i) table[static_cast<size_t>(i)] = i;
+  qkv[static_cast<size_t>((rows - 1) * vectors * dim)] = kNan;
+  OnDevice<int32_t> dposition(*device, position), dtable(*device, table), dsequence(*device, static_cast<size_t>(rows));
+  OnDevice<float> dvalues(*device, values), x(*device, static_cast<size_t>(rows)), dqkv(*device, qkv);
+  Batch batch{rows, dposition, dposition, dsequence, dtable, pages, rows, rows - 1};
+  device->gather_rows(dvalues, dposition, rows, 1, x);
+  CHECK(x.get() == values);
+  OnDevice<float> y(*device, static_cast<size_t>(rows));
+  device->embed({static_cast<float*>(dvalues), DType::f32, rows, 1}, batch, y);
+  CHECK(y.get() == values);
+
+  std::vector<float> angles(static_cast<size_t>(rows * dim));
+  rope_table(10000.0, dim, nullptr, rows, angles.data());
+  OnDevice<float> dangles(*device, angles);
+  const KvShape shape{1, 1, dim};
+  const size_t kv_bytes = device->kv_page_bytes(shape) * static_cast<size_t>(pages), row_bytes = device->quant_heads_bytes(1, 1, dim);
+  OnDevice<uint8_t> all_pages(*device, kv_bytes), last_pages(*device, kv_bytes), all_q(*device, row_bytes * rows), last_q(*device, row_bytes * last);
+  OnDevice<uint8_t> all_bad(*device, static_cast<size_t>(rows)), last_bad(*device, last);
+  device->rope_store(dqkv, 1, batch, {dangles}, 0, {shape, static_cast<uint8_t*>(all_pages)}, {static_cast<uint8_t*>(all_q)}, all_bad);
+  const int from = rows - last;
+  const Batch few{last, dposition + from, dposition + from, dsequence + from, dtable, pages, last, rows - 1};
+  device->rope_store(dqkv + from * vectors * dim, 1, few, {dangles}, 0, {shape, static_cast<uint8_t*>(last_pages)}, {static_cast<uint8_t*>(last_q)}, last_bad);
+  const std::vector<uint8_t> q = all_q.get(), bad = all_bad.get(), all_kv = all_pages.get(), last_kv = last_pages.get();
+  CHECK(std::vector<uint8_t>(q.end() - static_cast<ptrdiff_t>(row_bytes * last), q.end()) == last_q.get());
+  CHECK(last_bad.get() == std::vector<uint8_t>{0, 0, 1});
+  CHECK(std::count(bad.begin(), bad.end(), 1) == 1);
+  CHECK(bad.back() == 1);
+  // The last page holds nothing of other rows.
+  const size_t page = device->kv_page_bytes(shape) * static_cast<size_t>(pages - 1);
+  REQUIRE((pages - 1) * kBlock >= from);
+  CHECK(std::equal(all_kv.begin() + static_cast<ptrdiff_t>(page), all_kv.end(), last_kv.begin() + static_cast<ptrdiff_t>(page)));
+}
+
+TEST_CASE("a weight of more pieces than travel at a time, by a device that reads them late") {
+  auto device = shim_device();
+  simt::set_schedule({});
+  const int rows = 130, cols = 66'048;           // 16 MiB are 63 rows
+  std::vector<float> source(static_cast<size_t>(rows) * cols);
+  for (int r = 0; r < rows; ++r)
+    for (int c = 0; c < cols; ++c) source[static_cast<size_t>(r) * cols + static_cast<size_t>(c)] = static_cast<float>((r + 1) * (c % 7 - 3));
+  std::vector<int32_t> map(rows);
+  for (int i = 0; i < rows; ++i) map[static_cast<size_t>(i)] = rows - 1 - i;
+  OnDevice<uint8_t> data(*device, device->weight_bytes(rows, cols, Profile::w8a16));
+  Weight w{rows, cols, Profile::w8a16, static_cast<uint8_t*>(data), nullptr};
+  for (bool mapped : {true, false}) {
+    simt::set_lazy(true);
+    CHECK(device->convert_weight(w, 0, {source.data(), DType::f32, rows, cols}, mapped ? map.data() : nullptr));
+    simt::set_lazy(false);
+    const cuda::WeightView v = cuda::view(w);
+    for (int r = 0; r < rows; ++r) {
+      const int to = mapped ? map[static_cast<size_t>(r)] : r;
+      INFO("row " << r << " mapped " << mapped);
+      CHECK(v.scale[to] == static_cast<float>(3 * (r + 1)) / static_cast<float>(kQuantMax8));
+      CHECK(v.row(to)[0] == -kQuantMax8);
+      CHECK(v.row(to)[6] == kQuantMax8);
+      CHECK(v.row(to)[cols - 1] == -42);       // a third
+    }
   }
 }
