@@ -89,18 +89,24 @@ TEST_CASE("rows in several parts: the first two, and what is not finite, in any 
   }
 }
 
-TEST_CASE("margins beyond the floats, and between infinities") {
+TEST_CASE("margins, scores and log-probabilities beyond the floats, and between infinities") {
   auto cpu = make_cpu_device(Isa::scalar, 1), gpu = shim_device();
   simt::set_schedule({});
   const int32_t seen[] = {0, 1};
   for (float penalty : {1.0f, 0.1f, 10.0f})
     for (const std::vector<float>& logits : {std::vector<float>{-2e38f, 2e38f}, {3e38f, 3.4e38f, 1.0f}, {3e38f, 1.0f, 2.0f}, {-3e38f, -3.4e38f}}) {
-      SampleSpec spec;
-      spec.seen = seen;
-      spec.seen_count = 2;
-      spec.repetition_penalty = penalty;
-      INFO(penalty << " " << logits[0]);
-      CHECK(same(choose(*gpu, logits, spec).sampled, choose(*cpu, logits, spec).sampled));
+      for (float temperature : {0.0f, 0.5f}) {
+        SampleSpec spec;
+        spec.temperature = temperature;
+        spec.seen = seen;
+        spec.seen_count = 2;
+        spec.repetition_penalty = penalty;
+        spec.top_logprobs = 2;
+        INFO(penalty << " " << logits[0] << " T " << temperature);
+        const Answer got = choose(*gpu, logits, spec), want = choose(*cpu, logits, spec);
+        CHECK(same(got.sampled, want.sampled));
+        for (size_t i = 0; i < 2; ++i) CHECK(same(got.top[i], want.top[i]));
+      }
     }
 }
 
@@ -127,5 +133,69 @@ TEST_CASE("ties everywhere: equal logits, signed zeros, and weights that are zer
         }
       }
     }
+  }
+}
+
+TEST_CASE("the first two among the columns of one thread, in either order, others before and between them") {
+  auto cpu = make_cpu_device(Isa::scalar, 1), gpu = shim_device();
+  simt::set_schedule({});
+  const int vocab = 6401;
+  for (int step : {256, 1024})                   // threads that survey a part of the row; that choose
+    for (bool ascending : {true, false}) {
+      std::vector<float> logits = make_logits(vocab, 11);
+      for (int i = 0; i < 5; ++i) logits[static_cast<size_t>(7 + i * step)] = 100.0f + 10.0f * static_cast<float>(ascending ? i : -i);
+      for (float temperature : {0.0f, 0.7f}) {
+        SampleSpec spec;
+        spec.temperature = temperature;
+        const Answer want = choose(*cpu, logits, spec);
+        INFO("step " << step << " ascending " << ascending << " T " << temperature);
+        REQUIRE(want.sampled.token % step == 7);
+        CHECK(same(choose(*gpu, logits, spec).sampled, want.sampled));
+      }
+    }
+}
+
+TEST_CASE("min-p: a number that is no normal one filters nothing, the smallest normal one does") {
+  auto cpu = make_cpu_device(Isa::scalar, 1), gpu = shim_device();
+  simt::set_schedule({});
+  const std::vector<float> logits = {0.0f, -87.0f, -100.0f};
+  for (float min_p : {0x1p-149f, 0x1.fffffcp-127f, 0x1p-126f}) {
+    SampleSpec spec;
+    spec.temperature = 1;
+    spec.min_p = min_p;
+    const uint32_t mask = 5;                           // the first and the last: who is left is the runner-up
+    spec.mask = &mask;
+    const Answer want = choose(*cpu, logits, spec);
+    INFO(min_p);
+    REQUIRE(want.sampled.runner_up == (min_p < 0x1p-126f ? 2 : -1));
+    CHECK(same(choose(*gpu, logits, spec).sampled, want.sampled));
+  }
+}
+
+TEST_CASE("more rows than the scratch holds, each in several parts, none of which sees the columns behind the vocabulary") {
+  auto cpu = make_cpu_device(Isa::scalar, 1), gpu = shim_device();
+  simt::set_schedule({});
+  const int rows = 3, vocab = 5003, stride = 5008, max_top = 3 << 20;       // room for the most likely tokens is taken, filled or not: two rows at once
+  std::vector<float> logits = make_logits(rows * stride, 4);
+  for (int row = 0; row < rows; ++row)
+    for (int i = vocab; i < stride; ++i) logits[static_cast<size_t>(row * stride + i)] = std::numeric_limits<float>::quiet_NaN();
+  std::vector<SampleSpec> specs(rows);
+  for (int i = 0; i < rows; ++i) {
+    SampleSpec& spec = specs[static_cast<size_t>(i)];
+    spec.temperature = i == 1 ? 0.0f : 0.8f;
+    spec.top_logprobs = i + 1;
+    spec.noise_key = static_cast<uint64_t>(i);
+  }
+  OnDevice<float> on_device(*gpu, logits);
+  std::vector<Sampled> want(rows), got(rows);
+  std::vector<TokenLogprob> want_top(size_t{rows} * max_top), got_top(want_top.size());
+  simt::counters() = {};
+  cpu->sample(logits.data(), rows, vocab, stride, specs.data(), want.data(), want_top.data(), max_top);
+  gpu->sample(on_device, rows, vocab, stride, specs.data(), got.data(), got_top.data(), max_top);
+  CHECK(simt::counters().launches == 2 * 3);
+  for (size_t row = 0; row < rows; ++row) {
+    INFO(row);
+    CHECK(same(got[row], want[row]));
+    for (size_t i = 0; i <= row; ++i) CHECK(same(got_top[row * max_top + i], want_top[row * max_top + i]));
   }
 }
