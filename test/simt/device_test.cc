@@ -182,6 +182,7 @@ TEST_CASE("nothing is allocated after an engine has opened, on either side of th
 
 TEST_CASE("steps are recorded at their second run, forgotten when memory moves, and few at a time") {
   auto device = shim_device();
+  const int before = simt::live_objects();
   std::vector<float> x(64, 2.0f);
   OnDevice<float> in(*device, x), out(*device, 64);
   OnDevice<int32_t> index(*device, std::vector<int32_t>{0});
@@ -209,9 +210,14 @@ TEST_CASE("steps are recorded at their second run, forgotten when memory moves, 
   CHECK(simt::counters().captures == 2);                     // plain again
   for (int rows = 1; rows < 300; ++rows) step(rows, 0);
   CHECK(simt::counters().captures == 2);
+  for (int rows = 1; rows < 100; ++rows) step(rows, 0), step(rows, 0);
+  CHECK(simt::live_objects() == before + 64);
+  simt::counters() = {};
+  for (int rows = 36; rows < 100; ++rows) step(rows, 0);     // those used last
+  CHECK(simt::counters().graph_launches == 64);
   batch.longest_run = 2;                                     // a prompt
   step(1, 255), step(1, 255), step(1, 255);
-  CHECK(simt::counters().captures == 2);
+  CHECK(simt::counters().captures == 0);
 }
 
 TEST_CASE("a step whose plain run takes more scratch drops what was recorded, and is itself recorded next") {
@@ -240,7 +246,8 @@ TEST_CASE("a step whose plain run takes more scratch drops what was recorded, an
   CHECK(simt::counters().captures == 1);
   batch.rows = 1;
   device->step(batch, 1, plain);
-  CHECK(simt::counters().captures == 1);                     // forgotten: plain again
+  CHECK(simt::counters().captures == 1);
+  CHECK(simt::counters().graph_launches == 2);               // forgotten: plain again
   CHECK(out.get() == x);
 }
 
