@@ -12,7 +12,8 @@
 // 1. Log-probabilities come from the raw logits; the choice comes from the filtered scores.
 // 2. A rank orders tokens: larger first, and of equals the lower id. Ranks are integers and distinct, so no maximum has an order, and parts
 //    of a row meet in any; sums are of integers.
-// 3. Barriers are those of block_reduce and last_kept, and one after each filter, before another thread's scores are read.
+// 3. A thread has the same columns of a row in every pass, so it filters what it reads. Barriers are those of block_reduce and last_kept, and
+//    those of the list in report_top; there are some between that list and the weights that take its place.
 #include <algorithm>
 #include <cstring>
 
@@ -219,7 +220,6 @@ __device__ void report_top(const Row& row, int count, TokenLogprob* top, Shared&
     for (int m = 0; m < count; ++m) place += rank(static_cast<int>(row.weight[m])) > rank(id);
     top[place] = {id, row.logprob(id)};
   });
-  __syncthreads();                               // the list has been read before weights take its place
 }
 
 // --- filters of sampling; a token that falls out gets the score kOut ------------------------------------------------------
@@ -250,7 +250,6 @@ __device__ void drop(const Row& row, F out) {
   each(row.vocab, [&](int i) {
     if (row.in(i) && out(i)) row.score[i] = math::from_bits(kOut);
   });
-  __syncthreads();                               // scores are filtered before another thread reads them
 }
 
 // NUMERICS 11.4. Gives the number of tokens left.
