@@ -7,7 +7,6 @@
 #include "runtime/config.h"
 
 #include <algorithm>
-#include <cmath>
 #include <iterator>
 
 #include "runtime/error.h"
@@ -58,16 +57,19 @@ class Fields {
     return found ? integer_of(key, *found, min, max) : fallback;
   }
 
-  // All of them must be above zero: no field of a model that ibid reads makes sense at zero or below.
-  double positive(const std::string& key) const {
-    const Json& value = need(key);
-    double v = 0;
+  double number_of(const std::string& key, const Json& value) const {
     try {
-      v = value.as_double();
+      return value.as_double();
     } catch (const Error&) {
       fail(key, "is not a number: " + value.dump().substr(0, 40));
     }
-    if (!(v > 0) || !std::isfinite(v)) fail(key, "is " + value.dump() + ", not above zero");
+  }
+
+  // All of them must be above zero: no field of a model that ibid reads makes sense at zero or below.
+  double positive(const std::string& key) const {
+    const Json& value = need(key);
+    const double v = number_of(key, value);
+    if (!(v > 0)) fail(key, "is " + value.dump() + ", not above zero");
     return v;
   }
   double positive_or(const std::string& key, double fallback) const { return find(key) ? positive(key) : fallback; }
@@ -122,16 +124,13 @@ constexpr Neutral kGgufKnown[] = {
     {"logit_scale", "1"}, {"embedding_scale", "1"}, {"residual_scale", "1"},
 };
 
-// 1 and 1.0 are the same number here; everything else is compared as text.
-bool is_neutral(const Json& value, const char* neutral) {
-  if (value.is_null()) return true;
-  if (!value.is_number()) return value.dump() == neutral;
-  return *neutral >= '0' && *neutral <= '9' && value.as_double() == *neutral - '0';
-}
-
+// Refuses the field if it is there with another value. 1 and 1.0 are the same number here; all else is compared as text.
 void check_neutral(const Fields& fields, const Neutral& n) {
   const Json* value = fields.find(n.key);
-  if (value && !is_neutral(*value, n.value))
+  if (!value) return;
+  const bool digit = *n.value >= '0' && *n.value <= '9';
+  const bool neutral = value->is_number() ? digit && fields.number_of(n.key, *value) == *n.value - '0' : value->dump() == n.value;
+  if (!neutral)
     fields.fail(n.key, "is " + value->dump().substr(0, 60) + ", which changes the arithmetic in a way that ibid does not implement");
 }
 

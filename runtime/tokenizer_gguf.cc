@@ -4,6 +4,7 @@
 // Added tokens are those whose type is control, unknown or user-defined. Where GGUF says less than tokenizer.json, decoding is
 // that of the Hugging Face form of the same model (one leading space of "llama" text is dropped, malformed bytes are U+FFFD).
 #include <cmath>
+#include <limits>
 
 #include "runtime/error.h"
 #include "runtime/tokenizer.h"
@@ -46,12 +47,21 @@ bool flag_or(const Json& metadata, const std::string& key, bool fallback) {
   return found ? found->as_bool() : fallback;
 }
 
+// The value as an integer, -1 when it is none of 63 bits.
+int64_t integer_of(const Json& value) {
+  try {
+    return value.as_int();
+  } catch (const Error&) {
+    return -1;
+  }
+}
+
 int32_t id_or(const Json& metadata, const std::string& key, int32_t fallback, int32_t size) {
   const Json* found = find(metadata, key);
   if (!found) return fallback < size ? fallback : -1;
   if (!found->is_number()) fail(key, std::string("expected a number, found ") + found->kind_name());
-  int64_t id = found->as_int();
-  if (id < 0 || id >= size) fail(key, "token " + std::to_string(id) + " is not in the vocabulary of " + std::to_string(size));
+  const int64_t id = integer_of(*found);
+  if (id < 0 || id >= size) fail(key, "token " + found->lexeme() + " is not in the vocabulary of " + std::to_string(size));
   return static_cast<int32_t>(id);
 }
 
@@ -97,7 +107,7 @@ std::vector<int> read_types(const Json& metadata, size_t count) {
   const Json::Array& items = array(metadata, "token_type");
   if (items.size() != count) fail("token_type", std::to_string(items.size()) + " types for " + std::to_string(count) + " tokens");
   for (size_t i = 0; i < count; ++i) {
-    int64_t type = items[i].is_number() ? items[i].as_int() : 0;
+    const int64_t type = integer_of(items[i]);
     if (type < kNormal || type > kByte) fail("token_type", "token " + std::to_string(i) + " has no known type");
     types[i] = static_cast<int>(type);
   }
@@ -171,8 +181,9 @@ std::vector<float> read_scores(const Json& metadata, size_t count) {
   if (items.size() != count) fail("scores", std::to_string(items.size()) + " scores for " + std::to_string(count) + " tokens");
   std::vector<float> scores;
   for (const Json& item : items) {
-    double score = item.is_number() ? item.as_double() : NAN;
-    if (!std::isfinite(score)) fail("scores", "token " + std::to_string(scores.size()) + " has a score that is not a finite number");
+    const double score = item.is_number() ? item.as_double() : NAN;
+    if (!(std::abs(score) <= std::numeric_limits<float>::max()))
+      fail("scores", "token " + std::to_string(scores.size()) + " has a score that is not a finite number");
     scores.push_back(static_cast<float>(score));
   }
   return scores;

@@ -57,6 +57,15 @@ int64_t JsonPart::integer() const {
   }
 }
 
+bool JsonPart::is_zero() const {
+  if (!json_->is_number()) return false;
+  try {
+    return json_->as_double() == 0;
+  } catch (const Error&) {             // too large or too small for a double
+    return false;
+  }
+}
+
 bool JsonPart::flag(const std::string& key, bool fallback) const {
   auto found = find(key);
   if (!found) return fallback;
@@ -128,8 +137,7 @@ void refuse_unless_empty(const JsonPart& model, const std::string& key) {
 
 // The vocabulary must be read. Added tokens must not: the model does not see them.
 void read_model(const JsonPart& model, bool byte_level, Parts& parts) {
-  if (auto dropout = model.find("dropout"); dropout && !(dropout->json().is_number() && dropout->json().as_double() == 0))
-    dropout->fail("not supported");
+  if (auto dropout = model.find("dropout"); dropout && !dropout->is_zero()) dropout->fail("not supported");
   refuse_unless_empty(model, "continuing_subword_prefix");
   refuse_unless_empty(model, "end_of_word_suffix");
 

@@ -23,6 +23,7 @@ class JsonPart {
   const std::string& text() const;
   std::string text_not_empty() const;
   int64_t integer() const;
+  bool is_zero() const;                                             // a number that is zero
   bool flag(const std::string& key, bool fallback) const;           // of the member
   std::string type() const { return at("type").text(); }
 

@@ -154,7 +154,8 @@ TEST_CASE("sizes are needed, are integers and agree") {
   CHECK(mentions(refusal(heads), "num_attention_heads is 4, not a multiple of 3 key/value heads"));
   check_refused("head_dim", "5", "even number");
   check_refused("rms_norm_eps", "0", "not above zero");
-  check_refused("rms_norm_eps", "1e999", "not a number");
+  for (const char* key : {"rms_norm_eps", "pretraining_tp", "logit_scale"})
+    for (const char* beyond_double : {"1e999", "1e-999"}) check_refused(key, beyond_double, "not a number");
   check_refused("tie_word_embeddings", "1", "neither true nor false");
   check_refused("architectures", R"(["LlamaForCausalLM","X"])", "list of one name");
   CHECK(mentions(refusal(Json(Json::Array{})), "expected an object"));

@@ -363,7 +363,8 @@ TEST_CASE("what cannot be followed exactly is refused by name") {
   REQUIRE(changed({"version"}, "\"1.0\"") == "");
   REQUIRE(changed({"version"}, "\"2.0\"") == "tokenizer.json: version: version \"2.0\" is not supported");
   REQUIRE(changed({"model", "type"}, "\"Unigram\"") == "tokenizer.json: model.type: model type \"Unigram\" is not supported");
-  REQUIRE(changed({"model", "dropout"}, "0.1") == "tokenizer.json: model.dropout: not supported");
+  REQUIRE(changed({"model", "dropout"}, "0.0") == "");
+  for (const char* dropout : {"0.1", "1e-999", "\"0\""}) REQUIRE(changed({"model", "dropout"}, dropout) == "tokenizer.json: model.dropout: not supported");
   REQUIRE(changed({"model", "end_of_word_suffix"}, "\"</w>\"") == "tokenizer.json: model.end_of_word_suffix: \"</w>\" is not supported");
   REQUIRE(changed({"normalizer"}, R"({"type":"Lowercase"})") == "tokenizer.json: normalizer: type \"Lowercase\" is not supported");
   REQUIRE(changed({"normalizer"}, R"({"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Nmt"}]})") ==
@@ -491,16 +492,19 @@ TEST_CASE("GGUF metadata: what is missing, unknown or out of range is refused by
           "tokenizer.ggml.pre: pre-tokenizer \"tekken\" is not supported");
   REQUIRE(error(R"({"tokenizer.ggml.model":"gpt2","tokenizer.ggml.pre":"gpt-2","tokenizer.ggml.tokens":["a","a"]})") ==
           "tokenizer.ggml.tokens: tokens 0 and 1 have the same text");
-  REQUIRE(error(R"({"tokenizer.ggml.model":"gpt2","tokenizer.ggml.pre":"gpt-2","tokenizer.ggml.tokens":["a"],"tokenizer.ggml.token_type":[9]})") ==
-          "tokenizer.ggml.token_type: token 0 has no known type");
+  for (const std::string type : {"9", "1.5", "9223372036854775808", "null"})
+    REQUIRE(error((R"({"tokenizer.ggml.model":"gpt2","tokenizer.ggml.pre":"gpt-2","tokenizer.ggml.tokens":["a"],"tokenizer.ggml.token_type":[)" + type + "]}").c_str()) ==
+            "tokenizer.ggml.token_type: token 0 has no known type");
   REQUIRE(error(R"({"tokenizer.ggml.model":"gpt2","tokenizer.ggml.pre":"gpt-2","tokenizer.ggml.tokens":["a"],"tokenizer.ggml.merges":["a b"]})") ==
           "tokenizer.ggml.merges: merge 0 (\"a b\") names or makes a token that is not in the vocabulary");
   REQUIRE(error(R"({"tokenizer.ggml.model":"gpt2","tokenizer.ggml.pre":"llama-bpe","tokenizer.ggml.tokens":["a"],"tokenizer.ggml.merges":[]})") ==
           "tokenizer.ggml.bos_token_id: missing, yet the model begins with it");
-  REQUIRE(error(R"({"tokenizer.ggml.model":"gpt2","tokenizer.ggml.pre":"qwen2","tokenizer.ggml.tokens":["a"],"tokenizer.ggml.merges":[],"tokenizer.ggml.eos_token_id":7})") ==
-          "tokenizer.ggml.eos_token_id: token 7 is not in the vocabulary of 1");
-  REQUIRE(error(R"({"tokenizer.ggml.model":"llama","tokenizer.ggml.tokens":["a"],"tokenizer.ggml.scores":[null]})") ==
-          "tokenizer.ggml.scores: token 0 has a score that is not a finite number");
+  for (const std::string id : {"7", "-1", "0.5", "9223372036854775808"})
+    REQUIRE(error((R"({"tokenizer.ggml.model":"gpt2","tokenizer.ggml.pre":"qwen2","tokenizer.ggml.tokens":["a"],"tokenizer.ggml.merges":[],"tokenizer.ggml.eos_token_id":)" + id + "}").c_str()) ==
+            "tokenizer.ggml.eos_token_id: token " + id + " is not in the vocabulary of 1");
+  for (const std::string score : {"null", "1e39", "-1e39"})
+    REQUIRE(error((R"({"tokenizer.ggml.model":"llama","tokenizer.ggml.tokens":["a"],"tokenizer.ggml.scores":[)" + score + "]}").c_str()) ==
+            "tokenizer.ggml.scores: token 0 has a score that is not a finite number");
 }
 
 namespace {
