@@ -66,7 +66,12 @@ class Folder {
     return std::string(f.bytes());
   }
   Json json(const std::string& name) const { return Json::parse(text(name), path_of(name)); }
-  Json json_or_null(const std::string& name) const { return has(name) ? json(name) : Json(); }
+  Json object_or_null(const std::string& name) const {
+    if (!has(name)) return Json();
+    Json found = json(name);
+    if (!found.is_object()) throw Error(ErrorKind::bad_data, path_of(name), std::string("expected an object, found ") + found.kind_name());
+    return found;
+  }
   const std::string& path() const { return path_; }
 
  private:
@@ -174,7 +179,7 @@ std::string read_chat_template(const Folder& folder, const Json& tokenizer_confi
     return text;
   }
   if (folder.has("chat_template.json")) {
-    Json file = folder.json("chat_template.json");
+    Json file = folder.object_or_null("chat_template.json");
     return pick_template(file.find("chat_template"), folder.path_of("chat_template.json"));
   }
   return pick_template(tokenizer_config.find("chat_template"), folder.path_of("tokenizer_config.json"));
@@ -201,14 +206,14 @@ ModelFiles open_folder(const ModelSource& source) {
   Folder folder(source);
   ModelFiles m;
   m.path = source.path;
-  ParsedConfig parsed = config_from_huggingface(folder.json("config.json"), folder.json_or_null("generation_config.json"),
+  ParsedConfig parsed = config_from_huggingface(folder.json("config.json"), folder.object_or_null("generation_config.json"),
                                                 folder.path_of("config.json"));
   std::vector<Stored> stored = read_folder_tensors(folder, m);
   normalise_names(parsed.config, stored);
   bind_tensors(parsed, stored, m);
   m.config = parsed.config;
   m.tokenizer = folder.json("tokenizer.json");
-  m.tokenizer_config = folder.json_or_null("tokenizer_config.json");
+  m.tokenizer_config = folder.object_or_null("tokenizer_config.json");
   m.chat_template = read_chat_template(folder, m.tokenizer_config);
   return m;
 }

@@ -227,6 +227,17 @@ TEST_CASE("the chat template comes from the first place that has one") {
   CHECK(mentions(refusal(folder.path()), "without name and template"));
 }
 
+TEST_CASE("a file beside the weights that is not an object is refused, not read as if it were absent") {
+  for (const char* name : {"generation_config.json", "tokenizer_config.json", "chat_template.json"}) {
+    TempFolder folder;
+    write_tiny_folder(folder);
+    folder.write(name, "{}");
+    CHECK(refusal(folder.path()) == "");
+    folder.write(name, R"(["eos_token_id",2])");
+    CHECK(mentions(refusal(folder.path()), std::string(name) + ": expected an object, found array"));
+  }
+}
+
 TEST_CASE("GGUF files: biases by presence, rotary divisors, the template, refusals") {
   TempFolder folder;
   const std::string path = folder.file("m.gguf");
