@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <set>
 #include <string>
 
@@ -17,18 +16,13 @@ using kernels::DType;
 using kernels::StoredMatrix;
 using kernels::Weight;
 
+constexpr const char* kEmbedding = "model.embed_tokens.weight";
+
 std::string shape_text(const std::vector<int64_t>& shape) {
   std::string text = "(";
   for (size_t i = 0; i < shape.size(); i++) text += (i ? ", " : "") + std::to_string(shape[i]);
   return text + ")";
 }
-
-bool ends_with(const std::string& text, const std::string& end) {
-  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
-}
-
-// Buffers that some exporters store and that follow from the config; ModelFiles::rope_divisors holds the second.
-bool is_derived(const std::string& name) { return ends_with(name, "rotary_emb.inv_freq") || name == "rope_freqs.weight"; }
 
 class Loader {
  public:
@@ -36,19 +30,19 @@ class Loader {
       : device_(device), files_(files), c_(files.config), profile_(profile), memory_(memory) {}
 
   LayerWeights layer(int index);
-  const float* vector(const std::string& name, int n);
-  StoredMatrix embedding();                                            // in the file
-  StoredMatrix place(const StoredMatrix& table);                       // as the device reads it
-  Weight output(const StoredMatrix& embedding);
+  const float* norm(const std::string& name, int n);
+  StoredMatrix matrix(const std::string& name, int64_t rows, int64_t cols);            // in the file
+  StoredMatrix place(const StoredMatrix& table);                                       // as the device reads it
+  Weight output();
   const float* upload(const std::vector<float>& values, const char* what);
   void refuse_unknown() const;
 
  private:
-  const Tensor* find(const std::string& name, const std::vector<int64_t>& shape, bool required);
-  StoredMatrix matrix(const std::string& name, int64_t rows, int64_t cols);
+  const Tensor* find(const std::string& name, const std::vector<int64_t>& shape);      // null when it is absent
+  const Tensor& need(const std::string& name, const std::vector<int64_t>& shape);
   Weight empty_weight(int n, int k, const char* what);
   void convert(Weight& w, int to_row, const std::string& name, const StoredMatrix& src, const int32_t* row_map);
-  bool read_bias(const std::string& name, int n, const int32_t* row_map, float* out);
+  void read_vector(const Tensor& t, const int32_t* row_map, float* out) const;
   std::vector<int32_t> rotary_rows(int heads) const;
   std::vector<int32_t> gate_rows() const;
   [[noreturn]] void refuse(const std::string& what, const std::string& hint = "") const {
@@ -66,12 +60,9 @@ class Loader {
   std::set<std::string> used_;
 };
 
-const Tensor* Loader::find(const std::string& name, const std::vector<int64_t>& shape, bool required) {
+const Tensor* Loader::find(const std::string& name, const std::vector<int64_t>& shape) {
   auto it = files_.tensors.find(name);
-  if (it == files_.tensors.end()) {
-    if (required) refuse("tensor '" + name + "' of shape " + shape_text(shape) + " is missing", "is the download complete?");
-    return nullptr;
-  }
+  if (it == files_.tensors.end()) return nullptr;
   const Tensor& t = it->second;
   if (t.shape != shape) {
     refuse("tensor '" + name + "' is " + kernels::storage(t.dtype).name + " of shape " + shape_text(t.shape) + ", but the model's config asks for shape " +
@@ -85,9 +76,15 @@ const Tensor* Loader::find(const std::string& name, const std::vector<int64_t>& 
   return &t;
 }
 
+const Tensor& Loader::need(const std::string& name, const std::vector<int64_t>& shape) {
+  const Tensor* t = find(name, shape);
+  if (!t) refuse("tensor '" + name + "' of shape " + shape_text(shape) + " is missing", "is the download complete?");
+  return *t;
+}
+
 StoredMatrix Loader::matrix(const std::string& name, int64_t rows, int64_t cols) {
-  const Tensor* t = find(name, {rows, cols}, true);
-  return {t->data, t->dtype, rows, cols};
+  const Tensor& t = need(name, {rows, cols});
+  return {t.data, t.dtype, rows, cols};
 }
 
 const float* Loader::upload(const std::vector<float>& values, const char* what) {
@@ -97,23 +94,19 @@ const float* Loader::upload(const std::vector<float>& values, const char* what) 
   return to;
 }
 
-// Reads a vector of n values; entry i goes to out[row_map ? row_map[i] : i].
-bool Loader::read_bias(const std::string& name, int n, const int32_t* row_map, float* out) {
-  const Tensor* t = find(name, {n}, false);
-  if (!t) return false;
-  std::vector<float> values(n);
-  kernels::dequantize_rows({t->data, t->dtype, 1, n}, 0, 1, values.data());
-  for (int i = 0; i < n; i++) {
-    if (!std::isfinite(values[i])) refuse("tensor '" + name + "' holds a value that is not finite at index " + std::to_string(i));
+// Entry i of a tensor of one dimension goes to out[row_map ? row_map[i] : i].
+void Loader::read_vector(const Tensor& t, const int32_t* row_map, float* out) const {
+  std::vector<float> values(t.shape[0]);
+  kernels::dequantize_rows({t.data, t.dtype, 1, t.shape[0]}, 0, 1, values.data());
+  for (size_t i = 0; i < values.size(); i++) {
+    if (!std::isfinite(values[i])) refuse("tensor '" + t.name + "' holds a value that is not finite at index " + std::to_string(i));
     out[row_map ? row_map[i] : i] = values[i];
   }
-  return true;
 }
 
-const float* Loader::vector(const std::string& name, int n) {
-  find(name, {n}, true);
+const float* Loader::norm(const std::string& name, int n) {
   std::vector<float> values(n);
-  read_bias(name, n, nullptr, values.data());
+  read_vector(need(name, {n}), nullptr, values.data());
   return upload(values, "norm weights");
 }
 
@@ -163,7 +156,10 @@ Weight Loader::fuse(const std::string& prefix, const std::vector<Part>& parts, i
     const std::string name = prefix + p.name;
     const int32_t* row_map = p.row_map.empty() ? nullptr : p.row_map.data();
     convert(w, p.at, name + ".weight", stored[i], row_map);
-    any_bias |= read_bias(name + ".bias", p.rows, row_map, bias.data() + p.at);
+    if (const Tensor* t = find(name + ".bias", {p.rows})) {
+      read_vector(*t, row_map, bias.data() + p.at);
+      any_bias = true;
+    }
   }
   if (any_bias) w.bias = upload(bias, "biases");
   return w;
@@ -173,24 +169,18 @@ LayerWeights Loader::layer(int index) {
   const std::string at = "model.layers." + std::to_string(index) + ".";
   const int q = c_.heads * c_.head_dim, kv = c_.kv_heads * c_.head_dim, f = c_.intermediate;
   LayerWeights l;
-  l.attention_norm = vector(at + "input_layernorm.weight", c_.hidden);
+  l.attention_norm = norm(at + "input_layernorm.weight", c_.hidden);
   l.qkv = fuse(at + "self_attn.", {{"q_proj", q, 0, rotary_rows(c_.heads)}, {"k_proj", kv, q, rotary_rows(c_.kv_heads)}, {"v_proj", kv, q + kv, {}}},
                q + 2 * kv, c_.hidden, "query, key and value weights");
   if (c_.head_norms) {
-    l.q_norm = vector(at + "self_attn.q_norm.weight", c_.head_dim);
-    l.k_norm = vector(at + "self_attn.k_norm.weight", c_.head_dim);
+    l.q_norm = norm(at + "self_attn.q_norm.weight", c_.head_dim);
+    l.k_norm = norm(at + "self_attn.k_norm.weight", c_.head_dim);
   }
   l.o = fuse(at + "self_attn.", {{"o_proj", c_.hidden, 0, {}}}, c_.hidden, q, "attention output weights");
-  l.mlp_norm = vector(at + "post_attention_layernorm.weight", c_.hidden);
+  l.mlp_norm = norm(at + "post_attention_layernorm.weight", c_.hidden);
   l.gate_up = fuse(at + "mlp.", {{"gate_proj", f, 0, gate_rows()}, {"up_proj", f, kernels::kGate, gate_rows()}}, kernels::gated_rows(f), c_.hidden, "gate and up weights");
   l.down = fuse(at + "mlp.", {{"down_proj", c_.hidden, 0, {}}}, c_.hidden, f, "down weights");
   return l;
-}
-
-// A tied model may store its one table under either name.
-StoredMatrix Loader::embedding() {
-  const bool other_name = c_.tied && !files_.tensors.count("model.embed_tokens.weight") && files_.tensors.count("lm_head.weight");
-  return matrix(other_name ? "lm_head.weight" : "model.embed_tokens.weight", c_.vocab, c_.hidden);
 }
 
 StoredMatrix Loader::place(const StoredMatrix& table) {
@@ -198,17 +188,9 @@ StoredMatrix Loader::place(const StoredMatrix& table) {
   return device_.place_table(table, bytes ? memory_.bytes(bytes, "the embedding table") : nullptr);
 }
 
-Weight Loader::output(const StoredMatrix& embedding) {
-  StoredMatrix src = embedding;
-  std::string name = "model.embed_tokens.weight";
-  if (!c_.tied || (files_.tensors.count("lm_head.weight") && !used_.count("lm_head.weight"))) {
-    name = "lm_head.weight";
-    src = matrix(name, c_.vocab, c_.hidden);
-  }
-  const size_t bytes = kernels::stored_row_bytes(src.dtype, src.cols) * static_cast<size_t>(src.rows);
-  if (c_.tied && src.data != embedding.data && (src.dtype != embedding.dtype || std::memcmp(src.data, embedding.data, bytes) != 0)) {
-    refuse("the config ties the output matrix to the embedding, but 'lm_head.weight' and 'model.embed_tokens.weight' differ");
-  }
+Weight Loader::output() {
+  const std::string name = c_.tied ? kEmbedding : "lm_head.weight";
+  const StoredMatrix src = matrix(name, c_.vocab, c_.hidden);
   Weight w = empty_weight(c_.vocab, c_.hidden, "output weights");
   convert(w, 0, name, src, nullptr);
   return w;
@@ -217,7 +199,7 @@ Weight Loader::output(const StoredMatrix& embedding) {
 void Loader::refuse_unknown() const {
   std::string first;
   for (const auto& [name, tensor] : files_.tensors) {                  // unordered, so the least name is the one reported
-    if (!used_.count(name) && !is_derived(name) && (first.empty() || name < first)) first = name;
+    if (!used_.count(name) && (first.empty() || name < first)) first = name;
   }
   if (!first.empty()) refuse("tensor '" + first + "' is none that ibid knows for architecture '" + c_.architecture + "'",
                              "running the model without it would give other answers than the model's own");
@@ -276,19 +258,11 @@ std::vector<double> rope_divisors(const ModelFiles& files) {
   return divisors;
 }
 
-Weights load_weights(kernels::Device& device, const ModelFiles& files, kernels::Profile profile, int context) {
-  const ModelConfig& c = files.config;
-  check_sums(c, files.path);
-  Weights w;
-  w.memory = std::make_unique<DeviceMemory>(device);
-  Loader loader(device, files, profile, *w.memory);
-  const StoredMatrix embedding = loader.embedding();
-  w.embedding = loader.place(embedding);
-  for (int i = 0; i < c.layers; i++) w.layers.push_back(loader.layer(i));
-  w.final_norm = loader.vector("model.norm.weight", c.hidden);
-  w.output = loader.output(embedding);
-  loader.refuse_unknown();
+namespace {
 
+// cos and sin of every position below context, (context, head_dim).
+std::vector<float> rope_angles(const ModelFiles& files, int context) {
+  const ModelConfig& c = files.config;
   const std::vector<double> divisors = rope_divisors(files);
   if (!divisors.empty() && divisors.size() != static_cast<size_t>(c.head_dim) / 2) {
     throw Error(ErrorKind::bad_data, files.path, "there are " + std::to_string(divisors.size()) + " rotary divisors for a head size of " + std::to_string(c.head_dim));
@@ -301,7 +275,23 @@ Weights load_weights(kernels::Device& device, const ModelFiles& files, kernels::
   }
   std::vector<float> table(static_cast<size_t>(context) * c.head_dim);
   kernels::rope_table(c.rope_theta, c.head_dim, divisors.empty() ? nullptr : divisors.data(), context, table.data());
-  w.rope = loader.upload(table, "the rope table");
+  return table;
+}
+
+}  // namespace
+
+Weights load_weights(kernels::Device& device, const ModelFiles& files, kernels::Profile profile, int context) {
+  const ModelConfig& c = files.config;
+  check_sums(c, files.path);
+  Weights w;
+  w.memory = std::make_unique<DeviceMemory>(device);
+  Loader loader(device, files, profile, *w.memory);
+  w.embedding = loader.place(loader.matrix(kEmbedding, c.vocab, c.hidden));
+  for (int i = 0; i < c.layers; i++) w.layers.push_back(loader.layer(i));
+  w.final_norm = loader.norm("model.norm.weight", c.hidden);
+  w.output = loader.output();
+  loader.refuse_unknown();
+  w.rope = loader.upload(rope_angles(files, context), "the rope table");
   return w;
 }
 

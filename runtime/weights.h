@@ -3,10 +3,10 @@
 // Owns: the converted weights, norm vectors, biases and the rope table of one model on one device.
 // Must not know: batches, caches, tokens, file containers.
 //
-// 1. A tensor is asked for by name and full shape; what is missing, misshapen or unknown to ibid is refused by name.
+// 1. A tensor is asked for by name and full shape; what is missing, misshapen or not asked for is refused by name.
 // 2. Weights convert straight from the mapping; no float copy of the model is ever made.
-// 3. q, k and v are one matrix (their rows in this order), gate and up another (their rows by turns: kernels/ops.h, kGate). Biases are used where the file has them; a
-//    missing one of q, k, v counts as zeros when another is there.
+// 3. q, k and v are one matrix (their rows in this order), gate and up another (their rows by turns: kernels/ops.h, kGate).
+//    Biases are used where the file has them; a missing one of q, k, v counts as zeros when another is there.
 // 4. GGUF llama files store the rows of q and k for interleaved rotary pairs; the row map puts them (and their biases) back
 //    in halves: source row 2 i + s of a head is row s * head_dim / 2 + i.
 // 5. No sum of numerics v1 can overflow for a model that was accepted: check_sums() proves it from the shapes alone.
