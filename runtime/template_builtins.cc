@@ -79,15 +79,6 @@ std::string replace_all(std::string_view s, std::string_view from, std::string_v
   return out;
 }
 
-Value make_range(const Arguments& arguments, Budget& budget) {
-  Values a = arguments.bind("range", {"start", "stop", "step"}, 1);
-  int64_t start = a[1].is(Kind::missing) ? 0 : integer_of(a[0], "range()");
-  int64_t stop = integer_of(a[1].is(Kind::missing) ? a[0] : a[1], "range()");
-  int64_t step = integer_or(a[2], 1, "range()");
-  if (step == 0) fault("range() arg 3 must not be zero");
-  return range_value({start, stop, step}, budget);
-}
-
 Value range_value(const RangeBounds& r, Budget& budget) {
   constexpr int64_t kMaxRange = 100000;                  // the sandbox's own limit
   __int128 span = r.step > 0 ? static_cast<__int128>(r.stop) - r.start : static_cast<__int128>(r.start) - r.stop;
@@ -134,7 +125,14 @@ Value global_namespace(Interpreter& in, const Arguments& arguments) {
   return in.make_namespace(std::move(attributes));
 }
 
-Value global_range(Interpreter& in, const Arguments& arguments) { return make_range(arguments, in.budget()); }
+Value global_range(Interpreter& in, const Arguments& arguments) {
+  Values a = arguments.bind("range", {"start", "stop", "step"}, 1);
+  int64_t start = a[1].is(Kind::missing) ? 0 : integer_of(a[0], "range()");
+  int64_t stop = integer_of(a[1].is(Kind::missing) ? a[0] : a[1], "range()");
+  int64_t step = integer_or(a[2], 1, "range()");
+  if (step == 0) fault("range() arg 3 must not be zero");
+  return range_value({start, stop, step}, in.budget());
+}
 
 Value global_raise(Interpreter& in, const Arguments& arguments) {
   fault(str(arguments.bind("raise_exception", {"message"}, 1)[0], in.budget()));
@@ -160,11 +158,9 @@ Value global_file(Interpreter& in, const Arguments& arguments) {
 }  // namespace
 
 GlobalFunction find_global(std::string_view name) {
-  static constexpr NamedGlobal table[] = {{"dict", global_dict}, {"file", global_file}, {"namespace", global_namespace},
-                                          {"raise_exception", global_raise}, {"range", global_range}, {"strftime_now", global_strftime}};
-  for (const NamedGlobal& g : table)
-    if (name == g.name) return g.function;
-  return nullptr;
+  static constexpr Named<GlobalFunction> table[] = {{"dict", global_dict}, {"file", global_file}, {"namespace", global_namespace},
+                                                    {"raise_exception", global_raise}, {"range", global_range}, {"strftime_now", global_strftime}};
+  return look_up(table, name);
 }
 
 FilterFunction find_filter(std::string_view name) {

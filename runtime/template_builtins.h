@@ -1,7 +1,7 @@
 // The filters, tests, methods and functions that a template can name: tables from names to code. Owns the calling convention;
 // must not know the syntax tree.
 //
-// 1. A table is sorted by nothing and searched in full: it is small, and nothing depends on its order.
+// 1. A table is small and searched from its beginning; nothing depends on its order.
 // 2. Arguments bind as Python's do: by position, then by name; what is left over or absent is a Fault.
 #pragma once
 #include <initializer_list>
@@ -30,10 +30,16 @@ using TestFunction = bool (*)(Interpreter&, const Value& input, const Arguments&
 using MethodFunction = Value (*)(Interpreter&, const Value& self, const Arguments&);
 using GlobalFunction = Value (*)(Interpreter&, const Arguments&);
 
-struct NamedFilter { const char* name; FilterFunction function; };
-struct NamedTest { const char* name; TestFunction function; };
-struct NamedMethod { const char* name; MethodFunction function; };
-struct NamedGlobal { const char* name; GlobalFunction function; };
+template <class Function>
+struct Named { const char* name; Function function; };
+
+// Null when the table has no such name.
+template <class Function, size_t N>
+Function look_up(const Named<Function> (&table)[N], std::string_view name) {
+  for (const Named<Function>& entry : table)
+    if (name == entry.name) return entry.function;
+  return nullptr;
+}
 
 FilterFunction find_filter(std::string_view name);
 FilterFunction find_text_filter(std::string_view name);           // the two halves of find_filter
@@ -67,7 +73,6 @@ std::string percent_format(const Value& format, const Value& values, Budget& bud
 std::string brace_format(const Value& format, const Arguments& arguments, Budget& budget);       // '{}'.format(...)
 std::string format_date(std::string_view iso_date, std::string_view format);      // strftime at midnight
 double round_half_even(double v, int64_t digits);                                 // Python's round()
-Value make_range(const Arguments& arguments, Budget& budget);
 Value range_value(const RangeBounds& range, Budget& budget);
 
 }  // namespace ibid::runtime

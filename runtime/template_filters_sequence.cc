@@ -271,14 +271,12 @@ Value batch(Interpreter& in, const Value& v, const Arguments& a) {
 }  // namespace
 
 FilterFunction find_sequence_filter(std::string_view name) {
-  static constexpr NamedFilter table[] = {
+  static constexpr Named<FilterFunction> table[] = {
       {"batch", batch}, {"count", count}, {"dictsort", dictsort}, {"first", first}, {"items", items}, {"join", join}, {"last", last},
       {"length", count}, {"list", list}, {"map", map}, {"max", extreme<true>}, {"min", extreme<false>}, {"reject", select<false, false>},
       {"rejectattr", select<false, true>}, {"reverse", reverse}, {"select", select<true, false>}, {"selectattr", select<true, true>},
       {"sort", sort}, {"sum", sum}, {"unique", unique}};
-  for (const NamedFilter& f : table)
-    if (name == f.name) return f.function;
-  return nullptr;
+  return look_up(table, name);
 }
 
 }  // namespace ibid::runtime

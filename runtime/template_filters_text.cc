@@ -293,14 +293,12 @@ Value round(Interpreter&, const Value& v, const Arguments& a) {
 }  // namespace
 
 FilterFunction find_text_filter(std::string_view name) {
-  static constexpr NamedFilter table[] = {
+  static constexpr Named<FilterFunction> table[] = {
       {"abs", absolute}, {"capitalize", case_filter<text::capitalize>}, {"center", center}, {"d", default_value}, {"default", default_value},
       {"e", escape}, {"escape", escape}, {"float", to_float}, {"format", format}, {"indent", indent}, {"int", to_int},
       {"lower", case_filter<text::lower>}, {"replace", replace}, {"round", round}, {"safe", safe}, {"string", string}, {"title", title},
       {"tojson", tojson}, {"trim", trim}, {"truncate", truncate}, {"upper", case_filter<text::upper>}, {"wordcount", wordcount}};
-  for (const NamedFilter& f : table)
-    if (name == f.name) return f.function;
-  return nullptr;
+  return look_up(table, name);
 }
 
 }  // namespace ibid::runtime

@@ -243,7 +243,7 @@ Value is_case(Interpreter& in, const Value& self, const Arguments& a) {
   return Value(Is(self.text()));
 }
 
-constexpr NamedMethod kTextMethods[] = {
+constexpr Named<MethodFunction> kTextMethods[] = {
     {"capitalize", converted<text::capitalize>}, {"count", count}, {"endswith", has_affix<false>}, {"find", find}, {"format", format},
     {"index", index}, {"isalnum", all_of<letter_or_digit>}, {"isalpha", all_of<letter>}, {"isdecimal", all_of<digit>},
     {"isdigit", all_of<digit>}, {"islower", is_case<text::is_lower>}, {"isnumeric", all_of<digit>}, {"isspace", all_of<space>},
@@ -274,8 +274,8 @@ Value copy(Interpreter&, const Value& self, const Arguments& a) {
   return self;
 }
 
-constexpr NamedMethod kListMethods[] = {{"copy", copy}, {"count", count_items}, {"index", index_of}};
-constexpr NamedMethod kTupleMethods[] = {{"count", count_items}, {"index", index_of}};
+constexpr Named<MethodFunction> kListMethods[] = {{"copy", copy}, {"count", count_items}, {"index", index_of}};
+constexpr Named<MethodFunction> kTupleMethods[] = {{"count", count_items}, {"index", index_of}};
 
 // --- dict --------------------------------------------------------------------------------------
 
@@ -301,15 +301,8 @@ Value part(Interpreter& in, const Value& self, const Arguments& a) {
   return Value::view(kPart == Part::keys ? "dict_keys" : kPart == Part::values ? "dict_values" : "dict_items", std::move(out));
 }
 
-constexpr NamedMethod kDictMethods[] = {{"copy", copy}, {"get", get}, {"items", part<Part::items>}, {"keys", part<Part::keys>},
-                                        {"values", part<Part::values>}};
-
-template <size_t N>
-MethodFunction look_up(const NamedMethod (&table)[N], std::string_view name) {
-  for (const NamedMethod& m : table)
-    if (name == m.name) return m.function;
-  return nullptr;
-}
+constexpr Named<MethodFunction> kDictMethods[] = {{"copy", copy}, {"get", get}, {"items", part<Part::items>}, {"keys", part<Part::keys>},
+                                                  {"values", part<Part::values>}};
 
 template <size_t N>
 bool among(const char* const (&names)[N], std::string_view name) {

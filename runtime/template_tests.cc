@@ -93,7 +93,7 @@ bool is_undefined(Interpreter& in, const Value& v, const Arguments& a) { return 
 }  // namespace
 
 TestFunction find_test(std::string_view name) {
-  static constexpr NamedTest table[] = {
+  static constexpr Named<TestFunction> table[] = {
       {"!=", compares<CompareOp::ne>}, {"<", compares<CompareOp::lt>}, {"<=", compares<CompareOp::le>}, {"==", compares<CompareOp::eq>},
       {">", compares<CompareOp::gt>}, {">=", compares<CompareOp::ge>}, {"boolean", is_kind<Kind::boolean>}, {"callable", is_callable},
       {"defined", is_defined}, {"divisibleby", is_divisible}, {"eq", compares<CompareOp::eq>}, {"equalto", compares<CompareOp::eq>},
@@ -104,9 +104,7 @@ TestFunction find_test(std::string_view name) {
       {"none", is_kind<Kind::none>}, {"number", is_number}, {"odd", is_odd}, {"sameas", is_same}, {"sequence", is_sequence},
       {"string", is_kind<Kind::string>}, {"test", is_name<find_test>}, {"true", is_true}, {"undefined", is_undefined},
       {"upper", is_case<text::is_upper>}};
-  for (const NamedTest& t : table)
-    if (name == t.name) return t.function;
-  return nullptr;
+  return look_up(table, name);
 }
 
 }  // namespace ibid::runtime
