@@ -72,7 +72,7 @@ std::string replace_all(std::string_view s, std::string_view from, std::string_v
       (out += s.substr(at, found - at)) += to;
       at = found + from.size();
     }
-    if (out.size() > static_cast<uint64_t>(budget.text_limit())) budget.room(out.size());
+    budget.check_size(out.size());
   }
   if (at < s.size()) out += s.substr(at);
   budget.room(out.size());

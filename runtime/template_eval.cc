@@ -81,7 +81,7 @@ std::string Interpreter::run(Values variables) {
 
 void Interpreter::append(std::string& out, std::string_view text) {
   budget_.spend(static_cast<int64_t>(text.size() / 64));
-  if (out.size() + text.size() > static_cast<uint64_t>(limits_.max_output)) budget_.room(out.size() + text.size());
+  budget_.check_size(out.size() + text.size());
   out += text;
 }
 

@@ -197,7 +197,7 @@ Value join(Interpreter& in, const Value& v, const Arguments& a) {
     if (between) out += separator;
     between = true;
     out += str(p[1].is(Kind::missing) || p[1].is(Kind::none) ? item : dotted(in, item, p[1]), in.budget());
-    if (out.size() > static_cast<uint64_t>(in.budget().text_limit())) in.budget().room(out.size());
+    in.budget().check_size(out.size());
   }
   in.budget().room(out.size());
   return Value(std::move(out));

@@ -110,7 +110,7 @@ Value indent(Interpreter& in, const Value& v, const Arguments& a) {
     if (is_first ? first : (blank || !line.empty())) out += width;
     is_first = false;
     out += line;
-    if (out.size() > static_cast<uint64_t>(in.budget().text_limit())) in.budget().room(out.size());
+    in.budget().check_size(out.size());
   }
   in.budget().room(out.size());
   return same_safety(v, std::move(out));

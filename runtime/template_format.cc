@@ -133,7 +133,7 @@ class PercentFormatter {
       at = percent;
       if (at < format_.size()) directive(++at);
       budget_.spend(1);
-      if (out_.size() > static_cast<uint64_t>(budget_.text_limit())) budget_.room(out_.size());
+      budget_.check_size(out_.size());
     }
     bool one_for_all = values_.is(Kind::dict) || (!values_.is(Kind::tuple) && taken_ > 0);
     if (!one_for_all && taken_ < (values_.is(Kind::tuple) ? values_.items().size() : 1)) fault("not all arguments converted during string formatting");
@@ -281,7 +281,7 @@ class BraceFormatter {
     budget_.room(s.size());
     for (size_t at = 0; at < s.size();) {
       budget_.spend(1);
-      if (out_.size() > static_cast<uint64_t>(budget_.text_limit())) budget_.room(out_.size());
+      budget_.check_size(out_.size());
       size_t brace = std::min(s.find_first_of("{}", at), s.size());
       out_.append(s, at, brace - at);
       at = brace;

@@ -49,7 +49,7 @@ class Dumper {
  private:
   void dump(const Value& v, int depth) {
     budget_.spend(1);
-    if (out_.size() > static_cast<uint64_t>(budget_.text_limit())) budget_.room(out_.size());
+    budget_.check_size(out_.size());
     use_if_strict(v);
     switch (v.kind()) {
       case Kind::none: out_ += "null"; break;

@@ -198,7 +198,7 @@ Value join(Interpreter& in, const Value& self, const Arguments& a) {
     if (between) out += self.text();
     between = true;
     out += text_of(item, "join()");
-    if (out.size() > static_cast<uint64_t>(in.budget().text_limit())) in.budget().room(out.size());
+    in.budget().check_size(out.size());
   }
   in.budget().room(out.size());
   return same_safety(self, std::move(out));

@@ -43,7 +43,7 @@ class Printer {
     }
     budget_.room(out_.size() - charged_);
     charged_ = out_.size();
-    if (out_.size() > static_cast<uint64_t>(budget_.text_limit())) budget_.room(out_.size());
+    budget_.check_size(out_.size());
   }
 
  private:

@@ -17,8 +17,12 @@ void Budget::spend(int64_t steps) {
   if (steps_left_ < 0) fault("the template needs more than " + std::to_string(steps_) + " steps");
 }
 
-void Budget::room(uint64_t bytes) {
+void Budget::check_size(uint64_t bytes) const {
   if (bytes > static_cast<uint64_t>(text_bytes_)) fault("the template makes a text longer than " + std::to_string(text_bytes_) + " bytes");
+}
+
+void Budget::room(uint64_t bytes) {
+  check_size(bytes);
   spend(static_cast<int64_t>(bytes / 64));
 }
 

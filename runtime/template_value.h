@@ -23,7 +23,7 @@ class Budget {
   Budget(int64_t steps, int64_t text_bytes) : steps_(steps), steps_left_(steps), text_bytes_(text_bytes) {}
   void spend(int64_t steps);
   void room(uint64_t bytes);                  // for a text of this size, before it is made
-  int64_t text_limit() const { return text_bytes_; }
+  void check_size(uint64_t bytes) const;      // of a text in the making, which is charged elsewhere: a Fault when it is too long
 
  private:
   int64_t steps_, steps_left_, text_bytes_;
