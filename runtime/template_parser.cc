@@ -76,6 +76,13 @@ int height_of(const Body& body) {
 
 }  // namespace
 
+StmtPtr Parser::make(StmtKind kind, uint32_t at) const {
+  auto s = std::make_unique<Stmt>();
+  s->kind = kind;
+  s->at = at;
+  return s;
+}
+
 StmtPtr Parser::grown(StmtPtr s) const {
   int tallest = std::max(height_of(s->body), height_of(s->otherwise));
   for (const ExprPtr* e : {&s->target, &s->expr, &s->filter})
@@ -94,8 +101,7 @@ std::vector<StmtPtr> Parser::statements(const std::vector<std::string>& ends) {
   std::vector<StmtPtr> out;
   while (!at(TokenKind::end)) {
     if (at(TokenKind::data)) {
-      auto data = std::make_unique<Stmt>();
-      data->at = now().at;
+      StmtPtr data = make(StmtKind::data, now().at);
       data->text = take().text;
       out.push_back(std::move(data));
     } else if (at(TokenKind::variable_begin)) {
@@ -115,9 +121,7 @@ std::vector<StmtPtr> Parser::statements(const std::vector<std::string>& ends) {
 }
 
 StmtPtr Parser::output() {
-  auto s = std::make_unique<Stmt>();
-  s->kind = StmtKind::output;
-  s->at = take().at;
+  StmtPtr s = make(StmtKind::output, take().at);
   s->expr = tuple(true);
   if (!at(TokenKind::variable_end)) unexpected("'}}'");
   ++pos_;
@@ -156,9 +160,7 @@ Body Parser::scoped(const std::vector<std::string>& ends, bool keeps_loop) {
 }
 
 StmtPtr Parser::if_block(const Token& tag) {
-  auto s = std::make_unique<Stmt>();
-  s->kind = StmtKind::branch;
-  s->at = tag.at;
+  StmtPtr s = make(StmtKind::branch, tag.at);
   ++soft_;
   ExprPtr condition = tuple(false);
   while (true) {
@@ -177,9 +179,7 @@ StmtPtr Parser::if_block(const Token& tag) {
 }
 
 StmtPtr Parser::for_block(const Token& tag) {
-  auto s = std::make_unique<Stmt>();
-  s->kind = StmtKind::loop;
-  s->at = tag.at;
+  StmtPtr s = make(StmtKind::loop, tag.at);
   s->target = target(true);
   if (!take_name("in")) unexpected("'in'");
   s->expr = tuple(false);
@@ -199,11 +199,9 @@ StmtPtr Parser::for_block(const Token& tag) {
 }
 
 StmtPtr Parser::set_block(const Token& tag) {
-  auto s = std::make_unique<Stmt>();
-  s->at = tag.at;
+  StmtPtr s = make(StmtKind::assign, tag.at);
   s->target = target(false);
   if (take_op("=")) {
-    s->kind = StmtKind::assign;
     s->expr = tuple(true);
     expect_block_end();
     return s;
@@ -236,9 +234,7 @@ void Parser::parameters(Stmt& stmt) {
 }
 
 StmtPtr Parser::macro_block(const Token& tag) {
-  auto s = std::make_unique<Stmt>();
-  s->kind = StmtKind::macro;
-  s->at = tag.at;
+  StmtPtr s = make(StmtKind::macro, tag.at);
   s->symbol = symbol(expect_name().text);
   parameters(*s);
   expect_block_end();
@@ -248,9 +244,7 @@ StmtPtr Parser::macro_block(const Token& tag) {
 }
 
 StmtPtr Parser::call_block(const Token& tag) {
-  auto s = std::make_unique<Stmt>();
-  s->kind = StmtKind::call_block;
-  s->at = tag.at;
+  StmtPtr s = make(StmtKind::call_block, tag.at);
   if (at_op("(")) parameters(*s);
   s->expr = expression();
   if (s->expr->kind != ExprKind::call) fail(s->expr->at, "{% call %} needs a call");
@@ -261,9 +255,7 @@ StmtPtr Parser::call_block(const Token& tag) {
 }
 
 StmtPtr Parser::filter_block(const Token& tag) {
-  auto s = std::make_unique<Stmt>();
-  s->kind = StmtKind::filter_block;
-  s->at = tag.at;
+  StmtPtr s = make(StmtKind::filter_block, tag.at);
   s->expr = filters(one_filter(nullptr));
   expect_block_end();
   s->body = scoped({"endfilter"}, false);
@@ -272,9 +264,7 @@ StmtPtr Parser::filter_block(const Token& tag) {
 }
 
 StmtPtr Parser::generation_block(const Token& tag) {
-  auto s = std::make_unique<Stmt>();
-  s->kind = StmtKind::scope;
-  s->at = tag.at;
+  StmtPtr s = make(StmtKind::scope, tag.at);
   expect_block_end();
   s->body = scoped({"endgeneration"}, false);
   end_block("endgeneration");
@@ -283,9 +273,7 @@ StmtPtr Parser::generation_block(const Token& tag) {
 
 StmtPtr Parser::loop_control(const Token& tag) {
   if (loops_ == 0) fail(tag.at, "{% " + tag.text + " %} outside of a loop");
-  auto s = std::make_unique<Stmt>();
-  s->kind = tag.text == "break" ? StmtKind::break_loop : StmtKind::continue_loop;
-  s->at = tag.at;
+  StmtPtr s = make(tag.text == "break" ? StmtKind::break_loop : StmtKind::continue_loop, tag.at);
   expect_block_end();
   return s;
 }

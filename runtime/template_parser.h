@@ -86,6 +86,10 @@ class Parser {
   ExprPtr target(bool in_loop);
   void check_target(const Expr& e, bool in_loop);
 
+  void require_named(bool known, const char* what, const Token& name);   // the filter or test exists, or may be missing
+  void refuse_unknown();                             // fails if an unknown name stood where it must exist
+
+  StmtPtr make(StmtKind kind, uint32_t at) const;
   ExprPtr make(ExprKind kind, uint32_t at) const;
   ExprPtr make(ExprKind kind, uint32_t at, ExprPtr a, ExprPtr b = nullptr) const;
   ExprPtr grown(ExprPtr e) const;                    // sets the height from the children, refuses what is too tall
@@ -96,9 +100,6 @@ class Parser {
   size_t pos_ = 0;
   int depth_ = 0, max_depth_;
   int loops_ = 0;                                    // around this place, in the same function
-  void require_named(bool known, const char* what, const Token& name);   // the filter or test exists, or may be missing
-  void refuse_unknown();                             // fails if an unknown name stood where it must exist
-
   std::vector<std::pair<uint32_t, std::string>> unknown_;    // not yet excused by an `if` after the expression
   int soft_ = 0;                                     // conditions around this place, in the same scope
   std::map<std::string, Symbol> symbols_;
