@@ -97,6 +97,10 @@ class Interpreter {
   Value eval_item(const Expr& e);
   Value eval_call(const Expr& e, const Value* caller = nullptr);
   Value eval_filter(const Expr& e, const Value* input);
+  Value eval_test(const Expr& e);
+  Value eval_sign(const Expr& e);
+  Value eval_conditional(const Expr& e);
+  Value eval_arithmetic(const Expr& e);
   Values eval_all(const std::vector<ExprPtr>& expressions, size_t from = 0);
   Arguments eval_arguments(const Expr& e);
   bool holds(CompareOp op, const Value& a, const Value& b);

@@ -277,6 +277,37 @@ Value Interpreter::eval_item(const Expr& e) {
   return slice(object, bounds[0], bounds[1], bounds[2], budget_);
 }
 
+Value Interpreter::eval_test(const Expr& e) {
+  Value input = eval(*e.args[0]);
+  Arguments arguments = eval_arguments(e);
+  at_ = e.at;
+  return Value(test(e.name, input, arguments));
+}
+
+Value Interpreter::eval_sign(const Expr& e) {
+  Value v = eval(*e.args[0]);
+  at_ = e.at;
+  use(v);
+  if (e.kind == ExprKind::negate) return negate(v);
+  if (!v.is_number()) fault(std::string("bad operand type for unary +: '") + type_name(v) + "'");
+  return v.is_integral() ? Value(v.integer()) : v;
+}
+
+Value Interpreter::eval_conditional(const Expr& e) {
+  Value v = eval(*e.args[0]);
+  at_ = e.at;
+  if (truth(v)) return eval(*e.args[1]);
+  if (e.args[2]) return eval(*e.args[2]);
+  return Value::undefined("the inline if-expression evaluated to false and no else section was defined", false);   // empty even when strict
+}
+
+Value Interpreter::eval_arithmetic(const Expr& e) {
+  Value a = eval(*e.args[0]);
+  Value b = eval(*e.args[1]);
+  at_ = e.at;
+  return e.kind == ExprKind::add ? add(a, b, budget_) : arithmetic(e.kind, a, b, budget_);
+}
+
 Value Interpreter::eval(const Expr& e) {
   Level level(frames_, limits_.max_depth * kFramesPerCall, "evaluation");
   at_ = e.at;
@@ -291,39 +322,17 @@ Value Interpreter::eval(const Expr& e) {
     case ExprKind::item: return eval_item(e);
     case ExprKind::call: return eval_call(e);
     case ExprKind::filter: return eval_filter(e, nullptr);
-    case ExprKind::test: {
-      Value input = eval(*e.args[0]);
-      Arguments arguments = eval_arguments(e);
-      at_ = e.at;
-      return Value(test(e.name, input, arguments));
-    }
-    case ExprKind::negate: case ExprKind::plus: {
-      Value v = eval(*e.args[0]);
-      at_ = e.at;
-      use(v);
-      if (e.kind == ExprKind::negate) return negate(v);
-      if (!v.is_number()) fault(std::string("bad operand type for unary +: '") + type_name(v) + "'");
-      return v.is_integral() ? Value(v.integer()) : v;
-    }
+    case ExprKind::test: return eval_test(e);
+    case ExprKind::negate: case ExprKind::plus: return eval_sign(e);
     case ExprKind::logical_not: { Value v = eval(*e.args[0]); at_ = e.at; return Value(!truth(v)); }
     case ExprKind::logical_and: { Value v = eval(*e.args[0]); at_ = e.at; return truth(v) ? eval(*e.args[1]) : v; }
     case ExprKind::logical_or: { Value v = eval(*e.args[0]); at_ = e.at; return truth(v) ? v : eval(*e.args[1]); }
-    case ExprKind::conditional: {
-      Value v = eval(*e.args[0]);
-      at_ = e.at;
-      if (truth(v)) return eval(*e.args[1]);
-      if (e.args[2]) return eval(*e.args[2]);
-      return Value::undefined("the inline if-expression evaluated to false and no else section was defined", false);   // empty even when strict
-    }
+    case ExprKind::conditional: return eval_conditional(e);
     case ExprKind::compare: return eval_compare(e);
     case ExprKind::concat: return eval_concat(e);
-    case ExprKind::slice: case ExprKind::spread: case ExprKind::namespace_target: break;
-    default: {
-      Value a = eval(*e.args[0]);
-      Value b = eval(*e.args[1]);
-      at_ = e.at;
-      return e.kind == ExprKind::add ? add(a, b, budget_) : arithmetic(e.kind, a, b, budget_);
-    }
+    case ExprKind::add: case ExprKind::subtract: case ExprKind::multiply: case ExprKind::divide: case ExprKind::floor_divide:
+    case ExprKind::modulo: case ExprKind::power: return eval_arithmetic(e);
+    case ExprKind::slice: case ExprKind::spread: case ExprKind::namespace_target: break;      // only inside of others
   }
   fault("broken template tree");
 }

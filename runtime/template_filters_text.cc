@@ -277,8 +277,7 @@ Value round(Interpreter&, const Value& v, const Arguments& a) {
   const std::string& method = text_of(p[1], "round");
   use(v);
   if (!v.is_number()) fault(std::string("round needs a number, not ") + type_name(v));
-  if (method == "common") return v.is_integral() ? (digits >= 0 ? Value(v.integer()) : Value(round_half_even(v.real(), digits)))
-                                                 : Value(round_half_even(v.real(), digits));
+  if (method == "common") return v.is_integral() && digits >= 0 ? Value(v.integer()) : Value(round_half_even(v.real(), digits));
   if (method != "ceil" && method != "floor") fault("method must be common, ceil or floor");
   if (digits < 0 || digits > 15) fault("round to floor or ceil supports a precision of 0 to 15");
   if (v.is_integral()) return Value(v.real());
