@@ -2,7 +2,7 @@
 #include "runtime/tokenizer_bpe.h"
 
 #include <algorithm>
-#include <queue>
+#include <functional>
 
 #include "runtime/error.h"
 #include "runtime/text_hash.h"
@@ -54,18 +54,19 @@ void Bpe::reserve_merges(size_t count) {
   merges_.assign(slots, MergeSlot{});
 }
 
-Bpe::MergeSlot& Bpe::merge_slot(int32_t left, int32_t right) {
+// Where the pair stands, or would.
+size_t Bpe::slot_of(int32_t left, int32_t right) const {
   uint64_t pair = static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
   size_t mask = merges_.size() - 1;
   for (size_t i = hash_of(pair) & mask;; i = (i + 1) & mask) {
-    MergeSlot& slot = merges_[i];
-    if (slot.left < 0 || (slot.left == left && slot.right == right)) return slot;
+    const MergeSlot& slot = merges_[i];
+    if (slot.left < 0 || (slot.left == left && slot.right == right)) return i;
   }
 }
 
 void Bpe::set_merge(int32_t left, int32_t right, uint32_t rank, int32_t joined) {
   IBID_CHECK(left >= 0 && right >= 0 && joined >= 0 && (merge_count_ + 1) * 2 <= merges_.size());
-  MergeSlot& slot = merge_slot(left, right);
+  MergeSlot& slot = merges_[slot_of(left, right)];
   if (slot.left < 0) ++merge_count_;
   slot = {left, right, {rank, joined}};
 }
@@ -89,7 +90,7 @@ Bpe::Join Bpe::join_of(std::string_view piece, const Symbol& left, const Symbol&
     return id < 0 ? Join{} : Join{score_ranks_[static_cast<size_t>(id)], id};
   }
   if (merges_.empty() || left.id < 0) return {};
-  return const_cast<Bpe*>(this)->merge_slot(left.id, right.id).join;
+  return merges_[slot_of(left.id, right.id)].join;
 }
 
 // Unknown characters: a model of scores keeps them as symbols without an id (their text may still join), a model of merges puts

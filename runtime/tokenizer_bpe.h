@@ -56,7 +56,7 @@ class Bpe {
   void merge_few(std::string_view piece, Workspace& workspace) const;
   void merge_many(std::string_view piece, Workspace& workspace) const;
   void append_symbols(std::string_view piece, const std::vector<Symbol>& symbols, std::vector<int32_t>& ids) const;
-  MergeSlot& merge_slot(int32_t left, int32_t right);
+  size_t slot_of(int32_t left, int32_t right) const;
 
   Options options_;
   TextTable keys_;

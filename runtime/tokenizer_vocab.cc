@@ -43,7 +43,7 @@ void TextTable::add(int32_t id, std::string_view text) {
   if (id >= size()) spans_.resize(static_cast<size_t>(id) + 1);
   const auto hash = static_cast<uint32_t>(hash_of(text));
   uint32_t offset = static_cast<uint32_t>(bytes_.size()), length = static_cast<uint32_t>(text.size());
-  Slot& slot = slot_of(text, hash);
+  Slot& slot = slots_[slot_of(text, hash)];
   IBID_CHECK(slot.id < 0);
   ++used_;
   bytes_.append(text);
@@ -54,7 +54,7 @@ void TextTable::add(int32_t id, std::string_view text) {
 
 int32_t TextTable::find(std::string_view text) const {
   if (slots_.empty()) return -1;
-  return const_cast<TextTable*>(this)->slot_of(text, static_cast<uint32_t>(hash_of(text))).id;
+  return slots_[slot_of(text, static_cast<uint32_t>(hash_of(text)))].id;
 }
 
 size_t TextTable::longest_search() const {
@@ -70,13 +70,13 @@ std::string_view TextTable::text(int32_t id) const {
   return std::string_view(bytes_).substr(span.offset, span.length);
 }
 
-TextTable::Slot& TextTable::slot_of(std::string_view text, uint32_t hash) {
+// Where the text stands, or would.
+size_t TextTable::slot_of(std::string_view text, uint32_t hash) const {
   size_t mask = slots_.size() - 1;
   for (size_t i = hash & mask;; i = (i + 1) & mask) {
-    Slot& slot = slots_[i];
-    if (slot.id < 0) return slot;
-    if (slot.hash == hash && slot.length == text.size() && std::memcmp(bytes_.data() + slot.offset, text.data(), text.size()) == 0)
-      return slot;
+    const Slot& slot = slots_[i];
+    if (slot.id < 0) return i;
+    if (slot.hash == hash && slot.length == text.size() && std::memcmp(bytes_.data() + slot.offset, text.data(), text.size()) == 0) return i;
   }
 }
 

@@ -31,7 +31,7 @@ class TextTable {
   struct Span { uint32_t offset = kNone, length = 0; };              // of bytes_
   struct Slot { uint32_t hash = 0, offset = 0, length = 0; int32_t id = -1; };
 
-  Slot& slot_of(std::string_view text, uint32_t hash);
+  size_t slot_of(std::string_view text, uint32_t hash) const;
   void rehash(size_t slots);
 
   std::string bytes_;
