@@ -28,7 +28,6 @@ class AddedTokens {
  public:
   // REQUIRES: contents are not empty, distinct, at most kMaxAddedBytes, together at most kMaxAddedTotal.
   void set(std::vector<AddedToken> tokens);
-  bool empty() const { return tokens_.empty(); }
 
   struct Part {
     std::string_view text;

@@ -1,4 +1,4 @@
-// Reads tokenizer.ggml.* of GGUF metadata, meaning what llama.cpp means by it:
+// Reads tokenizer.ggml.* of GGUF metadata, as llama.cpp understands it:
 //   model "gpt2"   byte-level BPE of merges; tokenizer.ggml.pre names the pattern; no normalization
 //   model "llama"  SentencePiece: pairs join by score, unknown characters become byte tokens, spaces U+2581
 // Added tokens are those whose type is control, unknown or user-defined. Where GGUF says less than tokenizer.json, decoding is
@@ -159,7 +159,13 @@ void read_merges(const Json& metadata, const TextTable& texts, Bpe& bpe) {
   }
 }
 
-void read_byte_level(const Json& metadata, Parts& parts) {
+// What the file means where it does not say how a text begins and ends.
+struct Ends {
+  int32_t bos = -1, eos = -1;
+  bool add_bos = false;
+};
+
+Ends read_byte_level(const Json& metadata, Parts& parts) {
   PreTokenizer pre = pre_tokenizer(string_or(metadata, "pre", ""));
   if (flag_or(metadata, "add_space_prefix", false)) fail("add_space_prefix", "not supported with model \"gpt2\"");
   TextTable keys;
@@ -174,6 +180,7 @@ void read_byte_level(const Json& metadata, Parts& parts) {
   read_merges(metadata, parts.texts, *parts.bpe);
   parts.splitter.stages = std::move(pre.stages);
   parts.decoder.kind = Decoder::Kind::byte_level;
+  return {.add_bos = pre.add_bos};
 }
 
 std::vector<float> read_scores(const Json& metadata, size_t count) {
@@ -189,7 +196,7 @@ std::vector<float> read_scores(const Json& metadata, size_t count) {
   return scores;
 }
 
-void read_sentencepiece(const Json& metadata, Parts& parts) {
+Ends read_sentencepiece(const Json& metadata, Parts& parts) {
   using Normalize = NormalizeStep::Kind;
   bool prefix = flag_or(metadata, "add_space_prefix", true);
   if (prefix) parts.normalizer.steps.push_back({Normalize::prepend, kMark, ""});
@@ -204,12 +211,13 @@ void read_sentencepiece(const Json& metadata, Parts& parts) {
   parts.decoder.before = {{DecodeStep::Kind::replace, kMark, " "}};
   parts.decoder.strip_text = " ";
   parts.decoder.strip_start = prefix ? 1 : 0;
+  return {.bos = 1, .eos = 2, .add_bos = true};
 }
 
-void read_ends(const Json& metadata, Parts& parts, bool sentencepiece, bool add_bos) {
-  parts.bos = id_or(metadata, "bos_token_id", sentencepiece ? 1 : -1, parts.texts.size());
-  parts.eos = id_or(metadata, "eos_token_id", sentencepiece ? 2 : -1, parts.texts.size());
-  if (flag_or(metadata, "add_bos_token", add_bos)) {
+void read_ends(const Json& metadata, const Ends& unsaid, Parts& parts) {
+  parts.bos = id_or(metadata, "bos_token_id", unsaid.bos, parts.texts.size());
+  parts.eos = id_or(metadata, "eos_token_id", unsaid.eos, parts.texts.size());
+  if (flag_or(metadata, "add_bos_token", unsaid.add_bos)) {
     if (parts.bos < 0) fail("bos_token_id", "missing, yet the model begins with it");
     parts.prefix = {parts.bos};
   }
@@ -227,11 +235,9 @@ Tokenizer Tokenizer::from_gguf(const Json& metadata) {
   if (model != "gpt2" && model != "llama") fail("model", "tokenizer model \"" + model + "\" is not supported");
   Tokenizer tokenizer;
   Parts& parts = *tokenizer.parts_;
-  bool sentencepiece = model == "llama";
   read_tokens(metadata, parts);
-  if (sentencepiece) read_sentencepiece(metadata, parts);
-  else read_byte_level(metadata, parts);
-  read_ends(metadata, parts, sentencepiece, sentencepiece || pre_tokenizer(string_or(metadata, "pre", "")).add_bos);
+  const Ends unsaid = model == "llama" ? read_sentencepiece(metadata, parts) : read_byte_level(metadata, parts);
+  read_ends(metadata, unsaid, parts);
   return tokenizer;
 }
 
