@@ -19,7 +19,6 @@
 namespace ibid::runtime {
 namespace {
 
-using kernels::kBlock;
 using kernels::SampleSpec;
 
 // A request under way. Lives in one place, so that the scheduler can point at it.

@@ -2,6 +2,7 @@
 #include "runtime/kv_cache.h"
 
 #include <algorithm>
+#include <map>
 
 #include "runtime/error.h"
 

@@ -17,7 +17,6 @@
 #pragma once
 #include <cstdint>
 #include <list>
-#include <map>
 #include <memory>
 #include <span>
 #include <vector>

@@ -1,8 +1,6 @@
 // The diagram of the model. See model.h.
 #include "runtime/model.h"
 
-#include <algorithm>
-
 namespace ibid::runtime {
 
 Work::Work(kernels::Device& device, const ModelConfig& c, int max_rows, int max_wanted) : memory(device) {

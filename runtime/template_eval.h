@@ -5,7 +5,6 @@
 // 2. Evaluation recurses at most kFramesPerCall * max_depth deep, calls at most max_depth.
 // 3. Whatever could hold itself (namespaces, scopes that macros captured) is emptied when the render ends.
 #pragma once
-#include <functional>
 #include <memory>
 #include <string>
 #include <utility>

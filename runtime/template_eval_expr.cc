@@ -1,6 +1,4 @@
 // See template_eval.h. Expressions: names, attributes, items, calls.
-#include <algorithm>
-
 #include "runtime/template_eval.h"
 
 namespace ibid::runtime {

@@ -1,6 +1,7 @@
 // See template_lexer.h. One pass; the rules follow the regular expressions of Jinja2's lexer.
 #include "runtime/template_lexer.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <limits>

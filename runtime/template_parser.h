@@ -5,8 +5,10 @@
 //    {% if %} or a conditional expression is an error only when it is reached.
 // 2. Depth is bounded: by max_depth where the source nests, by kMaxHeight where a chain makes a tall tree.
 #pragma once
+#include <algorithm>
 #include <map>
 #include <string>
+#include <utility>
 
 #include "runtime/template_ast.h"
 #include "runtime/template_lexer.h"

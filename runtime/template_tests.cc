@@ -1,6 +1,4 @@
 // What may follow `is`. Declared in template_builtins.h.
-#include <algorithm>
-
 #include "runtime/template_builtins.h"
 #include "runtime/template_eval.h"
 #include "runtime/template_unicode.h"

@@ -1,7 +1,6 @@
 // Loading in the order of the forward pass, so that a model's first fault is the first named. See weights.h.
 #include "runtime/weights.h"
 
-#include <algorithm>
 #include <cmath>
 #include <set>
 #include <string>
@@ -12,7 +11,6 @@
 namespace ibid::runtime {
 namespace {
 
-using kernels::DType;
 using kernels::StoredMatrix;
 using kernels::Weight;
 
