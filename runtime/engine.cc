@@ -86,7 +86,6 @@ int widest_matrix(const ModelConfig& c) {
 std::vector<int32_t> end_ids_of(const ModelConfig& config, const Tokenizer& tokenizer) {
   std::vector<int32_t> ids = config.eos_ids;
   if (ids.empty() && tokenizer.eos_id() >= 0) ids.push_back(tokenizer.eos_id());
-  std::sort(ids.begin(), ids.end());
   return ids;
 }
 
@@ -99,7 +98,7 @@ struct Engine::Impl {
   std::optional<Answer> next();
   std::vector<float> logits(const std::vector<int32_t>& prompt);
 
-  int affordable_pages();
+  int reserve_then_count_pages();
   void run_step();
   void evaluate();
   void choose();
@@ -145,7 +144,7 @@ Engine::Impl::Impl(std::unique_ptr<kernels::Device> d, const ModelFiles& model, 
       weights(load_weights(*device, model, options.profile, options.context)),
       work(*device, config, max_rows(), options.max_batch), memory(*device),
       kv{{config.layers, config.kv_heads, config.head_dim}, nullptr},
-      pages(affordable_pages(), options.prefix_cache),
+      pages(reserve_then_count_pages(), options.prefix_cache),
       scheduler(pages, {options.max_batch, options.chunk, pages_for(options.context)}),
       bad(static_cast<size_t>(max_rows()) + options.max_batch), specs(options.max_batch), chosen(options.max_batch) {
   IBID_CHECK(vocab > 0);
@@ -158,10 +157,11 @@ Engine::Impl::Impl(std::unique_ptr<kernels::Device> d, const ModelFiles& model, 
   stats.work_bytes = work.memory.total() + memory.total() - stats.kv_bytes;
 }
 
-// Takes the scratch of a step, then counts the pages that may take what is left.
-int Engine::Impl::affordable_pages() {
-  if (!device->reserve({max_rows(), options.max_batch, config.heads, config.kv_heads, config.head_dim, pages_for(options.context),
-                        widest_matrix(config), config.vocab})) {
+// Takes the scratch space of a step, then counts the pages that what is left can hold.
+int Engine::Impl::reserve_then_count_pages() {
+  if (!device->reserve({.rows = max_rows(), .wanted = options.max_batch, .heads = config.heads, .kv_heads = config.kv_heads,
+                        .head_dim = config.head_dim, .max_pages = pages_for(options.context), .widest = widest_matrix(config),
+                        .vocab = config.vocab})) {
     throw Error(ErrorKind::temporary, device->describe(), "no memory for the scratch space of a step beside " +
                 std::to_string(weights.memory->total() + work.memory.total()) + " bytes already held, " + std::to_string(device->free_bytes()) + " are free",
                 "lower --batch or --chunk");
@@ -229,8 +229,9 @@ void Engine::Impl::evaluate() {
   device->upload(ints, staged.data(), staged.size() * sizeof(int32_t));
   std::fill(bad.begin(), bad.begin() + rows + wanted, 0);
   device->upload(work.bad, bad.data(), rows + wanted);
-  kernels::Batch batch{static_cast<int>(rows), ints, ints + rows, ints + 2 * rows, page_table, pages_for(options.context), 0,
-                       *std::max_element(step.position.begin(), step.position.end())};
+  kernels::Batch batch{.rows = static_cast<int>(rows), .token = ints, .position = ints + rows, .sequence = ints + 2 * rows,
+                       .page_table = page_table, .max_pages = pages_for(options.context),
+                       .last_position = *std::max_element(step.position.begin(), step.position.end())};
   for (const StepPart& part : step.parts) {
     if (part.rows == 1 && batch.alone == part.first_row) batch.alone++;
     batch.longest_run = std::max(batch.longest_run, part.rows);
@@ -257,10 +258,12 @@ void Engine::Impl::choose() {
     if (part.wanted < 0) continue;
     const Running& r = static_cast<const Running&>(*part.sequence);
     const Decoding& d = r.request.decoding;
-    SampleSpec& s = specs[part.wanted];
-    s = {d.temperature, d.top_k, d.top_p, d.min_p, d.repetition_penalty, r.seen.ids().data(), static_cast<int>(r.seen.ids().size()),
-         nullptr, r.request.noise_key, r.request.sample_index, static_cast<uint32_t>(r.tokens.size()), std::min(d.logprobs, vocab)};
-    max_top = std::max(max_top, s.top_logprobs);
+    const std::vector<int32_t>& seen = r.seen.ids();
+    specs[part.wanted] = {.temperature = d.temperature, .top_k = d.top_k, .top_p = d.top_p, .min_p = d.min_p,
+                          .repetition_penalty = d.repetition_penalty, .seen = seen.data(), .seen_count = static_cast<int>(seen.size()),
+                          .noise_key = r.request.noise_key, .sample_index = r.request.sample_index,
+                          .position = static_cast<uint32_t>(r.tokens.size()), .top_logprobs = std::min(d.logprobs, vocab)};
+    max_top = std::max(max_top, specs[part.wanted].top_logprobs);
   }
   const int rows = static_cast<int>(step.wanted.size());
   if (top.size() < static_cast<size_t>(rows) * max_top) top.resize(static_cast<size_t>(rows) * max_top);
