@@ -1,10 +1,6 @@
-// Owns: a file's bytes in memory, read-only. See model_files.h.
-// Must not know: what the bytes mean.
-//
-// 1. Only a regular file is mapped: a FIFO or a device would block, or change under the reader.
-// 2. What is written over the file shows in the mapping, and its time tells; where a writer has set that back, the time of the last change of
-//    anything, which names and links change, too. It is asked of the open file: another that takes the name changes nothing here.
-// 3. A file that shrinks ends the process with SIGBUS when what is gone is read: nobody can check that before (step/cli.h says it in words).
+// See mapped_file.h.
+#include "runtime/mapped_file.h"
+
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -12,11 +8,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <utility>
 
 #include "runtime/error.h"
-#include "runtime/model_files.h"
 
 namespace ibid::runtime {
 namespace {
@@ -43,7 +39,7 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
   if (::fstat(file.fd, &st) != 0) fail_errno(path, "stat");
   if (!S_ISREG(st.st_mode)) throw Error(ErrorKind::not_found, path, "not a regular file");
   size_ = static_cast<size_t>(st.st_size);
-  written_ = st.st_mtim;
+  modified_ = st.st_mtim;
   changed_ = st.st_ctim;
   links_ = st.st_nlink;
   if (size_ > 0) {  // mmap refuses a length of 0
@@ -67,7 +63,7 @@ bool MappedFile::touched() const {
     if (errno == ESTALE) return false;                 // another client of NFS removed it, so nobody can write to it
     fail_errno(path_, "stat");
   }
-  if (static_cast<size_t>(st.st_size) != size_ || !same(st.st_mtim, written_)) return true;
+  if (static_cast<size_t>(st.st_size) != size_ || !same(st.st_mtim, modified_)) return true;
   if (same(st.st_ctim, changed_) || st.st_nlink != links_) return false;
   return ::stat(path_.c_str(), &named) == 0 && named.st_ino == st.st_ino && named.st_dev == st.st_dev;
 }

@@ -6,44 +6,17 @@
 // 3. Both containers (safetensors folder, GGUF file) give this one type; nothing above knows which it was, but for the names
 //    of tensors and the order of rotary rows (interleaved_rope).
 #pragma once
-#include <time.h>
-
+#include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
-#include <string_view>
 #include <unordered_map>
 #include <vector>
 
 #include "kernels/ops.h"
 #include "runtime/json.h"
+#include "runtime/mapped_file.h"
 
 namespace ibid::runtime {
-
-// A whole file mapped read-only; unmapped on destruction. Errors: not_found, io.
-class MappedFile {
- public:
-  explicit MappedFile(const std::string& path);
-  ~MappedFile();
-  MappedFile(const MappedFile&) = delete;
-  MappedFile& operator=(const MappedFile&) = delete;
-  std::string_view bytes() const { return {data_, size_}; }
-  const std::string& path() const { return path_; }
-  // Whether it may have been written to since it was mapped. Errors: io.
-  bool touched() const;
-  // From the open file, never by its path: up to `bytes` of those that were there when it was mapped, 0 behind the last. Errors: io.
-  size_t read(size_t at, char* to, size_t bytes) const;
-  // These bytes will hardly be read again: they stop counting as this process's memory. Ignored when they are not of this file.
-  void forget(const void* from, size_t bytes) const;
-
- private:
-  std::string path_;
-  int fd_ = -1;
-  timespec written_{}, changed_{};     // when its bytes were last changed, and what the system knows of it, as it was mapped
-  unsigned long links_ = 0;
-  const char* data_ = nullptr;
-  size_t size_ = 0;
-};
 
 struct Tensor {
   std::string name;
@@ -84,10 +57,10 @@ ModelSource map_model(const std::string& path);        // errors: not_found, io
 
 struct ModelFiles {
   std::string path;
-  std::vector<std::shared_ptr<MappedFile>> maps;       // those of tensors
-  std::unordered_map<std::string, Tensor> tensors;   // by Hugging Face names ("model.layers.0.self_attn.q_proj.weight"), GGUF's translated
+  std::vector<std::shared_ptr<MappedFile>> maps;     // those of tensors
+  std::unordered_map<std::string, Tensor> tensors;   // exactly tensor_names() (config.h), by Hugging Face's names: GGUF's are translated
   ModelConfig config;
-  bool interleaved_rope = false;       // rows of q and k are stored for interleaved rotary pairs (GGUF llama): see weights.cc
+  bool interleaved_rope = false;       // rows of q and k are stored for interleaved rotary pairs (GGUF llama): see weights.h, 4
   std::vector<float> rope_divisors;    // GGUF rope_freqs.weight (head_dim / 2), else empty
   bool gguf = false;
   Json tokenizer;                      // tokenizer.json, or the GGUF metadata object
@@ -95,8 +68,8 @@ struct ModelFiles {
   std::string chat_template;           // "" when the model has none
 };
 
-// A GGUF v3 file or a folder in Hugging Face layout. What ibid cannot run is refused by name: architecture, tensor type,
-// rope type, split files. Errors: not_found, bad_data (with file and what is wrong), io.
+// A GGUF file or a folder in Hugging Face layout. What ibid cannot run is refused by name: architecture, tensor type, rope type,
+// split files. Errors: not_found, bad_data (with file and what is wrong), io.
 ModelFiles open_model(const ModelSource& source);
 inline ModelFiles open_model(const std::string& path) { return open_model(map_model(path)); }
 
