@@ -150,7 +150,7 @@ void check_heads(const Fields& fields, const ModelConfig& c, const std::string& 
   if (c.heads % c.kv_heads != 0)
     fields.fail(heads_key, "is " + std::to_string(c.heads) + ", not a multiple of " + std::to_string(c.kv_heads) + " key/value heads");
   if ((c.heads + 2 * c.kv_heads) * int64_t{c.head_dim} > kMaxHeadRows)
-    fields.fail(heads_key, "times the dimensions of a head is beyond any model");
+    fields.fail(heads_key, "times the dimensions of a head is larger than in any model");
   if (c.head_dim % 2 != 0) fields.fail(dim_key, "is " + std::to_string(c.head_dim) + "; rotary pairs need an even number");
 }
 

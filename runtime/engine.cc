@@ -70,7 +70,7 @@ int page_count(const kernels::Device& device, const EngineOptions& o, size_t pag
   const size_t count = std::min(budget / page_bytes, 2 * least * o.max_batch);
   if (count < least && o.kv_bytes == 0) {
     throw Error(ErrorKind::temporary, device.describe(), "one sequence of " + std::to_string(o.context) + " positions needs " +
-                std::to_string(least * page_bytes) + " bytes beside the model, " + std::to_string(device.free_bytes()) + " are free", "lower decoding.context, or wait for the GPU");
+                std::to_string(least * page_bytes) + " bytes beside the model, but " + std::to_string(device.free_bytes()) + " are free", "lower decoding.context, or wait for the GPU");
   }
   if (count < least) {
     throw Error(ErrorKind::usage, "K/V cache", "a budget of " + std::to_string(budget) + " bytes cannot hold one sequence of " +
@@ -162,8 +162,8 @@ int Engine::Impl::reserve_then_count_pages() {
   if (!device->reserve({.rows = max_rows(), .wanted = options.max_batch, .heads = config.heads, .kv_heads = config.kv_heads,
                         .head_dim = config.head_dim, .max_pages = pages_for(options.context), .widest = widest_matrix(config),
                         .vocab = config.vocab})) {
-    throw Error(ErrorKind::temporary, device->describe(), "no memory for the scratch space of a step beside " +
-                std::to_string(weights.memory->total() + work.memory.total()) + " bytes already held, " + std::to_string(device->free_bytes()) + " are free",
+    throw Error(ErrorKind::temporary, device->describe(), "no memory for the scratch space of a step: " +
+                std::to_string(weights.memory->total() + work.memory.total()) + " bytes are held already, " + std::to_string(device->free_bytes()) + " are free",
                 "lower --batch or --chunk");
   }
   return page_count(*device, options, device->kv_page_bytes(kv.shape));

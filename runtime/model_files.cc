@@ -117,18 +117,18 @@ void read_shards(const Folder& folder, ModelFiles& m, std::vector<Stored>& store
     for (size_t i = first; i < stored.size(); ++i) {
       auto said = shard_of.find(stored[i].entry.name);
       if (said == shard_of.end() || said->second != shard)
-        fail("tensor \"" + stored[i].entry.name + "\" lies in " + shard + ", where the index has it not");
+        fail("tensor \"" + stored[i].entry.name + "\" lies in " + shard + ", but the index does not place it there");
     }
   }
   if (stored.size() != shard_of.size())
-    fail("names " + std::to_string(shard_of.size()) + " tensors, of which the shards hold " + std::to_string(stored.size()));
+    fail("names " + std::to_string(shard_of.size()) + " tensors, but the shards hold " + std::to_string(stored.size()));
 }
 
 [[noreturn]] void fail_no_weights(const Folder& folder) {
   std::error_code ignored;
   const bool pickled = std::filesystem::exists(folder.path_of("pytorch_model.bin"), ignored);
   throw Error(ErrorKind::not_found, folder.path_of(kSingle), "no such file",
-              std::string("ibid reads safetensors folders (model.safetensors, or shards with their index) and GGUF files named themselves; ") +
+              std::string("ibid reads folders with safetensors (model.safetensors, or shards with their index), and GGUF files by their own names; ") +
                   (pickled ? "convert pytorch_model.bin with transformers' save_pretrained" : "is the download complete?"));
 }
 
@@ -225,7 +225,7 @@ void read_rope_divisors(const Stored& s, const ModelConfig& config, ModelFiles& 
   const size_t count = static_cast<size_t>(config.head_dim / 2);
   auto fail = [&](const char* what) { throw Error(ErrorKind::bad_data, m.path, std::string("tensor rope_freqs.weight ") + what); };
   if (t.dtype != kernels::DType::f32 || t.shape != std::vector<int64_t>{static_cast<int64_t>(count)})
-    fail("is not one F32 for each rotary pair");
+    fail("does not hold one F32 for each rotary pair");
   m.rope_divisors.resize(count);
   std::memcpy(m.rope_divisors.data(), t.data, count * sizeof(float));
   for (float v : m.rope_divisors)

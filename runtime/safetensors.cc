@@ -76,7 +76,7 @@ TensorEntry read_entry(const std::string& name, const Json& info, const std::str
   if (!shape.is_array()) fail(where, what + " has a shape that is not an array");
   if (!offsets.is_array() || offsets.items().size() != 2) fail(where, what + " has data_offsets that are not two numbers");
   for (const Json& n : shape.items()) t.shape.push_back(static_cast<int64_t>(read_size(n, where, "a dimension of " + what)));
-  t.offset = read_size(offsets.items()[0], where, "the begin of " + what);
+  t.offset = read_size(offsets.items()[0], where, "the beginning of " + what);
   uint64_t end = read_size(offsets.items()[1], where, "the end of " + what);
   if (end < t.offset) fail(where, what + " ends before it begins");
   t.bytes = end - t.offset;
