@@ -14,7 +14,7 @@
 
 namespace ibid::runtime {
 
-// Room that is made for an answer before it begins: waiting requests should not hold what their budgets allow.
+// Tokens that a request has room for from the start, if its budget is that large: many wait, and few use their whole budget.
 constexpr int kExpectedTokens = 1024;
 
 class AnswerBuilder {

@@ -156,17 +156,18 @@ void check_heads(const Fields& fields, const ModelConfig& c, const std::string& 
 
 // --- Hugging Face -------------------------------------------------------------------------------------------------
 
-enum class Says { no, in_config, yes };           // whether a class has biases of attention
+enum class Has { no, if_config_says, yes };
 struct Architecture {
   const char* huggingface;
   const char* normalised;                         // as GGUF calls it
-  Says attention_bias;
-  bool mlp_bias, head_norms;                      // mlp_bias: the config says
+  Has attention_bias;
+  bool may_have_mlp_bias;                         // if the config says so
+  bool head_norms;
 };
-constexpr Architecture kArchitectures[] = {{"LlamaForCausalLM", "llama", Says::in_config, true, false},
-                                            {"MistralForCausalLM", "llama", Says::no, false, false},
-                                            {"Qwen2ForCausalLM", "qwen2", Says::yes, false, false},
-                                            {"Qwen3ForCausalLM", "qwen3", Says::in_config, false, true}};
+constexpr Architecture kArchitectures[] = {{"LlamaForCausalLM", "llama", Has::if_config_says, true, false},
+                                            {"MistralForCausalLM", "llama", Has::no, false, false},
+                                            {"Qwen2ForCausalLM", "qwen2", Has::yes, false, false},
+                                            {"Qwen3ForCausalLM", "qwen3", Has::if_config_says, false, true}};
 
 const Architecture& read_architecture(const Fields& fields) {
   const Json& list = fields.need("architectures");
@@ -224,7 +225,7 @@ void check_window(const Fields& fields, const ModelConfig& c, const std::string&
       if (!type.is_string() || type.as_string() != "full_attention")
         fields.fail("layer_types", "holds " + type.dump().substr(0, 40) + "; ibid runs full_attention");
   }
-  if (c.architecture != "llama") return;            // their window is ignored unless use_sliding_window, which is refused
+  if (c.architecture != "llama") return;            // Qwen's classes ignore it unless use_sliding_window says so, which is refused
   int64_t none = int64_t{1} << 40;
   bool mistral_default = architecture == "MistralForCausalLM" && !fields.object().find("sliding_window");
   int64_t window = mistral_default ? 4096 : fields.integer_or("sliding_window", none, 1, none);
@@ -299,12 +300,12 @@ ParsedConfig config_from_huggingface(const Json& config, const Json& generation_
   read_sizes(fields, architecture.huggingface, c);
   read_rope(fields, c);
   check_window(fields, c, architecture.huggingface);
-  if (architecture.mlp_bias) out.biases.mlp = fields.flag_or("mlp_bias", false);
+  if (architecture.may_have_mlp_bias) out.biases.mlp = fields.flag_or("mlp_bias", false);
   else check_neutral(fields, {"mlp_bias", "false"});
   switch (architecture.attention_bias) {
-    case Says::no: check_neutral(fields, {"attention_bias", "false"}); break;
-    case Says::in_config: out.biases.qkv = out.biases.o = fields.flag_or("attention_bias", false); break;
-    case Says::yes: out.biases.qkv = true; break;
+    case Has::no: check_neutral(fields, {"attention_bias", "false"}); break;
+    case Has::if_config_says: out.biases.qkv = out.biases.o = fields.flag_or("attention_bias", false); break;
+    case Has::yes: out.biases.qkv = true; break;
   }
   c.bos_id = static_cast<int32_t>(fields.integer_or("bos_token_id", -1, 0, c.vocab - 1));
   add_ids(fields, "eos_token_id", c.vocab, c.eos_ids);
@@ -335,7 +336,7 @@ ParsedConfig config_from_gguf(const Json& metadata, int64_t embedding_rows, bool
   if (fields.integer_or("vocab_size", c.vocab, 1, kMaxVocab) != c.vocab)
     fields.fail("vocab_size", "differs from the " + std::to_string(c.vocab) + " rows of the embedding");
   c.tied = !has_output;
-  out.biases.qkv = known->attention_bias == Says::yes;
+  out.biases.qkv = known->attention_bias == Has::yes;
   c.bos_id = static_cast<int32_t>(general.integer_or("tokenizer.ggml.bos_token_id", -1, 0, c.vocab - 1));
   for (const char* key : {"eos", "eot", "eom"})
     add_ids(general, std::string("tokenizer.ggml.") + key + "_token_id", c.vocab, c.eos_ids);

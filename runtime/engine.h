@@ -31,8 +31,8 @@ struct EngineOptions {
 struct Decoding {
   int max_tokens = 256;
   float temperature = 0;               // 0: greedy
-  int top_k = 0;
-  float top_p = 1, min_p = 0, repetition_penalty = 1;
+  int top_k = 0;                       // 0: off
+  float top_p = 1, min_p = 0, repetition_penalty = 1;      // these values: off
   std::vector<std::string> stop;       // the text ends before the first of these
   int logprobs = 0;                    // alternatives reported for each token
 };
@@ -48,12 +48,12 @@ struct Request {
 enum class Status { ok, truncated, overflow, numeric_error };      // truncated: the token budget ran out
 const char* status_name(Status status);
 
-struct AnswerToken {
+struct AnswerToken {                   // as kernels::Sampled has it
   int32_t id = -1;
   float logprob = 0;
   int32_t runner_up = -1;
   float margin = 0;
-  std::vector<kernels::TokenLogprob> top;
+  std::vector<kernels::TokenLogprob> top;      // Decoding::logprobs of them
 };
 
 struct Answer {
@@ -64,7 +64,12 @@ struct Answer {
   int prompt_tokens = 0;
 };
 
-struct EngineStats { uint64_t steps = 0, prompt_rows = 0, cached_rows = 0, decode_rows = 0; size_t weight_bytes = 0, kv_bytes = 0, work_bytes = 0; };
+struct EngineStats {
+  uint64_t steps = 0;
+  uint64_t prompt_rows = 0, decode_rows = 0;   // computed, of prompts and of answers
+  uint64_t cached_rows = 0;                    // of prompts, not computed: the prefix cache had them (of finished answers)
+  size_t weight_bytes = 0, kv_bytes = 0, work_bytes = 0;     // device memory, without the device's own scratch
+};
 
 class Engine {
  public:

@@ -34,7 +34,7 @@ struct Error : std::runtime_error {
   std::string hint;   // what to do next; may be empty
 };
 
-// What it is that a file could not be opened or mapped to read it, by its errno: not_found stays, io and temporary may pass.
+// The kind of a failure to open or map a file for reading, by its errno. not_found will be so again; io and temporary may pass.
 inline ErrorKind unopened(int code) {
   if (code == ENOMEM) return ErrorKind::temporary;
   for (int lasting : {ENOENT, ENOTDIR, EACCES, EPERM, ELOOP, ENAMETOOLONG, ENXIO})

@@ -59,8 +59,8 @@ void KvPages::release(int32_t page) {
   if (references_[page] == 0) free_.push_back(page);
 }
 
-// Marks node and its ancestors as used now, the ancestors last, so that a leaf is older than what it hangs from. Those that are held
-// will be used until they are given back.
+// Marks the idle ones of node and its ancestors as used now, the ancestors last, so that a leaf is older than what it hangs from.
+// Those that sequences hold get their place when they are given back.
 void KvPages::touch(PrefixNode* node) {
   for (; node->parent; node = node->parent)
     if (references_[node->page] == 1) idle_.splice(idle_.end(), idle_, node->place);

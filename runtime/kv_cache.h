@@ -11,8 +11,8 @@
 //    everyone else copies it. So nobody ever writes to a position that another one reads.
 // 4. A sequence that holds a node's page holds the pages of all its ancestors: publish() swaps a duplicate for the cached one.
 //    Hence a page that only the cache holds is "idle": it and everything below it can be evicted, leaf by leaf.
-// 5. Eviction takes the least recently used idle leaf, and what a sequence gives back was used just now; the order is that of calls, never of
-//    time. Pages that sequences hold are not walked past: with long contexts they are thousands.
+// 5. Eviction takes the least recently used idle leaf; a page that a sequence gives back counts as used just then. The order is that
+//    of calls, never of time. Pages that sequences hold are not walked past: with long contexts they are thousands.
 // 6. What is published was computed without a numeric error; the caller sees to it.
 #pragma once
 #include <cstdint>

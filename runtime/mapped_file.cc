@@ -23,7 +23,7 @@ namespace {
   throw Error(unopened(err), path, std::string("cannot ") + verb + ": " + std::strerror(err));
 }
 
-// Closes a descriptor on every way out but the last.
+// Closes the descriptor, unless somebody else has taken it.
 struct Descriptor {
   int fd;
   ~Descriptor() { if (fd >= 0) ::close(fd); }

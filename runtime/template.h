@@ -15,9 +15,9 @@
 namespace ibid::runtime {
 
 struct TemplateLimits {
-  int64_t max_steps = 10'000'000;       // evaluated nodes
+  int64_t max_steps = 10'000'000;       // what a step is: template_value.h, Budget
   int64_t max_output = 64 << 20;        // bytes of any one string, and of the result
-  int max_depth = 100;                  // nested calls and expressions
+  int max_depth = 100;                  // of nested calls, and of nesting in the source
 };
 
 enum class UndefinedIs { an_error, empty };          // step templates are strict; chat templates follow Jinja2's default

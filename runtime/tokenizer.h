@@ -1,5 +1,7 @@
 // Text to token ids and back, exactly as the model's own tokenizer does it.
 //
+// Owns: the parts of one tokenizer (tokenizer_parts.h). Must not know: files, templates, what a text is for.
+//
 // 1. A tokenizer that ibid cannot follow exactly is refused by name (model type, normalizer, pre-tokenizer, pattern).
 // 2. Unicode properties are our own tables of one recorded version (unicode_version()); the C library's are never asked.
 // 3. Whether "<|im_end|>" in a text is the token or its characters is for the caller to say.
@@ -24,7 +26,7 @@ class Tokenizer {
  public:
   // From tokenizer.json and tokenizer_config.json (may be null). Errors: bad_data, naming the part.
   static Tokenizer from_huggingface(const Json& tokenizer, const Json& tokenizer_config);
-  // From GGUF metadata (tokenizer.ggml.*), as one JSON object.
+  // From GGUF metadata (tokenizer.ggml.*), as one JSON object. Errors: bad_data, naming the key.
   static Tokenizer from_gguf(const Json& metadata);
   ~Tokenizer();
   Tokenizer(Tokenizer&&) noexcept;

@@ -41,6 +41,8 @@ size_t before_spaces_at_end(std::string_view text) {
 
 }  // namespace
 
+// Breadth first: each end of `length` bytes gives those that are one byte longer. The states of shorter ends, to which a fallback
+// leads, are complete by then.
 void AddedTokens::set(std::vector<AddedToken> tokens) {
   tokens_ = std::move(tokens);
   std::sort(tokens_.begin(), tokens_.end(), [](const AddedToken& a, const AddedToken& b) {
@@ -50,9 +52,9 @@ void AddedTokens::set(std::vector<AddedToken> tokens) {
   states_ = {{1, 0, -1, 0}};
   last_ = {};
   uint64_t steps = 0;
-  struct Range { uint32_t low, high; };                       // the tokens that end so
+  struct Range { uint32_t low, high; };                       // [low, high) of tokens_: those that have this end
   std::vector<Range> ends{{0, static_cast<uint32_t>(tokens_.size())}}, longer;
-  uint32_t state = 0;
+  uint32_t state = 0;                                         // of the end at hand; a round makes the states of ends one byte longer
   for (size_t length = 0; !ends.empty(); ++length, ends.swap(longer), longer.clear())
     for (auto [low, high] : ends) {
       states_[state].children = static_cast<uint32_t>(states_.size());

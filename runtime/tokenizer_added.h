@@ -1,5 +1,7 @@
 // Finds added tokens (special and others) in text: leftmost, then longest.
 //
+// Owns: their texts, and the automaton that finds them. Must not know: the vocabulary, the other parts of a tokenizer.
+//
 // 1. A token that is found and then refused (special in plain text, part of a word) still hides what begins inside it: the search
 //    goes on behind it, as the reference does.
 // 2. The search takes steps in proportion to the text, whatever the tokens are (Aho and Corasick, 1975), and memory for a window of it.

@@ -1,5 +1,7 @@
 // Byte-pair encoding of one piece of text: symbols joined two by two, the best pair first, the leftmost of equals.
 //
+// Owns: the merges or the scores. Must not know: how a text was cut into pieces, files.
+//
 // 1. Two kinds of model, one procedure. "merges": a pair of ids has a rank and a result. "scores" (SentencePiece in GGUF): two
 //    neighbours join when their text together is in the vocabulary, the highest score first.
 // 2. Pieces of any length take O(n log n): short ones a quadratic loop over a few symbols, others a heap.

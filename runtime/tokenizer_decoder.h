@@ -1,5 +1,7 @@
 // Tokens back to text, one at a time: what a token adds that no later token can change is given at once, the rest is held back.
 //
+// Owns: the steps; what is held back lies in the caller's DecodeState. Must not know: ids, the vocabulary, files.
+//
 // 1. Decoding a list is pushing its tokens one by one, so a stream and a whole answer cannot differ.
 // 2. A chain of tokenizer.json has the form  steps, ByteFallback, steps, Fuse, Strip  with every part optional; what has another
 //    form is refused where it is read.

@@ -1,5 +1,7 @@
 // Normalization of text before it is cut: the steps of tokenizer.json that ibid follows.
 //
+// Owns: the steps. Must not know: tokens.
+//
 // 1. Growth is bounded: steps that a hostile file stacks up end in an error, not in all of the memory.
 #pragma once
 #include <string>

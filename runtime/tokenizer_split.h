@@ -1,5 +1,7 @@
 // Pre-tokenization: cuts text into the pieces that BPE may not join.
 //
+// Owns: the stages and the known patterns. Must not know: tokens.
+//
 // 1. The patterns are matched by hand, one function for each that ibid knows; any other pattern text is refused where it is read.
 // 2. Stages run in order, each on every piece of the one before, exactly as a Sequence of pre-tokenizers does.
 // 3. The pieces of a stage cover its input: nothing is dropped, nothing added but a prefix where the stage says so.

@@ -1,5 +1,7 @@
 // Texts by id and ids by text, and the alphabet in which byte-level vocabularies write bytes.
 //
+// Owns: the texts. Must not know: what a token means.
+//
 // 1. An id is below kMaxIds, so that a hostile id cannot make a table of gigabytes; ids may have gaps.
 // 2. A text has one id and an id one text: whoever fills a table asks find() and has() first.
 #pragma once
