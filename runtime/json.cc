@@ -10,9 +10,11 @@
 namespace ibid {
 namespace {
 
+constexpr int kMaxDepth = 200;
+
 class Parser {
  public:
-  Parser(std::string_view text, const std::string& where, int max_depth) : text_(text), where_(where), max_depth_(max_depth) {}
+  Parser(std::string_view text, const std::string& where) : text_(text), where_(where) {}
 
   Json document() {
     skip_space();
@@ -44,7 +46,7 @@ class Parser {
   }
 
   Json parse_value(int depth) {
-    if (depth > max_depth_) fail("nested deeper than " + std::to_string(max_depth_) + " levels");
+    if (depth > kMaxDepth) fail("nested deeper than " + std::to_string(kMaxDepth) + " levels");
     if (at_end()) fail("unexpected end");
     switch (peek()) {
       case '{': return parse_object(depth);
@@ -180,7 +182,6 @@ class Parser {
 
   std::string_view text_;
   const std::string& where_;
-  int max_depth_;
   size_t pos_ = 0;
 };
 
@@ -267,7 +268,7 @@ void Json::set(std::string key, Json value) {
   members().emplace_back(std::move(key), std::move(value));
 }
 
-Json Json::parse(std::string_view text, const std::string& where, int max_depth) { return Parser(text, where, max_depth).document(); }
+Json Json::parse(std::string_view text, const std::string& where) { return Parser(text, where).document(); }
 
 std::string Json::dump() const {
   std::string out;

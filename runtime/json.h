@@ -56,8 +56,8 @@ class Json {
   const Json& at(std::string_view key) const;         // throws, naming the key
   void set(std::string key, Json value);              // replaces or appends; turns null into an object
 
-  // Parses exactly one value with optional white space around it. Errors: Error{bad_data, where:line:column}.
-  static Json parse(std::string_view text, const std::string& where, int max_depth = 200);
+  // Parses exactly one value, nested at most 200 deep, with optional white space around it. Errors: Error{bad_data, where:line:column}.
+  static Json parse(std::string_view text, const std::string& where);
 
   // Compact text: source order, lexemes as they are, only what must be escaped is escaped.
   std::string dump() const;

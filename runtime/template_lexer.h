@@ -21,6 +21,7 @@ struct Token {
   double real = 0;
 };
 
+// Of Jinja2's environment. Both hold for every template; a test takes them away to see that it would notice.
 struct WhitespaceRules { bool trim_blocks = true, lstrip_blocks = true; };
 
 // "line:column" of an offset; columns count characters from 1.
