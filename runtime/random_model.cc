@@ -10,6 +10,7 @@
 
 #include "runtime/error.h"
 #include "runtime/random.h"
+#include "runtime/tokenizer_vocab.h"
 
 namespace ibid::runtime {
 namespace {
@@ -115,22 +116,10 @@ ModelConfig config_of(const Shape& s) {
   return c;
 }
 
-// The printable stand-in that byte-level vocabularies use for a byte: itself where printable, else U+0100 and on.
-std::string byte_symbol(int byte) {
-  auto plain = [](int b) { return (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174; };
-  int code = byte;
-  if (!plain(byte)) {
-    code = 256;
-    for (int b = 0; b < byte; b++) code += !plain(b);
-  }
-  std::string out;
-  append_utf8(out, static_cast<char32_t>(code));
-  return out;
-}
-
 Json tokenizer_of(int vocab) {
   Json::Object ids;
-  for (int id = 0; id < vocab; id++) ids.emplace_back(id < 256 ? byte_symbol(id) : std::to_string(id) + ".", Json(id));
+  for (int id = 0; id < vocab; id++)
+    ids.emplace_back(id < 256 ? tokenize::byte_level_symbol(static_cast<uint8_t>(id)) : std::to_string(id) + ".", Json(id));
   const Json byte_level = Json::parse(R"({"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true})", "random model");
   Json model = Json::parse(R"({"type":"BPE","dropout":null,"unk_token":null,"continuing_subword_prefix":null,"end_of_word_suffix":null,
                                "fuse_unk":false,"byte_fallback":false,"merges":[]})", "random model");

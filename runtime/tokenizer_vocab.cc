@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "runtime/error.h"
+#include "runtime/json.h"
 #include "runtime/text_hash.h"
 #include "runtime/unicode.h"
 
@@ -89,6 +90,13 @@ void TextTable::rehash(size_t slots) {
     while (slots_[i].id >= 0) i = (i + 1) & (slots - 1);
     slots_[i] = slot;
   }
+}
+
+std::string byte_level_symbol(uint8_t byte) {
+  const auto found = std::find(kByteLevelAlphabet.begin(), kByteLevelAlphabet.end(), int16_t{byte});
+  std::string out;
+  append_utf8(out, static_cast<char32_t>(found - kByteLevelAlphabet.begin()));
+  return out;
 }
 
 bool bytes_of_byte_level(std::string_view text, std::string& bytes) {

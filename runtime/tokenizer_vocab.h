@@ -42,7 +42,9 @@ class TextTable {
   size_t used_ = 0, longest_ = 0;
 };
 
-// GPT-2's alphabet: every byte is written as a printable character. False when the text has a character that is not of it.
+// GPT-2's alphabet, in which every byte is written as a printable character.
+std::string byte_level_symbol(uint8_t byte);
+// The bytes that a text of this alphabet stands for. False when it has another character.
 bool bytes_of_byte_level(std::string_view text, std::string& bytes);
 
 }  // namespace ibid::runtime::tokenize
