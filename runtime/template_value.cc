@@ -283,11 +283,12 @@ bool contains(const Value& container, const Value& item, Budget& budget) {
   if (!container.is_sequence() && !container.is(Kind::undefined))
     fault(std::string("argument of type '") + type_name(container) + "' is not iterable");
   if (container.is(Kind::undefined)) return false;
-  Values taken;
-  if (container.is(Kind::generator)) taken = iterate(container, budget);
-  for (const Value& v : container.is(Kind::generator) ? taken : container.items()) {
+  List& list = container.as<List>();
+  size_t first = 0;
+  size_t& at = container.is(Kind::generator) ? list.read : first;     // what stands behind the item found can be read later
+  while (at < list.items.size()) {
     budget.spend(1);
-    if (equal(v, item, budget)) return true;
+    if (equal(list.items[at++], item, budget)) return true;
   }
   return false;
 }

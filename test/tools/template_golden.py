@@ -233,6 +233,7 @@ plain text
 {{ {}.keys() is test }}
 {{ (1, 2) is test }}|{{ range(2) is filter }}|{{ missing is filter }}
 {{ 'a'.splitlines(keepends='x') }}
+{% set g = l | map('int') %}{{ 1 in g }}{{ g | list }}{{ 1 in g }}|{% set g = l | map('int') %}{{ [2, 1, 3] | select('in', g) | list }}{{ g | list }}|{% set g = l | map('int') %}{{ 9 not in g }}{{ g | list }}
 """.strip("\n")
 
 # Templates of several lines.

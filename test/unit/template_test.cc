@@ -83,7 +83,7 @@ TEST_CASE("small templates give what the reference gives") {
       ++raised;
     }
   }
-  CHECK(rendered == 155);
+  CHECK(rendered == 156);
   CHECK(raised == 111);
 }
 
@@ -99,7 +99,7 @@ TEST_CASE("free variables are those of the reference") {
     CHECK(Json(names).dump() == c.at("free").dump());
     ++compared;
   }
-  CHECK(compared == 155);
+  CHECK(compared == 156);
 }
 
 // Reviewed by eye; where the reference's own words fit they are used. To renew: write what this test prints to the file.
