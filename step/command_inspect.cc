@@ -123,21 +123,36 @@ void require_id(const Bundle& bundle, const std::string& expected) {
   throw Error(ErrorKind::corrupt, bundle.path(), "a sound bundle, but another one\n  expected " + expected + "\n  found    " + ids.bundle_id);
 }
 
+void require_sound(const Bundle& bundle) {
+  const std::vector<std::string> damage = damage_of(bundle);
+  if (damage.empty()) return;
+  std::string all = std::to_string(damage.size()) + " part" + (damage.size() == 1 ? "" : "s") + " of the bundle " + (damage.size() == 1 ? "is" : "are") + " damaged";
+  for (const std::string& d : damage) all += "\n  " + d;
+  throw Error(ErrorKind::corrupt, bundle.path(), all, "compare the file with its source, or fetch it again");
+}
+
 }  // namespace
 
+// Of several bundles each is checked, whatever the others are, and the exit code is that of the first that fails.
 int command_verify(const Args& args) {
+  const std::vector<std::string>& paths = args.operands();
   const std::optional<std::string> expected = expected_id(args);
-  Bundle bundle(args.operands()[0]);
-  std::vector<std::string> damage = damage_of(bundle);
-  if (!damage.empty()) {
-    std::string all = std::to_string(damage.size()) + " part" + (damage.size() == 1 ? "" : "s") + " of the bundle " + (damage.size() == 1 ? "is" : "are") + " damaged";
-    for (const std::string& d : damage) all += "\n  " + d;
-    throw Error(ErrorKind::corrupt, bundle.path(), all, "compare the file with its source, or fetch it again");
+  if (expected && paths.size() > 1) throw Error(ErrorKind::usage, "--expect", "is the id of one bundle, but " + std::to_string(paths.size()) + " are named");
+  int code = kDone;
+  for (const std::string& path : paths) {
+    try {
+      const Bundle bundle(path);
+      require_sound(bundle);
+      if (expected) require_id(bundle, *expected);
+      std::printf("sound%s\n", paths.size() > 1 ? printable("   " + path).c_str() : "");
+      print_ids(bundle);
+    } catch (const Error& e) {
+      if (paths.size() == 1 || interrupted()) throw;
+      print_error(e);
+      if (code == kDone) code = exit_code(e.kind);
+    }
   }
-  if (expected) require_id(bundle, *expected);
-  std::printf("sound\n");
-  print_ids(bundle);
-  return kDone;
+  return code;
 }
 
 int command_show(const Args& args) {

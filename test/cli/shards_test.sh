@@ -80,6 +80,18 @@ whole m "lines from a pipe"
 # A shard is a bundle of its own kind: verified, shown, run again.
 exits 0 "$ibid" verify p2.tar
 holds "verify says what it is" "$out" "shard 2 of 3, records 34 to 65 of 97; result is that of the part, step and input are claims until the merge"
+# Of several bundles each is checked; the exit code is that of the first that fails.
+exits 0 "$ibid" verify p1.tar w/a.tar
+same "which are sound" "sound   p1.tar sound   w/a.tar" "$(grep '^sound' <<<"$out" | paste -sd ' ')"
+same "the ids of each" "$("$ibid" verify p1.tar | tail -n +2)" "$(sed -n '2,/^sound/p' <<<"$out" | sed '$d')"
+head -c -1024 p3.tar | tr 'a' 'b' >bent.tar
+exits 4 "$ibid" verify p1.tar bent.tar nowhere.tar p2.tar
+same "the sound ones" "sound   p1.tar sound   p2.tar" "$(grep '^sound' <<<"$out" | paste -sd ' ')"
+holds "the damaged one" "$err" "ibid: error: bent.tar: "
+holds "the missing one" "$err" "ibid: error: nowhere.tar: "
+exits 66 "$ibid" verify nowhere.tar bent.tar
+exits 2 "$ibid" verify p1.tar p2.tar --expect "$("$ibid" verify p1.tar | sed -n 's/^bundle  //p')"
+holds "one id" "$err" "--expect: is the id of one bundle, but 2 are named"
 exits 0 "$ibid" show p2.tar 40
 holds "the number is that of the whole input" "$out" "number 40 of 97"
 exits 65 "$ibid" show p2.tar 3
