@@ -66,7 +66,7 @@ const std::vector<Command>& commands() {
         {"--shape", "qwen2-0.5b|llama-1b|llama-8b|tiny", "random weights of a shape (default qwen2-0.5b)"},
         {"--prompt", "N", "length of the prompt whose prefill is timed, in tokens (default 512)"},
         {"--sequences", "N", "sequences decoded at once; one alone is timed as well (default 32)"},
-        {"--chunk", "N", "at most so many rows in one step (default 512, on a GPU 2048)"},
+        {"--chunk", "N", "largest number of rows in one step (default 512, on a GPU 2048)"},
         {"--profile", "w16a16|w8a16", "numeric profile (default w16a16)"},
         {"--device", "auto|cpu|cuda[:N]", "what to measure (default auto)"},
         {"--isa", "scalar|avx2|avxvnni|avx512|amx|neon", "instruction set"},

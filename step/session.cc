@@ -205,8 +205,8 @@ std::vector<Flag> device_flags() {
           {"--memory", "BYTES", "size of the K/V cache on the CPU, for instance 2G (default 1G)"},
           {"--gpu-memory", "BYTES", "the same on a GPU (default: what is free beside the model)"},
           {"--wait-gpu", "S", "wait up to S seconds for a GPU that is busy (default 0)"},
-          {"--batch", "N", "at most so many sequences at once (default 64)"},
-          {"--chunk", "N", "at most so many rows in one step (default 512, on a GPU 2048)"},
+          {"--batch", "N", "largest number of sequences at once (default 64)"},
+          {"--chunk", "N", "largest number of rows in one step (default 512, on a GPU 2048)"},
           {"--no-prefix-cache", nullptr, "compute shared prompt prefixes each time"}};
 }
 
