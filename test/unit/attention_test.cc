@@ -40,15 +40,15 @@ constexpr int kMaxPages = 5, kLayers = 2, kLayer = 1;
 // A device with a K/V cache of several sequences, fed by steps.
 class Attender {
  public:
-  Attender(Isa isa, int threads, const Inputs& in, int sequences, bool permute)
-      : in_(in), device_(make_cpu_device(isa, threads)), pages_(static_cast<size_t>(sequences * kMaxPages)) {
+  Attender(Isa isa, int threads, const Inputs& in, int sequences, bool permute, int max_pages = kMaxPages)
+      : in_(in), max_pages_(max_pages), device_(make_cpu_device(isa, threads)), pages_(static_cast<size_t>(sequences * max_pages)) {
     kv_.shape = {kLayers, in.shape.kv_heads, in.shape.head_dim};
     size_t pages = pages_.size() + 3;
     kv_.pages = device_->alloc(pages * device_->kv_page_bytes(kv_.shape));
     for (size_t i = 0; i < pages_.size(); ++i) pages_[i] = static_cast<int32_t>(permute ? (i * 7 + 3) % pages_.size() + 2 : i);
     if (permute) std::memset(kv_.pages, 0x11, pages * device_->kv_page_bytes(kv_.shape));   // what another owner left
-    rope_.resize(static_cast<size_t>(kMaxPages * kBlock * in.shape.head_dim));
-    rope_table(10000.0, in.shape.head_dim, nullptr, kMaxPages * kBlock, rope_.data());
+    rope_.resize(static_cast<size_t>(max_pages * kBlock * in.shape.head_dim));
+    rope_table(10000.0, in.shape.head_dim, nullptr, max_pages * kBlock, rope_.data());
   }
 
   // Runs one step; returns the outputs of `wanted` rows (all when empty), heads * head_dim each.
@@ -66,7 +66,7 @@ class Attender {
     if (!given.empty()) qkv = given;
     if (poison_row >= 0) qkv[static_cast<size_t>(poison_row * in_.width) + poison_column] = std::nanf("");
     int rows = static_cast<int>(position.size());
-    Batch batch{rows, nullptr, position.data(), sequence.data(), pages_.data(), kMaxPages, rows,
+    Batch batch{rows, nullptr, position.data(), sequence.data(), pages_.data(), max_pages_, rows,
                 *std::max_element(position.begin(), position.end())};
     std::vector<uint8_t> q_memory(device_->quant_heads_bytes(rows, in_.shape.heads, in_.shape.head_dim) + 64);
     QuantHeads q{q_memory.data()};
@@ -86,6 +86,7 @@ class Attender {
 
  private:
   Inputs in_;
+  int max_pages_;
   std::unique_ptr<Device> device_;
   std::vector<int32_t> pages_;
   KvCache kv_;
@@ -231,6 +232,18 @@ TEST_CASE("attention: one long context over several threads equals one thread") 
   };
   std::vector<float> want = decode(Isa::scalar, 1);
   for (int threads : {1, 2, 7, 16}) CHECK(same_bits(decode(best_isa(), threads), want));
+}
+
+TEST_CASE("attention: few tiles and many blocks, whose partial results the device has no room for, equal one thread") {
+  const int threads = 16, heads = 2 * threads - 1, queries = 24, blocks = 24;
+  static_assert(heads * blocks * queries > 16384);                         // kMaxSplitPartials
+  Inputs in({heads, heads, 2}, 1.5f);
+  auto last = [&](int with) {
+    Attender attender(best_isa(), with, in, 1, true, blocks);
+    attender.step({{0, 0, blocks * kBlock - queries}}, {0});
+    return attender.step({{0, blocks * kBlock - queries, queries}});
+  };
+  CHECK(same_bits(last(threads), last(1)));
 }
 
 TEST_CASE("attention: the row that is wanted has more blocks than the rows before it") {
