@@ -186,8 +186,65 @@ TEST_CASE("top_logprobs: fewer tokens than asked for, equal logits by id") {
   std::unique_ptr<Device> d = make_cpu_device(best_isa(), 1);
   SampleSpec spec;
   spec.top_logprobs = 4;
-  Answer a = choose(*d, {1.0f, 2.0f, 2.0f}, spec);
-  CHECK((a.top[0].id == 1 && a.top[1].id == 2 && a.top[2].id == 0 && a.top[3].id == -1));
+  const std::vector<float> logits = {1.0f, 2.0f, 2.0f};
+  Sampled s;
+  std::vector<TokenLogprob> top(4, TokenLogprob{99, 99.0f});   // what an earlier step left
+  d->sample(logits.data(), 1, 3, 3, &spec, &s, top.data(), 4);
+  CHECK((top[0].id == 1 && top[1].id == 2 && top[2].id == 0 && top[3].id == -1));
+}
+
+TEST_CASE("top_logprobs: where equal logits are more than are asked for, those of the lowest ids are reported") {
+  std::unique_ptr<Device> d = make_cpu_device(best_isa(), 1);
+  SampleSpec spec;
+  spec.top_logprobs = 2;
+  Answer a = choose(*d, {1.0f, 2.0f, 2.0f, 2.0f}, spec);
+  CHECK((a.top[0].id == 1 && a.top[1].id == 2));
+}
+
+TEST_CASE("a log-probability below float32 is the lowest that there is") {
+  std::unique_ptr<Device> d = make_cpu_device(best_isa(), 1);
+  const uint32_t mask = 0b01;
+  SampleSpec spec;
+  spec.mask = &mask;
+  spec.top_logprobs = 2;
+  Answer a = choose(*d, {-3e38f, 3e38f}, spec);
+  CHECK(a.sampled.token == 0);
+  CHECK(a.sampled.logprob == std::numeric_limits<float>::lowest());
+  CHECK((a.top[1].id == 0 && a.top[1].logprob == std::numeric_limits<float>::lowest()));
+}
+
+TEST_CASE("repetition penalty: one id is enough, and ids that the row does not have are passed over") {
+  std::unique_ptr<Device> d = make_cpu_device(best_isa(), 1);
+  const int32_t seen[] = {0, std::numeric_limits<int32_t>::max(), std::numeric_limits<int32_t>::min(), 3, -1};
+  SampleSpec spec;
+  spec.seen = seen;
+  spec.repetition_penalty = 2.0f;
+  for (int count : {1, 5}) {
+    spec.seen_count = count;
+    const Sampled s = choose(*d, {3.0f, 2.0f, -1.0f}, spec).sampled;
+    CHECK((s.token == 1 && s.runner_up == 0 && s.margin == 0.5f));
+  }
+}
+
+TEST_CASE("filters at their ends: one token of top-k, a top-p of nearly 1, the least min-p") {
+  const float least = std::numeric_limits<float>::min();
+  auto others = [](const std::vector<float>& logits, int top_k, float top_p, float min_p) {      // whether a second token is in the running
+    std::unique_ptr<Device> d = make_cpu_device(best_isa(), 1);
+    SampleSpec spec;
+    spec.temperature = 1;
+    spec.top_k = top_k;
+    spec.top_p = top_p;
+    spec.min_p = min_p;
+    return choose(*d, logits, spec).sampled.runner_up >= 0;
+  };
+  CHECK_FALSE(others({1.0f, 1.0f, 2.0f}, 1, 1, 0));
+  CHECK(others({1.0f, 1.0f, 2.0f}, 2, 1, 0));
+  CHECK_FALSE(others({0.0f, -12.0f}, 0, 0.9999f, 0));                         // the second weighs 6e-6
+  CHECK(others({0.0f, -12.0f}, 0, std::nextafter(1.0f, 0.0f), 0));
+  CHECK_FALSE(others({0.0f, -8.0f}, 0, 1, 0.0005f));                          // e^-8 is 0.00034
+  CHECK(others({0.0f, -87.0f}, 0, 1, least));                                 // its logarithm is -87.3
+  CHECK_FALSE(others({0.0f, -88.0f}, 0, 1, least));
+  CHECK(others({0.0f, -1000.0f}, 0, 1, std::nextafter(least, 0.0f)));         // not a normal number: off
 }
 
 TEST_CASE("every combination of filters equals the slow implementation, on every instruction set") {
