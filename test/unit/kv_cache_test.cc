@@ -76,6 +76,10 @@ TEST_CASE("a cached prompt is found page by page and then token by token, its la
   CHECK(m.pages.empty());
   CHECK(m.copy_from == held[0]);
   CHECK(m.copy_tokens == 100);
+  m = pages.match(ramp(kBlock - 1, 0) + ramp(10, 3));                // diverges in the last token of the first page
+  CHECK(m.pages.empty());
+  CHECK(m.copy_from == held[0]);
+  CHECK(m.copy_tokens == kBlock - 1);
   m = pages.match(ramp(10, 1));
   CHECK(m.tokens() == 0);
   CHECK(m.copy_from == -1);
@@ -130,6 +134,20 @@ TEST_CASE("eviction takes the least recently used leaf, never a page in use or o
   CHECK(pages.available() == 0);
   pages.release(m.pages[0]);
   CHECK(pages.acquire() == a[0]);
+}
+
+TEST_CASE("eviction passes over a page with something behind it, though it was given back first") {
+  KvPages pages(2, true);
+  const auto a = store(pages, ramp(2 * kBlock, 0));
+  CHECK(pages.acquire() == a[1]);
+  CHECK(pages.acquire() == a[0]);
+}
+
+TEST_CASE("the beginning of a page that a match takes was used just now") {
+  KvPages pages(2, true);
+  const auto a = store(pages, ramp(40, 0)), b = store(pages, ramp(40, 5000));
+  CHECK(pages.match(ramp(40, 0) + ramp(10, 9000)).copy_from == a[0]);
+  CHECK(pages.acquire() == b[0]);
 }
 
 TEST_CASE("what a sequence gives back was used just now") {
