@@ -94,6 +94,7 @@ class FakeRun {
 
   void run_part(const StepPart& part) {
     const Sequence& s = *part.sequence;
+    REQUIRE(part.rows > 0);
     uint64_t name = 0;
     for (int p = 0; p < s.computed; p++) {
       name = extend(name, s.tokens[p]);
@@ -178,6 +179,29 @@ TEST_CASE("a short common beginning is not worth waiting for") {
   for (int i = 0; i < 4; i++) run.submit(prompt_of(Scheduler::kWorthWaiting - 1, 50, i + 1), 4);
   REQUIRE(run.run_step());
   CHECK(run.scheduler.running() == 4);
+  // The least that is: kWorthWaiting rows, the last of a prompt not among them.
+  for (int own : {50, 1, 0}) {
+    FakeRun more(64, {2, 16, 4}, true);
+    for (int i = 0; i < 2; i++) more.submit(prompt_of(Scheduler::kWorthWaiting, own, i + 1), 4);
+    REQUIRE(more.run_step());
+    CHECK(more.scheduler.running() == (own > 0 ? 1 : 2));
+  }
+}
+
+TEST_CASE("a prompt advances though the running sequences fill the step") {
+  FakeRun run(8, {2, 1, 4}, false);
+  run.submit(prompt_of(0, 1, 1), 50);
+  run.submit(prompt_of(0, 3, 2), 1);
+  run.run_all();
+  REQUIRE(run.done.size() == 2);
+  CHECK(run.done[0]->prompt == 3);
+}
+
+TEST_CASE("a sequence that needs more pages than there are is refused, however long a row of the table is") {
+  FakeRun run(2, {1, 64, 4}, true);
+  run.submit(prompt_of(0, 2 * kBlock, 1), 1);
+  CHECK_THROWS_AS(run.submit(prompt_of(0, 2 * kBlock, 1), 2), ibid::Error);
+  run.run_all();
 }
 
 TEST_CASE("a pool for one sequence serves any number, and the largest fits exactly") {
