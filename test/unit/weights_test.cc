@@ -199,6 +199,27 @@ TEST_CASE("shapes whose sums could overflow are refused, and the bound is sharp"
   c.heads = 512, c.kv_heads = 512, c.head_dim = 144;
   CHECK(refused(c, "heads times head size is 73728"));
   c = config();
+  c.hidden = 66052;
+  CHECK(refused(c, "the hidden size is 66052"));
+  c = config();
+  c.heads = 4096, c.kv_heads = 1, c.head_dim = 16;                     // 65,536
+  CHECK_NOTHROW(check_sums(c, "model"));
+  c.heads = 1101, c.kv_heads = 1, c.head_dim = 60;                     // 66,060
+  CHECK(refused(c, "heads times head size is 66060"));
+  c = config();
+  c.layers = 4096, c.max_positions = 1 << 27;
+  CHECK_NOTHROW(check_sums(c, "model"));
+  c.layers = 4097;
+  CHECK(refused(c, "the number of layers is 4097"));
+  c = config();
+  c.max_positions = (1 << 27) + 1;
+  CHECK(refused(c, "the number of positions is 134217729"));
+  for (float eps : {0.0f, -1e-5f, std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
+    c = config();
+    c.norm_eps = eps;
+    CHECK(refused(c, "epsilon"));
+  }
+  c = config();
   c.vocab = (1 << 20) + 1;
   CHECK(refused(c, "the vocabulary"));
   c = config();
@@ -224,6 +245,9 @@ TEST_CASE("divisors and contexts that take angles out of the range of sincos64 a
              "rotary frequency 0 makes angles of 2^20 and more within a context of 1048577"));
   model.files.rope_divisors.assign(model.files.config.head_dim / 2, 1.0f);
   CHECK(!model.refused("rotary"));
+  model.files.rope_divisors.pop_back();
+  CHECK(model.refused("rotary divisors for a head size of"));
+  model.files.rope_divisors.push_back(1.0f);
   model.files.rope_divisors[0] = 1e-38f;
   CHECK(model.refused("rotary frequency 0 makes angles of 2^20 and more within a context of 64"));
 }
