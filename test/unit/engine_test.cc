@@ -86,6 +86,9 @@ TEST_CASE("an answer ends before the first stop string, across token borders") {
     AnswerBuilder a(bytes_tokenizer(), ends, {"aab", "b"}, 100);      // both end here: the one that begins first cuts
     CHECK(push_bytes(a, "xaaab") == 5);
     CHECK(a.answer().text == "xa");
+    AnswerBuilder b(bytes_tokenizer(), ends, {"b", "aab"}, 100);      // in whatever order they are named
+    CHECK(push_bytes(b, "xaaab") == 5);
+    CHECK(b.answer().text == "xa");
   }
   {
     AnswerBuilder a(bytes_tokenizer(), ends, {"257."}, 100);          // within one token's text
@@ -111,6 +114,51 @@ TEST_CASE("an answer ends when its budget is spent, with the text that was still
   push_bytes(stopped, "\xe2\x82\xac");
   CHECK(stopped.answer().text == "");
   CHECK(stopped.answer().status == Status::ok);
+}
+
+TEST_CASE("text that was held back is text at an end token and after a numeric error too, and a stop string in it excuses no error") {
+  const std::vector<int32_t> ends = {300};
+  for (const std::vector<std::string>& stop : {std::vector<std::string>{}, {"\xef\xbf\xbd"}}) {
+    AnswerBuilder ended(bytes_tokenizer(), ends, stop, 100), failed(bytes_tokenizer(), ends, stop, 100);
+    push_bytes(ended, "a\xe2\x82");
+    CHECK(ended.push(token(300)));
+    CHECK(ended.answer().status == Status::ok);
+    push_bytes(failed, "a\xe2\x82");
+    failed.end(Status::numeric_error);
+    CHECK(failed.answer().status == Status::numeric_error);
+    for (AnswerBuilder* a : {&ended, &failed}) CHECK(a->answer().text == (stop.empty() ? "a\xef\xbf\xbd" : "a"));
+  }
+}
+
+TEST_CASE("tokens that were seen are distinct, in order of first appearance") {
+  SeenTokens seen(70);
+  for (int32_t id : {5, 69, 5, 0, 37, 69}) seen.add(id);
+  CHECK(seen.ids() == std::vector<int32_t>{5, 69, 0, 37});
+}
+
+TEST_CASE("noise belongs to the position: an answer that goes on from a longer prompt goes on as it did") {
+  World w;
+  Request r = request({1, 2, 3, 4}, 12);
+  r.decoding.temperature = 1;
+  r.noise_key = 77;
+  const std::vector<int32_t> whole = ids_of(w.run(r));
+  REQUIRE(whole.size() == 12);
+  r.prompt.insert(r.prompt.end(), whole.begin(), whole.begin() + 5);
+  r.decoding.max_tokens = 7;
+  CHECK(ids_of(w.run(r)) == std::vector<int32_t>(whole.begin() + 5, whole.end()));
+}
+
+TEST_CASE("rows are counted as what they were: of prompts, of answers, or found in the cache") {
+  World w;
+  const std::vector<int32_t> prompt(100, 7);
+  w.run(request(prompt, 3));
+  CHECK(w.engine.stats().prompt_rows == 100);
+  CHECK(w.engine.stats().decode_rows == 2);
+  CHECK(w.engine.stats().cached_rows == 0);
+  w.run(request(prompt, 3));
+  CHECK(w.engine.stats().prompt_rows == 101);
+  CHECK(w.engine.stats().decode_rows == 4);
+  CHECK(w.engine.stats().cached_rows == 99);
 }
 
 TEST_CASE("token budget, full context and overflow") {
@@ -214,12 +262,20 @@ TEST_CASE("logits() shows the rows that tokens are chosen from") {
   CHECK(prompt + 8 == all.size());
   CHECK(w.run(request({1, 2}, 3)).tokens.size() == 3);                // and the engine goes on
   CHECK_THROWS_AS(w.engine.logits(std::vector<int32_t>(257, 1)), Error);
+  for (int i = 0; i < 40; i++) CHECK(w.engine.logits({1, 2}).size() == 2 * vocab);   // more often than there are pages: they come back
 }
 
 TEST_CASE("what cannot run is refused when the engine opens or the request arrives") {
   auto open = [](EngineOptions o) { World w(o); };
   CHECK(says([&] { open({.context = 2048}); }, "a context of 2048 positions was asked for, but the model was trained for 1024"));
+  CHECK_NOTHROW(open({.context = 1024}));
+  CHECK(says([&] { open({.context = 1025}); }, "a context of 1025 positions was asked for"));
+  CHECK(says([&] { open({.context = -1}); }, "a context of -1 positions was asked for"));
   CHECK(says([&] { open({.context = 512, .kv_bytes = 1000}); }, "a budget of 1000 bytes cannot hold one sequence of 512 positions"));
+  const ModelConfig c = make_random_model("tiny", 1).files.config;
+  const size_t page = kernels::make_cpu_device(kernels::Isa::scalar, 1)->kv_page_bytes({c.layers, c.kv_heads, c.head_dim});
+  CHECK_NOTHROW(open({.context = 256, .kv_bytes = 2 * page}));
+  CHECK(says([&] { open({.context = 256, .kv_bytes = 2 * page - 1}); }, "cannot hold one sequence of 256 positions"));
   World w;
   CHECK(says([&] { w.engine.submit(request({1, 517}, 3)); }, "token id 517 of a prompt has no row in the model's embedding of 517"));
   CHECK(says([&] { w.engine.submit(request({-1}, 3)); }, "token id -1"));
@@ -267,6 +323,39 @@ TEST_CASE("a step tells the device its longest run, and how many rows are alone 
   CHECK(watched.seen[0] == std::vector<int>{64, 0, 61, 60});
   CHECK(watched.seen[1] == std::vector<int>{40, 1, 39, 99});
   CHECK(watched.seen[2] == std::vector<int>{2, 2, 1, 100});
+}
+
+TEST_CASE("a numeric error behind the last attention belongs to the wanted row's sequence") {
+  struct BadWanted : DeviceProxy {
+    using DeviceProxy::DeviceProxy;
+    bool wanted = false;
+    int at = 1;
+    void embed(const kernels::StoredMatrix& table, const kernels::Batch& batch, float* x) override {
+      wanted = false;
+      to_.embed(table, batch, x);
+    }
+    void gather_rows(const float* x, const int32_t* index, int rows, int k, float* out) override {
+      wanted = true;
+      to_.gather_rows(x, index, rows, k, out);
+    }
+    void quantize(const float* x, int rows, int k, const kernels::QuantRows& out, uint8_t* bad) override {
+      to_.quantize(x, rows, k, out, bad);
+      if (wanted && rows == 2) bad[at] = 1;
+    }
+  };
+  const RandomModel model = make_random_model("tiny", 1);
+  const Tokenizer tokenizer = tokenizer_of(model.files);
+  const std::unique_ptr<kernels::Device> cpu = kernels::make_cpu_device(kernels::best_isa(), 1);
+  Engine engine(std::make_unique<BadWanted>(*cpu), model.files, tokenizer, {.context = 256, .max_batch = 2, .chunk = 64, .prefix_cache = false});
+  for (uint64_t id : {0, 1}) {
+    Request r = request({1, 2, 3}, 3);
+    r.id = id;
+    engine.submit(r);
+  }
+  std::map<uint64_t, Status> status;
+  while (auto answer = engine.next()) status[answer->id] = answer->status;
+  CHECK(status == std::map<uint64_t, Status>{{0, Status::truncated}, {1, Status::numeric_error}});
+  CHECK(says([&] { engine.logits({1, 2}); }, "numeric error at position 1 of the prompt"));
 }
 
 TEST_CASE("a numeric error belongs to the records that depend on it, whatever the chunk and the cache") {
