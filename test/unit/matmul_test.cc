@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
+#include <cfenv>
 #include <chrono>
 #include <cmath>
 #include <cstring>
@@ -150,13 +151,17 @@ std::vector<float> plain_product(const Case& c) {
 
 std::vector<float> plain_gated(const Case& c, int f) { return ibid::test::gated_outputs(plain_product(c), c.n, f); }
 
+// Two threads cut rows and panels small; what takes many rows at once (256-bit vectors, which widen weights of 8 bits for 64 and more) is
+// only reached by one.
 void check_everywhere(const Case& c) {
   const std::vector<float> expected = plain_product(c);
-  Pool pool(2);
-  for (Isa isa : isas()) {
-    INFO(isa_name(isa) << " n " << c.n << " k " << c.k << " rows " << c.rows << " digits " << weight_digits(c.profile));
-    REQUIRE(same_bits(product(c, isa, pool), expected));
-  }
+  Pool one(1), two(2);
+  for (Isa isa : isas())
+    for (Pool* pool : {&one, &two}) {
+      if (pool == &one && c.rows < 64) continue;
+      INFO(isa_name(isa) << " n " << c.n << " k " << c.k << " rows " << c.rows << " digits " << weight_digits(c.profile) << " threads " << pool->threads());
+      REQUIRE(same_bits(product(c, isa, *pool), expected));
+    }
 }
 
 const Profile kProfiles[] = {Profile::w16a16, Profile::w8a16};
@@ -232,6 +237,22 @@ TEST_CASE("what a task throws comes out of the pool, once all have ended, and th
       pool.run(20, [&](int, int) { ended++; });
       REQUIRE(ended == 39);
     }
+  }
+}
+
+TEST_CASE("every thread of the pool rounds to nearest, however the thread rounded that made it and calls it") {
+  for (int threads : {1, 2}) {
+    std::fesetround(FE_UPWARD);
+    Pool pool(threads);
+    std::atomic<int> begun{0}, wrong{0};
+    pool.run(threads, [&](int, int) {
+      begun++;
+      while (begun < threads) std::this_thread::yield();               // so each has a thread of its own
+      volatile float one = 1, little = 0x1p-30f;
+      if (one + little != 1) wrong++;
+    });
+    std::fesetround(FE_TONEAREST);
+    REQUIRE(wrong == 0);
   }
 }
 
@@ -386,7 +407,7 @@ TEST_CASE("sums stay exact up to the greatest depth") {
 }
 
 TEST_CASE("what the upper bytes of words leave to their lower ones is largest, at any depth") {
-  for (int k : {2000, kMaxDepth})
+  for (int k : {192, 2000, kMaxDepth})                                  // 192: a fold and half of one
     for (int16_t value : {int16_t{32384}, int16_t{-32385}}) {           // -32513 is 255 above a multiple of 256
       Case c(34, k, 8, Profile::w16a16, false, 10);
       for (int16_t& q : c.q) q = value;
