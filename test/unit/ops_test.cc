@@ -1,6 +1,7 @@
 // Norm, quantiser, rotation, embedding and storage formats: every instruction set equals the scalar one by bits, a
 // row does not see its batch, bad rows are named.
 #include <algorithm>
+#include <cfenv>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -228,6 +229,23 @@ TEST_CASE("every f16 and bf16 value: the instruction sets agree, and f16 equals 
   }
 }
 
+TEST_CASE("f16, bf16 and f32 rows of any length: the scalar values, and nothing behind them") {
+  std::vector<uint8_t> stored(4 * 40);
+  for (size_t i = 0; i < stored.size(); ++i) stored[i] = static_cast<uint8_t>(i * 37 & 0x3b);      // no infinities
+  for (DType dtype : {DType::f16, DType::bf16, DType::f32}) {
+    for (int n = 1; n <= 40; ++n) {
+      std::vector<float> want(static_cast<size_t>(n) + 1, 7.0f);
+      kRowOpsScalar.dequantize(dtype, stored.data(), n, want.data());
+      CHECK(want.back() == 7.0f);
+      for (Isa isa : fast_isas()) {
+        std::vector<float> got(want.size(), 7.0f);
+        row_ops(isa).dequantize(dtype, stored.data(), n, got.data());
+        CHECK(same_bits(got, want));
+      }
+    }
+  }
+}
+
 // --- through the device ----------------------------------------------------------------------------------------------------
 
 TEST_CASE("a row alone equals the row in a batch, for 1, 2 and 7 threads") {
@@ -263,6 +281,27 @@ TEST_CASE("a row alone equals the row in a batch, for 1, 2 and 7 threads") {
       }
     }
   }
+}
+
+TEST_CASE("how the caller rounds does not matter, not even for a row that needs no other thread") {
+  const int k = 896;
+  const std::vector<float> x = make_row(k, 0, 3);
+  std::unique_ptr<Device> d = make_cpu_device(best_isa(), 1);
+  const size_t bytes = d->quant_rows_bytes(1, k);
+  QuantRows nearest{k, d->alloc(bytes)}, upward{k, d->alloc(bytes)};
+  uint8_t bad = 0;
+  d->quantize(x.data(), 1, k, nearest, &bad);
+  std::vector<float> table(64 * 100), other(64 * 100);
+  rope_table(10000.0, 64, nullptr, 100, table.data());
+  std::fesetround(FE_UPWARD);
+  d->quantize(x.data(), 1, k, upward, &bad);
+  std::fesetround(FE_UPWARD);
+  rope_table(10000.0, 64, nullptr, 100, other.data());
+  std::fesetround(FE_TONEAREST);
+  CHECK(std::memcmp(nearest.data, upward.data, bytes) == 0);
+  CHECK(same_bits(table, other));
+  d->release(nearest.data, bytes);
+  d->release(upward.data, bytes);
 }
 
 TEST_CASE("a bad row is named and leaves the others untouched") {
