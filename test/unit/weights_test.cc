@@ -204,8 +204,8 @@ TEST_CASE("shapes whose sums could overflow are refused, and the bound is sharp"
   c = config();
   c.heads = 4096, c.kv_heads = 1, c.head_dim = 16;                     // 65,536
   CHECK_NOTHROW(check_sums(c, "model"));
-  c.heads = 1101, c.kv_heads = 1, c.head_dim = 60;                     // 66,060
-  CHECK(refused(c, "heads times head size is 66060"));
+  c.heads = 337, c.kv_heads = 1, c.head_dim = 196;
+  CHECK(refused(c, "heads times head size is 66052"));
   c = config();
   c.layers = 4096, c.max_positions = 1 << 27;
   CHECK_NOTHROW(check_sums(c, "model"));
