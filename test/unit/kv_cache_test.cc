@@ -150,6 +150,19 @@ TEST_CASE("the beginning of a page that a match takes was used just now") {
   CHECK(pages.acquire() == b[0]);
 }
 
+TEST_CASE("nothing is published behind a short page, and one that is offered again was used just now") {
+  KvPages pages(3, true);
+  const auto prompt = ramp(40, 0);
+  const auto a = store(pages, prompt), b = store(pages, ramp(40, 5000));
+  int32_t again = pages.acquire(), other = again;
+  CHECK(pages.publish(pages.root(), prompt, &again) == nullptr);
+  CHECK(again == other);                                             // the cache keeps its own
+  pages.release(again);
+  CHECK(pages.acquire() == other);
+  CHECK(pages.acquire() == b[0]);
+  CHECK(pages.publish(pages.root(), ramp(30, 7000), &other) == nullptr);
+}
+
 TEST_CASE("what a sequence gives back was used just now") {
   KvPages pages(3, true);
   const auto a = store(pages, ramp(kBlock, 0)), b = store(pages, ramp(kBlock, 5000)), c = store(pages, ramp(kBlock, 6000));
