@@ -96,7 +96,7 @@ TEST_CASE("keys are ordered by UTF-16 code units, as in RFC 8785, section 3.2.3"
 TEST_CASE("what binary64 cannot carry is refused") {
   CHECK(canon("9007199254740991") == "9007199254740991");
   CHECK(canon("-9007199254740991") == "-9007199254740991");
-  for (const char* text : {"9007199254740992", "-9007199254740993", "123456789012345678901234567890", "1e400", "-1e309"}) CHECK_THROWS_AS(canon(text), Error);
+  for (const char* text : {"9007199254740992", "-9007199254740992", "123456789012345678901234567890", "1e400", "-1e309"}) CHECK_THROWS_AS(canon(text), Error);
   CHECK(canon("[]") == "[]");
   CHECK(canon("{}") == "{}");
   CHECK(canon("[{}, [ ] ,\"\\u007f\"]") == "[{},[],\"\x7f\"]");

@@ -18,6 +18,12 @@ TEST_CASE("sha256 and hmac give the published digests") {
   CHECK(hex(hmac_sha256("Jefe", "what do ya want for nothing?")) == "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
   CHECK(parse_digest(digest_of("abc")) == sha256("abc"));
   CHECK_FALSE(is_digest_text("sha256:BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD"));
+  const std::string digits(64, 'a');
+  CHECK(is_digest_text("sha256:" + digits));
+  for (const std::string& bad : {"sha256:g" + digits.substr(1), "sha256:" + digits.substr(1) + "g", "sha256:" + digits + "a", "sha256:" + digits.substr(1), "sha512:" + digits}) {
+    INFO(bad);
+    CHECK_FALSE(is_digest_text(bad));
+  }
 }
 
 TEST_CASE("the Merkle root is RFC 6962's, and segments of whole subtrees compose") {

@@ -49,6 +49,18 @@ TEST_CASE("statuses, tokens and pairs of samples are counted") {
   CHECK(t.failures == std::vector<std::string>{"record 2: truncated: why", "record 3: numeric_error: why", "record 4: bad_record: why"});
 }
 
+TEST_CASE("a record has the status of its first answer that is not ok, and twenty failures are listed") {
+  for (const auto& [first, second] : {std::pair("truncated", "numeric_error"), {"numeric_error", "truncated"}}) {
+    const Tally t = counted({{said("a"), said("b", first), said("c", second)}});
+    CHECK(t.statuses == std::map<std::string, uint64_t>{{first, 1}});
+    CHECK(t.failures == std::vector<std::string>{std::string("record 1: ") + first + ": why"});
+  }
+  const Tally t = counted(std::vector<std::vector<AnswerRecord>>(21, {said("", "bad_record")}));
+  CHECK(t.failed == 21);
+  REQUIRE(t.failures.size() == 20);
+  CHECK(t.failures.back() == "record 20: bad_record: why");
+}
+
 TEST_CASE("the exit code is what on_error asks for") {
   set_log({LogFormat::text, true, false});
   CHECK(counted({{said("a")}}).report(manifest("")) == kDone);
