@@ -62,6 +62,9 @@ TEST_CASE("an assistant message at the end is continued") {
   const Prompt lost = build(m, "{\"a\":\"x\"}", "{{ bos_token }}");
   CHECK(lost.text == "");
   CHECK(lost.error == "the chat template does not render the last assistant message exactly once, so it cannot be continued");
+  const Prompt twice = build(m, "{\"a\":\"x\"}", "{{ messages[1].content }}{{ messages[1].content }}");
+  CHECK(twice.text == "");
+  CHECK(twice.error == lost.error);
 }
 
 TEST_CASE("what a template cannot do is the record's outcome") {
