@@ -115,3 +115,28 @@ TEST_CASE("a mapped file is read up to the size that it was mapped with") {
   CHECK(file.read(4, to, sizeof to) == 1);
   for (size_t at_end : {size_t{5}, size_t{6}, ~size_t{0}}) CHECK(file.read(at_end, to, sizeof to) == 0);
 }
+
+TEST_CASE("a sidecar names a model beside it, and the first of several by name is taken") {
+  TempFolder at;
+  put_gguf(at, 0);
+  const std::string digest = model_digest(map_model(at.file("m.gguf"))), base = at.path().substr(at.path().rfind('/') + 1);
+  auto located = [&](const std::string& path) {
+    at.write("m.ibid.json", "{\"digest\":\"" + digest + "\",\"path\":\"" + path + "\"}");
+    try {
+      return locate_model(at.path(), digest);
+    } catch (const Error& e) {
+      CHECK(e.kind == ErrorKind::not_found);
+      return std::string(e.what());
+    }
+  };
+  const std::string none = "no model with digest " + digest + " in this folder (1 sidecars read)";
+  CHECK(located("m.gguf") == at.file("m.gguf"));
+  CHECK(located("absent.gguf") == none);
+  CHECK(located("../" + base + "/m.gguf") == none);
+  CHECK(located("m.gguf") == at.file("m.gguf"));
+  std::filesystem::copy_file(at.file("m.gguf"), at.file("a.gguf"));
+  at.write("a.ibid.json", sidecar_text(at.file("a.gguf"), digest));
+  CHECK(locate_model(at.path(), digest) == at.file("a.gguf"));
+  at.write("a.ibid.json", sidecar_text(at.file("a.gguf"), "sha256:" + std::string(64, '0')));
+  CHECK(locate_model(at.path(), digest) == at.file("m.gguf"));
+}
