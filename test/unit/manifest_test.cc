@@ -197,6 +197,8 @@ TEST_CASE("template arguments survive canonical JSON unchanged") {
   auto with = [](const std::string& arg) { return complaint(small("  template_args: {a: " + arg + "}\ndecoding: {max_tokens: 9}\n")); };
   for (const char* good : {"1", "-1", "0.25", "1e-7", "9007199254740991", "null", "[1, {b: x}]", "\"1.0\"", "1.5e-3"}) { INFO(good); CHECK(with(good) == "accepted"); }
   for (const char* bad : {"1.0", "-0", "1e2", "9007199254740992", "1e400", "0x1F", ".5", ".nan", "+1"}) { INFO(bad); CHECK(with(bad) != "accepted"); }
+  // The keys of a map in the order of UTF-16, as canonical JSON has them, which is not that of their bytes.
+  CHECK(parse(small("  template_args: {a: {\"\\uFB33\": 1, \"\\U0001F600\": 2}}\ndecoding: {max_tokens: 9}\n")).prompt.template_args.dump() == "{\"a\":{\"\xF0\x9F\x98\x80\":2,\"\xEF\xAC\xB3\":1}}");
 }
 
 TEST_CASE("special tokens are refused on request alone, which is identity only then") {
@@ -250,6 +252,67 @@ TEST_CASE("--set changes the tree before it is judged") {
   compare_with_golden(folder() + "sets.expected", all);
 }
 
+TEST_CASE("a limit holds for the last value that is allowed, and for the first that is not") {
+  const std::string base = small("decoding: {max_tokens: 9, method: sample}\non_error: record\nmax_errors: 1\n");
+  auto quoted = [](size_t n) { return "\"" + std::string(n, 'x') + "\""; };
+  auto stops = [](int n) {
+    std::string list;
+    for (int i = 0; i < n; ++i) list += (i ? ", s" : "[s") + std::to_string(i);
+    return list + "]";
+  };
+  const std::vector<std::pair<std::string, std::vector<std::string>>> good = {
+      {"decoding.temperature", {"0.001", "100"}}, {"decoding.top_k", {"0", "1048576"}}, {"decoding.top_p", {"1e-30", "1"}}, {"decoding.min_p", {"0", "0.9999999"}},
+      {"decoding.repetition_penalty", {"0.1", "10"}}, {"decoding.seed", {"0", "9007199254740991"}}, {"decoding.samples", {"1", "10000"}}, {"decoding.context", {"1048576"}},
+      {"decoding.stop", {"[" + quoted(1024) + "]", stops(64)}}, {"output.logprobs", {"0", "20"}}, {"max_errors", {"0", "9007199254740991"}}, {"name", {quoted(200)}},
+      {"prompt.files", {"{" + quoted(200) + ": {text: x}}"}}, {"prompt.date", {"2024-02-29", "2000-02-29", "0001-01-01", "9999-12-31"}}, {"output.keep", {"[x, y]"}}};
+  const std::vector<std::pair<std::string, std::vector<std::string>>> bad = {
+      {"decoding.temperature", {"0.000999", "100.00001"}}, {"decoding.top_k", {"-1", "1048577"}}, {"decoding.top_p", {"0", "1.0000001"}}, {"decoding.min_p", {"-0.1", "1"}},
+      {"decoding.repetition_penalty", {"0.0999999", "10.000001"}}, {"decoding.seed", {"-1", "9007199254740992"}}, {"decoding.samples", {"0", "10001"}}, {"decoding.context", {"1", "1048577"}},
+      {"decoding.stop", {"[" + quoted(1025) + "]", stops(65), "[a, a]"}}, {"output.logprobs", {"-1", "21"}}, {"max_errors", {"-1", "9007199254740992"}}, {"name", {quoted(201)}},
+      {"prompt.files", {"{" + quoted(201) + ": {text: x}}", "{a=b: {text: x}}", "{a/b: {text: x}}"}},
+      {"prompt.date", {"2023-02-29", "1900-02-29", "2026-04-31", "2026-00-01", "2026-13-01", "2026-01-00", "0000-12-31"}}, {"output.keep", {"[x, x]"}}};
+  for (const auto& [key, values] : good)
+    for (const std::string& value : values) {
+      INFO(key << "=" << value);
+      CHECK(complaint(base, {{}, {key + "=" + value}}) == "accepted");
+    }
+  std::string all;
+  for (const auto& [key, values] : bad)
+    for (const std::string& value : values) all += complaint(base, {{}, {key + "=" + value}});
+  CHECK(all.find("accepted") == std::string::npos);
+  compare_with_golden(folder() + "limits.expected", all);
+}
+
+TEST_CASE("problems stand in the order of the file, those of --set behind them, and no more than fifty") {
+  auto lines = [](int n) {
+    std::string keys;
+    for (int i = 0; i < n; ++i) keys += "zz" + std::to_string(i) + ": 1\n";
+    return complaint(small("decoding: {max_tokens: 9}\n" + keys), {{}, {}});
+  };
+  for (int n : {50, 51}) {
+    const std::string said = lines(n), more = "\nand 1 more\n";
+    CHECK(said.find("step.yaml: " + std::to_string(n) + " things are wrong with the manifest\n") != std::string::npos);
+    CHECK(said.find("'zz49'") != std::string::npos);
+    CHECK(said.find("'zz50'") == std::string::npos);
+    CHECK(said.ends_with(more) == (n == 51));
+  }
+  const std::string both = complaint(small("decoding: {max_tokens: 9}\nbogus: 1\n"), {{}, {"name=["}});
+  REQUIRE(both.find("--set name") != std::string::npos);
+  CHECK(both.find("'bogus'") < both.find("--set name"));
+}
+
+TEST_CASE("a template that does not compile is one problem, and a name is found as a word of its own") {
+  auto with = [](const std::string& text, const std::string& format, const std::string& truncate) {
+    return complaint("ibid: 1\nmodel: {digest: " + kDigest + "}\ninput: {format: " + format + "}\nprompt: {text: \"" + text + "\"}\ndecoding: {max_tokens: 9" + truncate + "}\n");
+  };
+  const std::string cut = ", truncate: {field: b, keep: head, tokens: 5}";
+  CHECK(with("{{ a }}", "jsonl", cut).find("no message uses the field 'b'") != std::string::npos);
+  const std::string broken = with("{{ a", "jsonl", cut);
+  CHECK(broken.find("bad template") != std::string::npos);
+  CHECK(broken.find("no message uses") == std::string::npos);
+  CHECK(with("{{ text }} {{ ext }}", "text", "").find("step.yaml:4:31: records of format text have no field 'ext'") != std::string::npos);
+}
+
 TEST_CASE("--file says where a side file lies") {
   const std::string text = slurp(folder() + "criteria.md");
   const std::string yaml = small("  files: {c: {digest: " + digest_of(text) + "}, i: {text: x}}\ndecoding: {max_tokens: 9}\n");
@@ -265,6 +328,20 @@ TEST_CASE("--file says where a side file lies") {
   compare_with_golden(folder() + "file_options.expected", all);
 }
 
+TEST_CASE("a side file is text, and has 16 MiB at most") {
+  const fs::path file = fs::temp_directory_path() / ("ibid-side-file-test-" + std::to_string(::getpid()));
+  auto with = [&](const std::string& text) {
+    std::ofstream(file, std::ios::binary) << text;
+    std::string said = complaint(small("  files: {c: {digest: " + digest_of(text) + "}}\ndecoding: {max_tokens: 9}\n"), {{{"c", file.string()}}, {}});
+    if (const size_t at = said.find(file.string()); at != std::string::npos) said.replace(at, file.string().size(), "FILE");
+    return said;
+  };
+  CHECK(with(std::string(16 << 20, 'x')) == "accepted");
+  CHECK(with(std::string((16 << 20) + 1, 'x')).find("FILE is longer than 16777216 bytes\n") != std::string::npos);
+  CHECK(with("\xC3").find("side file 'c' is not valid UTF-8\n") != std::string::npos);
+  fs::remove(file);
+}
+
 TEST_CASE("a side file resolves beside the manifest as given, links not followed") {
   const fs::path scratch = fs::temp_directory_path() / ("ibid-manifest-test-" + std::to_string(::getpid()));
   fs::create_directories(scratch / "store");
@@ -276,6 +353,8 @@ TEST_CASE("a side file resolves beside the manifest as given, links not followed
   fs::create_symlink(scratch / "store/step.yaml", scratch / "work/step.yaml");
   CHECK(read_manifest((scratch / "work/step.yaml").string()).prompt.files.at("c").text == "staged");
   CHECK_THROWS_AS(read_manifest((scratch / "store/step.yaml").string()), ManifestError);
+  std::ofstream(scratch / "work/whole.yaml") << small("  files: {c: {path: " + (scratch / "store/c.md").string() + ", digest: " + digest_of("stored") + "}}\ndecoding: {max_tokens: 9}\n");
+  CHECK(read_manifest((scratch / "work/whole.yaml").string()).prompt.files.at("c").text == "stored");
   CHECK_THROWS_AS(read_manifest((scratch / "none.yaml").string()), Error);
   CHECK_THROWS_AS(read_manifest((scratch / "store").string()), Error);
   fs::remove_all(scratch);
