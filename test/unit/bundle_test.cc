@@ -20,6 +20,7 @@
 #include "step/bytes.h"
 #include "step/canon.h"
 #include "step/leaves.h"
+#include "step/rows.h"
 #include "test/catch.h"
 
 using namespace ibid;
@@ -302,7 +303,69 @@ TEST_CASE("entries that lie in each other are refused, and folders that lead out
   };
   CHECK(with_entry(tar_header("x", 'S', "00000000000", "00000001000")).find("a header that ibid does not write") != std::string::npos);   // 512 bytes, none of them stored
   CHECK(with_entry(tar_header("blobs/../../etc/", '5', "00000000000")).find("leads out of the tar") != std::string::npos);
+  CHECK(with_entry(tar_header("/etc/", '5', "00000000000")).find("leads out of the tar") != std::string::npos);
+  CHECK(with_entry(tar_header("x", '1', "00000000000")) == "entry x is not a regular file");
+  CHECK(with_entry(tar_header("blobs/", '5', "00000000000") + tar_header("blobs/", '5', "00000000000")) == "entry blobs/ stands twice");
   CHECK(with_entry(tar_header("blobs/", '5', "00000000000")) == "");      // the control
+  rewrite(dir / "a.tar", dir / "twice.tar", [](auto& entries) { entries.push_back(entries.front()); });
+  CHECK(verdict(dir / "twice.tar").ends_with(" stands twice"));
+}
+
+TEST_CASE("an entry of 8 GiB has a pax header, and any other entry that has one is refused") {
+  Scratch dir;
+  constexpr uint64_t kSize = uint64_t{1} << 33;
+  OutputFile out(dir / "big.tar");
+  TarWriter writer(out);
+  writer.begin("big", kSize);
+  writer.data(std::string(1 << 16, 'b'));
+  out.commit();
+  const std::string head = slurp(dir / "big.tar").substr(0, 1536);
+  CHECK(head[156] == 'x');
+  CHECK(head.substr(1024, 4) == std::string("big\0", 4));
+  fs::resize_file(dir / "big.tar", 1536 + kSize + 1024);                   // of which the disk holds what was written
+  const TarFile tar(dir / "big.tar");
+  REQUIRE(tar.entries().size() == 1);
+  CHECK(tar.entries()[0].size == kSize);
+  CHECK(tar.read(tar.entries()[0], 0, 3) == "bbb");
+  CHECK(tar.read(tar.entries()[0], kSize - 1, 1) == std::string(1, '\0'));
+  for (const auto& [from, size] : {std::pair(kSize, uint64_t{1}), {kSize + 1, uint64_t{0}}, {uint64_t{0}, kSize + 1}, {uint64_t{1}, UINT64_MAX}})
+    CHECK(damage([&, from = from, size = size] { (void)tar.read(tar.entries()[0], from, size); }) == "big is shorter than its own table says");
+
+  write_bundle(dir / "a.tar", 3);
+  const std::string pax = "12 size=512\n";
+  spit(dir / "small.tar", tar_header("pax", 'x', "00000000014") + pax + std::string(512 - pax.size(), '\0') + tar_header("small", '0', "00000000000") + std::string(512, 's') + slurp(dir / "a.tar"));
+  CHECK(verdict(dir / "small.tar").find("entry small has a header that ibid does not write") != std::string::npos);
+}
+
+TEST_CASE("leaves hold what ibid writes and nothing else") {
+  auto answer = [](const std::string& ids, const std::string& logprobs, const std::string& margins, const std::string& top) {
+    return damage([&] { (void)answer_of(Json::parse(R"({"status":"ok","text":"x","ids":)" + ids + ",\"logprobs\":" + logprobs + ",\"margins\":" + margins + ",\"top\":" + top + "}", "t"), "t"); });
+  };
+  CHECK(answer("[0]", "[-0.5]", "[1]", "[[[7,-0.5]]]") == "");
+  CHECK(answer("[-1]", "[-0.5]", "[1]", "[[]]") == "a token id that is none");
+  CHECK(answer("[2147483648]", "[-0.5]", "[1]", "[[]]") == "a token id that is none");
+  for (const char* number : {"-0.50", "-5e-1", "1e99", "0.1000000000000000055", "null"}) CHECK(answer("[0]", std::string("[") + number + "]", "[1]", "[[]]") == "a number that ibid does not write");
+  CHECK(answer("[0]", "[-0.5]", "[1]", "[]") == "an answer whose lists differ in length");
+  CHECK(answer("[0]", "[-0.5]", "[1]", "[[],[]]") == "an answer whose lists differ in length");
+  CHECK(answer("[0]", "[-0.5]", "[1]", "[[[7]]]") == "an alternative that is not [id, log-probability]");
+  auto record = [](const std::string& prompt, const std::string& ids) {
+    const Json leaf = Json::parse(R"({"id":"a","fields":[["n","null",""]],"prompt":)" + prompt + ",\"prompt_ids\":" + ids + "}", "t");
+    return damage([&] { require_leaves(leaf, Json::parse(outcome_leaf("a", {{"ok", "", {}, ""}}, false), "t"), "t"); });
+  };
+  CHECK(record("null", "null") == "");
+  CHECK(record("\"x\"", "[1]") == "");
+  CHECK(record("null", "[1]") == "a leaf with something else where a text belongs");
+  CHECK(record("\"x\"", "null") == "prompt_ids is not a list");
+  CHECK(record("\"x\"", "[-1]") == "a token id that is none");
+  CHECK(shown_field(Json::parse(R"(["n","null",""])", "t")) == "null");
+  CHECK(shown_field(Json::parse(R"(["n","string",""])", "t")) == "");
+}
+
+TEST_CASE("token texts are pairs of a token and a text") {
+  auto read = [](const std::string& json) { return damage([&] { (void)ShownTokens(json, "t"); }); };
+  CHECK(read(R"([[2147483647,"x"],[0,""]])") == "");
+  CHECK(ShownTokens(R"([[2147483647,"x"],[0,""]])", "t").text(2147483647, "t") == "x");
+  for (const char* bad : {R"([[2147483648,"x"]])", R"([[-1,"x"]])", R"([[1,"x",2]])"}) CHECK(read(bad) == "damaged token texts: an entry that is not [id, text]");
 }
 
 TEST_CASE("a sparse entry that claims more than a file can hold is damage") {
