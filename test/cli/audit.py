@@ -45,6 +45,10 @@ def merkle(nodes):                                            # RFC 6962, over h
 
 
 # ---- JSON, strictly, and back to its bytes --------------------------------------------------------------------------------------
+def are_tokens(ids):
+    return all(type(i) is int and 0 <= i < 1 << 31 for i in ids)
+
+
 def parse(data, what):
     def pairs(found):
         need(len(dict(found)) == len(found), what + ": a key stands twice")
@@ -171,6 +175,7 @@ class Segment:
             keys(value, ["id", "fields", "prompt", "prompt_ids", "truncated"], ["truncated"], where)
             keys(value.get("truncated", {}), ["kept_bytes", "total_bytes"] * ("truncated" in value), [], where)
             need((value["prompt"] is None) == (value["prompt_ids"] is None) and value["prompt_ids"] != [], where + ": its prompt")
+            need(are_tokens(value["prompt_ids"] or []), where + ": a token of the prompt that is none")
         else:
             keys(value, ["id", "answers"], [], where)
             need(value["answers"], where + ": no answers")
@@ -179,6 +184,7 @@ class Segment:
                 need(len({len(a[k]) for k in ("ids", "logprobs", "margins", "top") if k in a}) == 1, where + ": lists of other lengths")
                 need(a["status"] in STATUSES, where + ": another status")
                 need(all(m >= 0 for m in a["margins"]), where + ": a margin below zero")
+                need(are_tokens(a["ids"] + [t for top in a.get("top", []) for t, _ in top]), where + ": a token that is none")
         return value
 
     def find(self, record_id):
