@@ -355,6 +355,16 @@ TEST_CASE("a side file resolves beside the manifest as given, links not followed
   CHECK_THROWS_AS(read_manifest((scratch / "store/step.yaml").string()), ManifestError);
   std::ofstream(scratch / "work/whole.yaml") << small("  files: {c: {path: " + (scratch / "store/c.md").string() + ", digest: " + digest_of("stored") + "}}\ndecoding: {max_tokens: 9}\n");
   CHECK(read_manifest((scratch / "work/whole.yaml").string()).prompt.files.at("c").text == "stored");
+  for (const char* packed : {"\x1F\x8B\x08", "\x28\xB5\x2F\xFD"}) {
+    std::ofstream(scratch / "work/packed.yaml") << packed;
+    std::string said;
+    try {
+      read_manifest((scratch / "work/packed.yaml").string());
+    } catch (const Error& e) {
+      said = e.what();
+    }
+    CHECK(said == "this is compressed data, not a step");
+  }
   CHECK_THROWS_AS(read_manifest((scratch / "none.yaml").string()), Error);
   CHECK_THROWS_AS(read_manifest((scratch / "store").string()), Error);
   fs::remove_all(scratch);
