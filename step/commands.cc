@@ -41,7 +41,7 @@ const std::vector<Command>& commands() {
              {"--other-model", nullptr, "compare even if the model is not the one of the bundle"}},
             device_flags()),
        command_rerun},
-      {"verify", "BUNDLE...", 1, -1, "check every digest of a bundle; needs no model\nExit 0: sound; 4: damaged, with the names of the damaged parts, or not the expected one. Of several, all are checked.",
+      {"verify", "BUNDLE...", 1, -1, "check every digest of a bundle; needs no model\nExit 0: sound; 4: damaged, with the names of the damaged parts, or not the expected one.\nOf several bundles all are checked, and the exit code is that of the first that fails.",
        "ibid verify answers.ibid.tar --expect sha256:...", {{"--expect", "ID", "the bundle id that it must have"}}, command_verify},
       {"show", "BUNDLE [RECORD]", 1, 2, "print what a bundle holds: configuration and ids, or one record with prompt and answer",
        "ibid show answers.ibid.tar S01",

@@ -25,10 +25,18 @@ namespace {
 // Errors: usage, with the nearest command as a hint.
 const Command& named_command(const std::string& word) {
   if (const Command* command = find_command(word)) return *command;
-  std::vector<std::string_view> known{"--help", "--version"};
+  std::vector<std::string_view> known{"help", "--help", "--version"};
   for (const Command& c : commands()) known.push_back(c.name);
   const std::string near = did_you_mean(word, known);
   throw Error(ErrorKind::usage, "ibid", (word.starts_with('-') ? "unknown option " : "unknown command ") + word, near.empty() ? "ibid --help lists the commands" : near);
+}
+
+bool asks_for_help(const std::string& word) { return word == "--help" || word == "-h" || word == "help"; }
+
+// Of "help TOPIC". Whoever asks for help with an option, or with help itself, gets the overview.
+int print_help(const std::vector<std::string>& words) {
+  const bool has_topic = words.size() > 1 && !words[1].starts_with('-') && !asks_for_help(words[1]);
+  return print(has_topic ? help_text(named_command(words[1])) : overview_text());
 }
 
 int dispatch(const std::vector<std::string>& words) {
@@ -37,7 +45,7 @@ int dispatch(const std::vector<std::string>& words) {
     return kUsage;
   }
   if (words[0] == "--version") return print(version_text(words.size() > 1 && words[1] == "--verbose"));
-  if (words[0] == "--help" || words[0] == "-h" || words[0] == "help") return print(words.size() > 1 ? help_text(named_command(words[1])) : overview_text());
+  if (asks_for_help(words[0])) return print_help(words);
   const Command& command = named_command(words[0]);
   Args args(command, {words.begin() + 1, words.end()});
   if (args.has("--help")) return print(help_text(command));

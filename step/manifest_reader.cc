@@ -389,7 +389,7 @@ const std::vector<KeySet>& manifest_key_sets() {
 
 bool passes_version_gate(const YamlNode& root, std::vector<Problem>& problems) {
   if (root.kind != Kind::map) {
-    note(problems, root.at, std::string("a manifest must be a map, found ") + describe_kind(root.kind), "it begins with  ibid: 1; the step is named before its inputs");
+    note(problems, root.at, std::string("a manifest must be a map, found ") + describe_kind(root.kind), "a step begins with  ibid: 1; on the command line it stands before its inputs");
     return false;
   }
   const YamlEntry* version = root.find("ibid");

@@ -35,16 +35,15 @@ is_new_nvcc() {
   return 1
 }
 
-# need_cuda: a CUDA toolkit, the one that CUDACXX names, this machine's own, or one from pip in the build folder; exports CUDACXX and
-# CUDAToolkit_ROOT. Fails, saying so, where none can be had.
+# need_cuda: a CUDA toolkit: the one that CUDACXX names, whatever its version, this machine's own, or one from pip in the build folder; exports
+# CUDACXX and CUDAToolkit_ROOT. Fails, saying so, where none can be had.
 need_cuda() {
   local venv=$build/cuda-toolkit home name nvcc
   [ -z "${CUDACXX:-}" ] || return 0
-  for nvcc in "$(command -v nvcc)" /usr/local/cuda/bin/nvcc; do
-    if is_new_nvcc "$nvcc"; then
-      export CUDACXX=$nvcc
-      return 0
-    fi
+  for nvcc in $({ command -v nvcc; echo /usr/local/cuda/bin/nvcc; } | uniq); do
+    is_new_nvcc "$nvcc" || continue
+    export CUDACXX=$nvcc
+    return 0
   done
   home=$(echo "$venv"/lib/python3*/site-packages/nvidia/cu13)
   if [ ! -x "$home/bin/nvcc" ]; then

@@ -12,8 +12,10 @@
 // 1. Log-probabilities come from the raw logits; the choice comes from the filtered scores.
 // 2. A rank orders tokens: larger first, and of equals the lower id. Ranks are integers and distinct, so no maximum has an order, and parts
 //    of a row meet in any; sums are of integers.
-// 3. A thread has the same columns of a row in every pass, so it filters what it reads. Barriers are those of block_reduce and last_kept, and
-//    those of the list in report_top; there are some between that list and the weights that take its place.
+// 3. A thread has the same columns of a row in every pass, so it filters what it reads. All threads read one score, the largest (start): min-p,
+//    which can follow without a barrier, never drops that one, and the filters before it have barriers of their own first.
+//    Barriers are those of block_reduce and last_kept, and those of the list in report_top; there are some between that list and the weights
+//    that take its place.
 #include <algorithm>
 #include <cstring>
 

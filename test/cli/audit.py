@@ -45,10 +45,6 @@ def merkle(nodes):                                            # RFC 6962, over h
 
 
 # ---- JSON, strictly, and back to its bytes --------------------------------------------------------------------------------------
-def are_tokens(ids):
-    return all(type(i) is int and 0 <= i < 1 << 31 for i in ids)
-
-
 def parse(data, what):
     def pairs(found):
         need(len(dict(found)) == len(found), what + ": a key stands twice")
@@ -147,6 +143,10 @@ class Bundle:
 
 
 # ---- a segment: trailer, table and index are read and proved by the root in the config blob; leaves one by one ----------------------
+def are_tokens(ids):                                          # what int32 holds from 0 on
+    return all(type(i) is int and 0 <= i < 1 << 31 for i in ids)
+
+
 class Segment:
     def __init__(self, bundle, layer, segment, kind, i):
         self.what, self.kind, self.count = "%s segment %d" % (kind, i), kind, segment["count"]

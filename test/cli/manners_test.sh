@@ -24,6 +24,9 @@ exits 2 "$ibid" --versoin
 holds "an option of ibid itself" "$err" "unknown option --versoin"
 holds "nearest option of ibid itself" "$err" "did you mean '--version'?"
 exits 2 "$ibid" help vrify
+for words in "help --help" "--help --help" "-h -h" "help help"; do exits 0 "$ibid" $words; same "$words" "$("$ibid" --help)" "$out"; done
+exits 2 "$ibid" hlep
+holds "nearest word" "$err" "did you mean 'help'?"
 same "help for a command" "$("$ibid" verify --help)" "$("$ibid" help verify)"
 exits 2 "$ibid" diff a.tar
 holds "which operand" "$err" "ibid diff: B is missing"
@@ -368,11 +371,12 @@ if has_terminals "the progress line"; then
   on_terminal() { script -qec "$(printf '%q ' "$ibid" run late.yaml many.tsv --model "$model" -o many.out --threads 1 "$@")" /dev/null </dev/null >terminal.txt || true; }
   on_terminal
   holds "progress" "$(cat terminal.txt)" "/1000 records, "
-  note=$(grep "the input has no column" terminal.txt)
+  note=$(grep "the input has no column" terminal.txt || true)
   holds "a message" "${note##*$'\r\e[K'}" "ibid: the input has no column 'nope'"
   [[ "${note##*$'\r\e[K'}" != *tokens/s* ]] || fail "a message behind the progress: $note"
   SECONDS=0
   on_terminal --log-format json
+  holds "messages as JSON" "$(cat terminal.txt)" "\"message\":\"the input has no column 'nope'"
   checks=$((checks + 1)); [ "$(grep -c tokens/s terminal.txt)" -le $((SECONDS / 30)) ] || fail "progress as JSON: $(grep -c tokens/s terminal.txt) lines in $SECONDS s"
 fi
 

@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
@@ -311,7 +312,7 @@ TEST_CASE("entries that lie in each other are refused, and folders that lead out
   CHECK(verdict(dir / "twice.tar").ends_with(" stands twice"));
 }
 
-TEST_CASE("an entry of 8 GiB has a pax header, and any other entry that has one is refused") {
+TEST_CASE("an entry of 8 GiB has a pax header") {
   Scratch dir;
   constexpr uint64_t kSize = uint64_t{1} << 33;
   OutputFile out(dir / "big.tar");
@@ -322,7 +323,13 @@ TEST_CASE("an entry of 8 GiB has a pax header, and any other entry that has one 
   const std::string head = slurp(dir / "big.tar").substr(0, 1536);
   CHECK(head[156] == 'x');
   CHECK(head.substr(1024, 4) == std::string("big\0", 4));
-  fs::resize_file(dir / "big.tar", 1536 + kSize + 1024);                   // of which the disk holds what was written
+  std::signal(SIGXFSZ, SIG_IGN);
+  std::error_code no_room;
+  fs::resize_file(dir / "big.tar", 1536 + kSize + 1024, no_room);          // of which the disk holds what was written
+  if (no_room) {
+    WARN("skipped: a file of 8 GiB, which cannot be made here: " << no_room.message());
+    return;
+  }
   const TarFile tar(dir / "big.tar");
   REQUIRE(tar.entries().size() == 1);
   CHECK(tar.entries()[0].size == kSize);
@@ -330,7 +337,10 @@ TEST_CASE("an entry of 8 GiB has a pax header, and any other entry that has one 
   CHECK(tar.read(tar.entries()[0], kSize - 1, 1) == std::string(1, '\0'));
   for (const auto& [from, size] : {std::pair(kSize, uint64_t{1}), {kSize + 1, uint64_t{0}}, {uint64_t{0}, kSize + 1}, {uint64_t{1}, UINT64_MAX}})
     CHECK(damage([&, from = from, size = size] { (void)tar.read(tar.entries()[0], from, size); }) == "big is shorter than its own table says");
+}
 
+TEST_CASE("a smaller entry that has a pax header is refused") {
+  Scratch dir;
   write_bundle(dir / "a.tar", 3);
   const std::string pax = "12 size=512\n";
   spit(dir / "small.tar", tar_header("pax", 'x', "00000000014") + pax + std::string(512 - pax.size(), '\0') + tar_header("small", '0', "00000000000") + std::string(512, 's') + slurp(dir / "a.tar"));
@@ -388,7 +398,7 @@ TEST_CASE("what cannot be read is not damage") {
   }
 }
 
-TEST_CASE("a model's file that grows while it is embedded is an i/o error, not a bug") {
+TEST_CASE("a model's file that grows while it is embedded is no bug") {
   Scratch dir;
   spit(dir / "model", std::string(16 << 20, 'm'));
   std::atomic<bool> done = false;
@@ -409,7 +419,8 @@ TEST_CASE("a model's file that grows while it is embedded is an i/o error, not a
   }
   done = true;
   grows.join();
-  CHECK(kinds == std::vector<ErrorKind>(5, ErrorKind::io));
+  REQUIRE(fs::file_size(dir / "model") > (16u << 20));      // it did grow
+  CHECK(kinds == std::vector<ErrorKind>(5, ErrorKind::io)); // the configuration names another digest, which is found at the end
 }
 
 TEST_CASE("a tar of many entries is no more work for each of them") {
