@@ -1,99 +1,19 @@
-// The manifest reader: error texts as golden files, the configuration as a fixed point, hostile YAML.
+// The manifest reader: error texts as golden files, the configuration as a fixed point, limits, side files, the published schema.
 //
 // test/data/manifest/NAME.yaml with NAME.config is valid and has that canonical configuration; with NAME.expected it is not, and
 // the program prints that. IBID_UPDATE_GOLDEN=1 writes both anew.
-#include <algorithm>
-#include <fstream>
 #include <map>
-#include <optional>
 #include <set>
-#include <sstream>
 
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "step/canon.h"
 #include "step/digest.h"
-#include "step/manifest.h"
-#include "step/manifest_reader.h"
-#include "test/catch.h"
+#include "test/unit/manifest_fixture.h"
 
 using namespace ibid;
 using namespace ibid::step;
-namespace fs = std::filesystem;
-
-namespace {
-
-std::string slurp(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream out;
-  out << in.rdbuf();
-  return out.str();
-}
-
-std::string folder() { return test::source_dir() + "/test/data/manifest/"; }
-
-// As step/main prints it, with the folder taken out of the paths.
-std::string printed(const Error& e) {
-  std::string text = "ibid: error: " + (e.where.empty() ? "" : e.where + ": ") + e.what() + "\n";
-  if (!e.hint.empty()) text += "ibid: hint: " + e.hint + "\n";
-  for (size_t at = text.find(folder()); at != std::string::npos; at = text.find(folder())) text.erase(at, folder().size());
-  return text;
-}
-
-std::vector<fs::path> fixtures() {
-  std::vector<fs::path> out;
-  for (const auto& entry : fs::directory_iterator(folder()))
-    if (entry.path().extension() == ".yaml") out.push_back(entry.path());
-  std::sort(out.begin(), out.end());
-  return out;
-}
-
-void compare_with_golden(const fs::path& path, const std::string& text) {
-  if (std::getenv("IBID_UPDATE_GOLDEN")) std::ofstream(path, std::ios::binary) << text;
-  INFO(path.filename());
-  CHECK(text == slurp(path));
-}
-
-std::string config_id(const Manifest& manifest) { return canonical(effective_config(manifest)); }
-
-std::map<std::string, std::string> texts_of(const Manifest& manifest) {
-  std::map<std::string, std::string> texts;
-  for (const auto& [name, file] : manifest.prompt.files) texts[name] = file.text;
-  return texts;
-}
-
-const std::string kDigest = "sha256:" + std::string(64, 'a');
-
-// A small valid manifest with `extra` lines at its end.
-std::string small(const std::string& extra = "") {
-  return "ibid: 1\nmodel: {digest: " + kDigest + "}\ninput: {format: jsonl}\nprompt:\n  messages:\n    - user: hello {{ x }}\n" + extra;
-}
-
-Manifest parse(const std::string& text, const std::vector<std::string>& sets = {}) { return parse_manifest(text, "step.yaml", {{}, sets}); }
-
-std::string complaint(const std::string& text, const ManifestOptions& options = {}) {
-  try {
-    parse_manifest(text, "step.yaml", options);
-  } catch (const Error& e) {
-    return printed(e);
-  }
-  return "accepted";
-}
-
-// splitmix64: the same mutations on every machine.
-struct Random {
-  uint64_t state;
-  uint64_t next() {
-    uint64_t z = (state += 0x9E3779B97F4A7C15u);
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-    return z ^ (z >> 31);
-  }
-  size_t below(size_t n) { return static_cast<size_t>(next() % n); }
-};
-
-}  // namespace
+using namespace ibid::test;
 
 TEST_CASE("every fixture is valid with its configuration, or refused with its text") {
   size_t valid = 0, invalid = 0;
@@ -221,10 +141,6 @@ TEST_CASE("what a template has from itself is not asked of the records") {
   CHECK(lint("        \xC3\xA9\n        \xC3\xA9\xC3\xA9 {{ txet }}\n") ==
         "ibid: error: step.yaml:9:15: records of format text have no field 'txet'\n          \xC3\xA9\xC3\xA9 {{ txet }}\n                ^\nibid: hint: did you mean 'text'?\n");
   CHECK(lint("        \xC3\xA9\xC3\xA9 {% nope %}\n").find("step.yaml:8:") != std::string::npos);
-}
-
-TEST_CASE("a quote that is not closed behind more brackets than a manifest may nest") {
-  CHECK(complaint("ibid: 1\nmodel: " + std::string(200, '[') + "\"open\n...\n", {}).find("accepted") == std::string::npos);
 }
 
 TEST_CASE("--set changes the tree before it is judged") {
@@ -371,45 +287,6 @@ TEST_CASE("a side file resolves beside the manifest as given, links not followed
 }
 
 namespace {
-
-// The tree as plain JSON; nullopt when a number is not one that JSON can write.
-std::optional<Json> json_of(const YamlNode& node) {
-  using Kind = YamlNode::Kind;
-  if (node.kind == Kind::boolean) return Json(node.text[0] == 't' || node.text[0] == 'T');
-  if (node.kind == Kind::text) return Json(node.text);
-  if (node.kind == Kind::number) return is_json_number(node.text) ? std::optional(Json::number(node.text)) : std::nullopt;
-  if (node.kind == Kind::list) {
-    Json::Array items;
-    for (const YamlNode& item : node.items) {
-      std::optional<Json> value = json_of(item);
-      if (!value) return std::nullopt;
-      items.push_back(*value);
-    }
-    return Json(items);
-  }
-  if (node.kind != Kind::map) return Json();
-  Json::Object members;
-  for (const YamlEntry& entry : node.entries) {
-    std::optional<Json> value = json_of(entry.value);
-    if (!value) return std::nullopt;
-    members.emplace_back(entry.key, *value);
-  }
-  return Json(members);
-}
-
-std::optional<YamlNode> tree_of(const std::string& text, std::vector<Problem>& problems) {
-  return parse_yaml(std::make_shared<const SourceText>("x.yaml", text), problems);
-}
-
-// The positions and words of what is wrong, one line each.
-std::string syntax_problems(const std::string& text) {
-  std::vector<Problem> problems;
-  tree_of(text, problems);
-  std::string out;
-  for (const Problem& p : problems) out += place_of(p.at) + ": " + p.what + "\n";
-  return out;
-}
-
 // The properties of the schema at a path of manifest_key_sets().
 const Json& schema_of(const Json& schema, std::string_view path) {
   const Json* at = &schema;
@@ -426,22 +303,6 @@ const Json& schema_of(const Json& schema, std::string_view path) {
 }
 
 }  // namespace
-
-TEST_CASE("a quote that is not closed is refused where it begins") {
-  for (const char* end : {"", "\n", "\nb: 1\n", "\n\n  c\n...\n", "\n---\nd: \"e\"\n"}) {
-    INFO(end);
-    CHECK(syntax_problems(std::string("a:\n  b: \"x {{ y }}") + end) == "x.yaml:2:6: this quote is not closed\n");
-    CHECK(syntax_problems(std::string("a:\r\n  b: 'it''s") + end) == "x.yaml:2:6: this quote is not closed\n");
-    CHECK(syntax_problems(std::string("a: 1\nb: [{\xC3\xA9: \"x\", c: \"y") + end) == "x.yaml:2:17: this quote is not closed\n");
-    CHECK(syntax_problems(std::string("\"x") + end) == "x.yaml:1:1: this quote is not closed\n");
-  }
-  CHECK(syntax_problems("a: \"") == "x.yaml:1:4: this quote is not closed\n");
-  CHECK(syntax_problems("a: \"b\\") == "x.yaml:1:4: this quote is not closed\n");
-  CHECK(complaint(small("decoding: {max_tokens: 9}\nname: \"x\non_error: record\n")).find("step.yaml:8:7: this quote is not closed\n") != std::string::npos);
-  // What else is wrong keeps its place and its words.
-  CHECK(syntax_problems("a: [1\nb: 'c'\n").find("quote") == std::string::npos);
-  CHECK(syntax_problems("a: 'b' c\n") == "x.yaml:1:8: bad YAML: end of map not found\n");
-}
 
 TEST_CASE("the first errors that people make have a hint") {
   auto user = [](const std::string& text) { return complaint(std::string(small()).replace(small().find("hello {{ x }}"), 13, text) + "decoding: {max_tokens: 9}\n"); };
@@ -470,23 +331,6 @@ TEST_CASE("the first errors that people make have a hint") {
   says(model("x.gguf"), "model must be a map, found text", pin);
   says(model(""), "model must be a map, found nothing", pin);
   CHECK(user("[").find("hint") == std::string::npos);
-}
-
-TEST_CASE("how a document ends changes no value") {
-  auto value = [](const std::string& text) {
-    std::vector<Problem> problems;
-    std::optional<YamlNode> tree = tree_of(text, problems);
-    return tree && problems.empty() ? json_of(*tree)->dump() : "refused";
-  };
-  const std::pair<const char*, const char*> cases[] = {
-      {"a: |\n  b", R"({"a":"b"})"}, {"a: |\n  b\n", R"({"a":"b\n"})"}, {"a: |\n  b\n\n", R"({"a":"b\n"})"}, {"a: |+\n  b", R"({"a":"b"})"}, {"a: |+\n  b\n", R"({"a":"b\n"})"},
-      {"a: |+\n  b\n\n", R"({"a":"b\n\n"})"}, {"a: |-\n  b", R"({"a":"b"})"}, {"a: >\n  b\n  c", R"({"a":"b c"})"}, {"a: |\n  b\n...\n", R"({"a":"b\n"})"},
-      {"a: |+\n  b\n...", R"({"a":"b\n"})"}, {"---\na: \"b\"\n...\n", R"({"a":"b"})"}, {"a: |\n  \"b\n", R"({"a":"\"b\n"})"}, {"a: it's\n", R"({"a":"it's"})"}, {"a: b # \"c", R"({"a":"b"})"},
-      {"a: 'b'", R"({"a":"b"})"}, {"a: b\n---\nc: d\n", "refused"}, {"a: b\n...\n", R"({"a":"b"})"}};
-  for (const auto& [text, meant] : cases) {
-    INFO(text);
-    CHECK(value(text) == meant);
-  }
 }
 
 TEST_CASE("the published schema has the keys of the reader") {
@@ -527,110 +371,4 @@ TEST_CASE("the published schema accepts and refuses the fixtures as the reader d
   if (WIFEXITED(status) && WEXITSTATUS(status) == 77) std::printf("SKIPPED: this Python has no jsonschema (IBID_PYTHON names another)\n");
   else CHECK(status == 0);
   fs::remove_all(scratch);
-}
-
-// Where yaml-cpp 0.7 departs from YAML 1.2, all in what white space at the edge of a multi-line scalar means: a tab before a continued
-// line, a block or a quoted text of blank lines only, a last line of spaces without its end.
-const std::set<std::string> kYamlCppDiffers = {"DK95/01", "JEF9/02", "L24T/01", "NAT4"};
-
-TEST_CASE("the YAML test suite raises nothing but errors, and what is accepted means what the suite says") {
-  const std::string suite = test::data_file("yaml-test-suite/data");
-  if (suite.empty()) return;
-  size_t documents = 0, compared = 0;
-  std::string differing;
-  std::vector<fs::path> paths;
-  for (const auto& entry : fs::recursive_directory_iterator(suite))
-    if (entry.path().filename() == "in.yaml" && entry.is_regular_file()) paths.push_back(entry.path());
-  std::sort(paths.begin(), paths.end());
-  for (const fs::path& path : paths) {
-    ++documents;
-    const std::string text = slurp(path);
-    CHECK_THROWS_AS(parse_manifest(text, "x.yaml"), Error);
-    std::vector<Problem> problems;
-    std::optional<YamlNode> tree = tree_of(text, problems);
-    CHECK((tree || !problems.empty()));
-    if (!tree || !problems.empty()) continue;
-    const fs::path expected = path.parent_path() / "in.json";
-    std::optional<Json> found = json_of(*tree);
-    if (!found || !fs::exists(expected)) continue;
-    std::optional<Json> meant;
-    try {
-      meant = Json::parse(slurp(expected), "in.json");
-    } catch (const Error&) {
-      continue;                                        // several values, or none
-    }
-    ++compared;
-    const std::string name = fs::relative(path.parent_path(), suite).string();
-    if (canonical(*found) != canonical(*meant) && !kYamlCppDiffers.count(name)) differing += name + " ";
-  }
-  CHECK(documents > 300);
-  CHECK(compared > 100);
-  CHECK(differing == "");
-}
-
-TEST_CASE("mutated manifests raise nothing but errors, and survivors keep their fixed point") {
-  std::vector<std::string> seeds;
-  for (const fs::path& path : fixtures())
-    for (int copies = fs::exists(fs::path(path).replace_extension(".config")) ? 20 : 1; copies > 0; --copies) seeds.push_back(slurp(path));
-  Random random{20261122};
-  const std::string spice = "{}[]:,-?&*!|>'\"%@`#\n\t \\~<=.0123456789\x80\xff";
-  size_t refused = 0, accepted = 0;
-  for (int round = 0; round < 1500; ++round) {
-    std::string text = seeds[random.below(seeds.size())];
-    for (size_t edits = 1 + random.below(2); edits > 0 && !text.empty(); --edits) {
-      const size_t at = random.below(text.size());
-      switch (random.below(4)) {
-        case 0: text[at] = spice[random.below(spice.size())]; break;
-        case 1: text.erase(at, 1 + random.below(12)); break;
-        case 2: text.insert(at, 1, spice[random.below(spice.size())]); break;
-        default: text.insert(at, text.substr(random.below(text.size()), random.below(40)));
-      }
-    }
-    try {
-      const Manifest manifest = parse_manifest(text, folder() + "x.yaml");
-      const std::string config = config_id(manifest);
-      if (config_id(Manifest::from_config(Json::parse(config, "config"), texts_of(manifest), "config")) != config) FAIL(text);
-      if (config_id(parse_manifest(freeze(manifest), "frozen")) != config) FAIL(freeze(manifest));
-      ++accepted;
-    } catch (const Error& e) {
-      if (e.kind == ErrorKind::internal) FAIL(printed(e) << text);
-      ++refused;
-    }
-  }
-  CHECK(refused > 200);
-  CHECK(accepted > 50);
-}
-
-TEST_CASE("any text survives freezing") {
-  Random random{7};
-  const std::vector<std::string> bits = {"\n", " ", "\t", "a", "- ", "# ", ": ", "\"", "'", "\\", "|", ">", "---", "...", "%", "\r", "\r\n", "\x01", "\x7f",
-                                         "\xC2\x85", "\xE2\x80\xA8", "\xEF\xBB\xBF", "\xF0\x9F\x98\x80", "é", "true", "null", "~", "1", "key", "\n\n", "  x", std::string(1, '\0')};
-  Manifest manifest = parse(small("decoding: {max_tokens: 9}\n"));
-  for (int round = 0; round < 2000; ++round) {
-    std::string text;
-    for (size_t n = random.below(8); n > 0; --n) text += bits[random.below(bits.size())];
-    manifest.prompt.messages[0].content = text;
-    manifest.prompt.files["f"] = {true, "", digest_of(text), text};
-    const std::string frozen = freeze(manifest);
-    Manifest thawed;
-    try {
-      thawed = parse_manifest(frozen, "frozen");
-    } catch (const Error& e) {
-      FAIL(printed(e) << frozen);
-    }
-    if (thawed.prompt.messages[0].content != text || thawed.prompt.files["f"].text != text) FAIL(frozen);
-  }
-}
-
-TEST_CASE("hostile YAML is refused in bounded time and depth") {
-  for (const char* open : {"[", "{a: ", "- ", "{? "}) {
-    std::string deep;
-    for (int i = 0; i < 3000; ++i) deep += open;
-    INFO(open);
-    CHECK(complaint(deep) != "accepted");
-  }
-  CHECK(complaint(std::string(kMaxYamlBytes + 1, ' ')).find("longer than") != std::string::npos);
-  CHECK(complaint("") == "ibid: error: step.yaml: holds no YAML document\nibid: hint: is it empty, or all comments?\n");
-  CHECK(complaint(std::string("ibid: 1\0", 8)).find("control character") != std::string::npos);
-  CHECK(complaint("ibid: \x04 1").find("control character") != std::string::npos);
 }
