@@ -27,7 +27,7 @@ class DeviceMemory {
     void* data = device_->alloc(size);
     if (!data) {
       const size_t free_now = device_->free_bytes();
-      throw Error(ErrorKind::temporary, what, "cannot allocate " + std::to_string(size) + " bytes of device memory: " +
+      throw Error(ErrorKind::temporary, what, "cannot allocate " + std::to_string(size) + " bytes: " +
                   std::to_string(total_) + " are held already" + (free_now ? ", " + std::to_string(free_now) + " are free" : ""),
                   "free memory, or ask for a smaller context or cache");
     }

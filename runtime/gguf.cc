@@ -82,7 +82,7 @@ class Reader {
  private:
   [[noreturn]] void fail(const std::string& what) const {
     throw Error(ErrorKind::bad_data, where_, what + " (near byte " + std::to_string(pos_) + ")",
-                "the file is damaged or was not written by a GGUF writer; fetch it again");
+                "the file is damaged, or of a kind that this ibid does not know: fetch it again, or take another quantisation");
   }
 
   uint64_t left() const { return file_.size() - pos_; }

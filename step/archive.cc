@@ -91,13 +91,17 @@ class RawInput {
   bool given_ = false;
 };
 
+size_t take(std::string_view& from, char* to, size_t n) {
+  const size_t got = from.copy(to, n);
+  from.remove_prefix(got);
+  return got;
+}
+
 ByteSource pieces_of(const std::shared_ptr<RawInput>& raw) {
   auto rest = std::make_shared<std::string_view>();
   return [raw, rest](char* to, size_t n) {
     if (rest->empty()) *rest = raw->next();
-    size_t got = rest->copy(to, n);
-    rest->remove_prefix(got);
-    return got;
+    return take(*rest, to, n);
   };
 }
 
@@ -118,6 +122,15 @@ struct RawArchive {
       archive_set_error(handle, EIO, "reading failed");
       return ARCHIVE_FATAL;
     }
+  }
+  // The next bytes that are unpacked; empty at the end.
+  std::string_view next_block(const std::string& name) {
+    const void* bytes = nullptr;
+    size_t size = 0;
+    la_int64_t offset = 0;
+    const int result = archive_read_data_block(archive.handle, &bytes, &size, &offset);
+    if (result != ARCHIVE_OK && result != ARCHIVE_EOF) failed(name);
+    return {static_cast<const char*>(bytes), result == ARCHIVE_EOF ? 0 : size};
   }
   [[noreturn]] void failed(const std::string& name) const {
     if (failure) std::rethrow_exception(failure);
@@ -143,10 +156,10 @@ ByteSource open_input(const std::string& path) {
   if (opened != ARCHIVE_OK) in->failed(name);
   constexpr int kOnce = 2;                             // filters: zstd, and none
   if (archive_filter_count(handle) > kOnce) throw Error(ErrorKind::bad_data, name, "is packed more than once", "one layer of zstd or gzip is unpacked: unpack it first");
-  return [in, name](char* to, size_t n) -> size_t {
-    la_ssize_t got = archive_read_data(in->archive.handle, to, n);
-    if (got < 0) in->failed(name);
-    return static_cast<size_t>(got);
+  auto rest = std::make_shared<std::string_view>();
+  return [in, name, rest](char* to, size_t n) -> size_t {
+    if (rest->empty()) *rest = in->next_block(name);   // what is there: archive_read_data waits until it has n bytes
+    return take(*rest, to, n);
   };
 }
 
@@ -271,7 +284,7 @@ void TarFile::list_entries() {
   Listing listing(*this);
   struct archive* in = listing.archive.handle;
   archive_read_support_format_tar(in);
-  if (archive_read_open2(in, &listing, nullptr, &Listing::read, &Listing::skip, nullptr) != ARCHIVE_OK) listing.damaged("not a tar file, so not a bundle", "a bundle is what 'ibid run --bundle FILE' writes");
+  if (archive_read_open2(in, &listing, nullptr, &Listing::read, &Listing::skip, nullptr) != ARCHIVE_OK) listing.damaged("not a tar file, so not a bundle", "a bundle is what 'ibid run --bundle FILE' writes; if it was compressed since, unpack it first");
   uint64_t end = 0;
   archive_entry* entry = nullptr;
   int result;

@@ -72,7 +72,7 @@ Bundle::Bundle(const std::string& path) : tar_(path) {
 const TarEntry& Bundle::entry_of(const std::string& digest, uint64_t size, const std::string& role) const {
   const TarEntry* entry = tar_.find(blob_path(digest));
   if (!entry) throw corrupt(tar_.path(), role + " is missing: " + blob_path(digest));
-  if (entry->size != size) throw corrupt(tar_.path(), role + " has " + std::to_string(entry->size) + " bytes, not the " + std::to_string(size) + " that the manifest names: " + entry->name);
+  if (entry->size != size) throw corrupt(tar_.path(), role + " has " + std::to_string(entry->size) + " bytes, not the " + std::to_string(size) + " that it is listed with: " + entry->name);
   return *entry;
 }
 
@@ -90,7 +90,7 @@ Json Bundle::read_index() const {
   if (!layout || !index)
     throw corrupt(tar_.path(), std::string("not a bundle: ") + (layout ? "index.json" : "oci-layout") + " is missing" + (tar_.find("./oci-layout") ? " (names begin with './': pack it with 'tar cf FILE -C FOLDER blobs index.json oci-layout')" : ""));
   if (layout->size > 1000) throw corrupt(tar_.path(), "oci-layout is damaged");
-  const Json version = Json::parse(tar_.read(*layout, 0, layout->size), "oci-layout");
+  const Json version = parse_blob(tar_.path(), "oci-layout", tar_.read(*layout, 0, layout->size));
   if (!only_keys(version, {"imageLayoutVersion"}) || version.at("imageLayoutVersion").as_string() != "1.0.0") throw corrupt(tar_.path(), "oci-layout is damaged");
   if (index->size > kMaxIndex) throw corrupt(tar_.path(), "index.json is unreasonably large");
   const Json top = parse_blob(tar_.path(), "index.json", tar_.read(*index, 0, index->size));

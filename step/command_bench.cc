@@ -145,6 +145,8 @@ std::vector<Line> measure(runtime::Engine& engine, Bench& bench, const runtime::
   double read = (work.layers + work.output) / products * kernels::weight_digits(profile);      // an embedding of its own is not read
   bench.time(1, load.prompt, 1);                       // warms clocks, and every page that is measured below
   bench.time(load.sequences, kShortPrompt, 2);
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);                      // before the probes, whose buffer is larger than many models
   Limits limits(engine.device());
   Series prefill, one, many;
   for (int i = 0; i < repeat; ++i) {                   // everything in turn, so that a slow moment hits all alike
@@ -153,8 +155,6 @@ std::vector<Line> measure(runtime::Engine& engine, Bench& bench, const runtime::
     limits.take(many, bench.time_per_step(load.sequences), read, load.sequences * (work.layers + work.output));
   }
   kernels::Rate bytes = limits.overall(&Roofline::read_bytes), macs = limits.overall(&Roofline::int8_macs);
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
   const runtime::EngineStats& stats = engine.stats();
   return {{"read_bandwidth", bytes.median / 1e9, "GB/s", -1},
           {"read_best", bytes.best / 1e9, "GB/s", -1},

@@ -192,6 +192,7 @@ void print_comparison(const Bundle& bundle, const Compared& compared, const std:
   std::printf("records %llu of %llu compared, %llu differ\n", static_cast<unsigned long long>(compared.records), static_cast<unsigned long long>(bundle.ids().records),
               static_cast<unsigned long long>(compared.differing));
   for (const std::string& d : compared.differences) std::printf("%s\n", printable(d).c_str());
+  if (const uint64_t more = compared.differing - compared.differences.size(); more > 0) std::printf("and %llu more\n", static_cast<unsigned long long>(more));
 }
 
 }  // namespace

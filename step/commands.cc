@@ -35,7 +35,7 @@ const std::vector<Command>& commands() {
        command_merge},
       {"rerun", "BUNDLE", 1, 1, "run an archived step again and compare every byte\nExit 0: identical; 3: differs; 5: cannot be compared (another model).",
        "ibid rerun answers.ibid.tar --model models/ --sample 100",
-       with({{"--model", "PATH", "GGUF file, folder, or a folder of models; not needed when the model is embedded"},
+       with({{"--model", "PATH", "GGUF file, folder, or a folder of models; not needed when the model is embedded (it is unpacked below TMPDIR)"},
              {"--records", "ID,...", "only these records"},
              {"--sample", "K", "only K records, chosen by the bundle's own digest"},
              {"--other-model", nullptr, "compare even if the model is not the one of the bundle"}},

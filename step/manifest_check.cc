@@ -47,6 +47,14 @@ class Checker {
     return entry ? entry->key_at : at(map_path);
   }
   void problem(const Position& where, const std::string& what, const std::string& hint) { note(problems_, where, what, hint); }
+
+  // The nearest of the names, else all of them.
+  static std::string which_of(std::string_view word, const std::vector<std::string_view>& names, const std::string& begin) {
+    std::string hint = did_you_mean(word, names);
+    if (hint.empty())
+      for (std::string_view name : names) hint += (hint.empty() ? begin : ", ") + std::string(name);
+    return hint;
+  }
   // A check that leans on a value makes sense only when that value could be read.
   bool says(std::string_view path, std::string_view text) const { return node(path) && node(path)->text == text; }
 
@@ -126,7 +134,7 @@ class Checker {
     for (const std::string& file : compiled->file_names())
       if (!m_.prompt.files.count(file))
         problem(word_in(text, file), "prompt.files has no '" + file + "'",
-            files.empty() ? "add  files: {" + file + ": {path: ..., digest: ...}}" : did_you_mean(file, files));
+            files.empty() ? "add  files: {" + file + ": {path: ..., digest: ...}}" : which_of(file, files, "it has "));
     for (const std::string& variable : compiled->free_variables()) {
       variables_.insert(variable);
       if (knows_format() && !fixed_fields_.empty() && !contains(fixed_fields_, variable))
@@ -135,10 +143,7 @@ class Checker {
   }
 
   void no_such_field(const Position& where, const std::string& name) {
-    std::string hint = did_you_mean(name, fixed_fields_);
-    if (hint.empty())
-      for (std::string_view field : fixed_fields_) hint += (hint.empty() ? "they have " : ", ") + std::string(field);
-    problem(where, std::string("records of format ") + name_of(m_.input.format) + " have no field '" + name + "'", hint);
+    problem(where, std::string("records of format ") + name_of(m_.input.format) + " have no field '" + name + "'", which_of(name, fixed_fields_, "they have "));
   }
 
   // For {{ my column }} and {{ Größe }}: the parser stopped behind "{{" and words alone, at one more word or a letter that is not ASCII. Else "".
@@ -166,7 +171,9 @@ class Checker {
     std::string what = std::string("bad template: ") + e.what();
     if (!inside && numbers[0])
       what += " (line " + std::to_string(numbers[0]) + ", column " + std::to_string(numbers[1]) + " of the template)";
-    problem(inside.value_or(text.at), what, e.hint.empty() ? hint_on_names(text.text, numbers[0], numbers[1], e.what()) : e.hint);
+    std::string hint = e.hint.empty() ? hint_on_names(text.text, numbers[0], numbers[1], e.what()) : e.hint;
+    if (hint.empty()) hint = "runtime/TEMPLATES.md says what a template may hold";
+    problem(inside.value_or(text.at), what, hint);
   }
 
   // Where a name first stands as a whole word between {{ }} or {% %}; the text's own position when that cannot be told.
@@ -194,10 +201,10 @@ class Checker {
     const TruncateSpec& spec = *m_.decoding.truncate;
     std::vector<std::string_view> names(variables_.begin(), variables_.end());
     if (templates_compile_ && !variables_.count(spec.field))
-      problem(at("decoding.truncate.field"), "no message uses the field '" + spec.field + "'", did_you_mean(spec.field, names));
+      problem(at("decoding.truncate.field"), "no message uses the field '" + spec.field + "'", which_of(spec.field, names, "they use "));
     if (spec.tokens >= m_.decoding.context)
       problem(at("decoding.truncate.tokens"), "a field of " + std::to_string(spec.tokens) + " tokens does not fit a context of " +
-              std::to_string(m_.decoding.context), "");
+              std::to_string(m_.decoding.context), "allow it fewer tokens, or write a larger context");
   }
 
   void keep() {

@@ -54,6 +54,7 @@ bool load(const std::string& name, SideFile& file, const YamlEntry& entry, const
   }
   if (!is_utf8(file.text)) {
     problem.what = "side file '" + name + "' is not valid UTF-8";
+    problem.hint = "save it as UTF-8";
     return false;
   }
   const std::string found = digest_of(file.text);
@@ -100,10 +101,11 @@ SideFileSource disk_source(const Manifest& manifest, const std::string& manifest
       throw Error(ErrorKind::usage, where, "the text of side file '" + name + "' stands in the manifest",
           "remove the option, or the text from the manifest");
     if (path.empty()) throw Error(ErrorKind::usage, where, "no path is given", "write --file NAME=PATH");
-    if (!places.emplace(name, path).second) throw Error(ErrorKind::usage, where, "side file '" + name + "' is given twice", "");
+    if (!places.emplace(name, path).second) throw Error(ErrorKind::usage, where, "side file '" + name + "' is given twice", "remove one of them");
   }
   return [manifest_path, places](const std::string& name, SideFile& file, Problem& problem) -> std::optional<std::string> {
     auto place = places.find(name);
+    problem.hint = "is the path that --file gives right?";
     if (place != places.end()) return read_side_file(file.read_from = place->second, problem);
     problem.hint = "give its place with  --file " + name + "=PATH";
     if (!file.path.empty()) return read_side_file(file.read_from = beside(manifest_path, file.path), problem);

@@ -50,10 +50,10 @@ constexpr Foreign kForeign[] = {
 
 constexpr char kPin[] = "'ibid pin MODEL' prints it";
 
-template <size_t n>
-std::string one_of(const std::string_view (&names)[n]) {
+template <typename Names>
+std::string one_of(const Names& names) {
   std::string out;
-  for (size_t i = 0; i < n; ++i) out.append(i == 0 ? "" : i + 1 < n ? ", " : " or ").append(names[i]);
+  for (size_t i = 0; i < std::size(names); ++i) out.append(i == 0 ? "" : i + 1 < std::size(names) ? ", " : " or ").append(names[i]);
   return out;
 }
 
@@ -73,7 +73,7 @@ class MapReader {
       if (set.path == set_path) keys_ = &set.keys;
     IBID_CHECK(keys_);
     if (node.kind != Kind::map) {
-      problem(at, (path_.empty() ? "a manifest" : path_) + " must be a map, found " + describe_kind(node.kind), path_ == "model" ? kPin : "");
+      problem(at, (path_.empty() ? "a manifest" : path_) + " must be a map, found " + describe_kind(node.kind), path_ == "model" ? kPin : "write its keys below it, indented, each as  key: value");
       return;
     }
     for (const YamlEntry& entry : node.entries) check_known(entry, set_path);
@@ -98,6 +98,7 @@ class MapReader {
     std::string advice = hint;
     if (kind == Kind::text && (entry.value.kind == Kind::number || entry.value.kind == Kind::boolean))
       advice = "put it in quotes: \"" + entry.value.text + "\"";
+    if (kind == Kind::number && is_json_number(entry.value.text)) advice = "write it without quotes: " + entry.value.text;
     if (kind == Kind::text && begins_template(entry.value.at)) advice = kQuoteTemplate;
     if (kind == Kind::list && entry.key != "messages" && entry.value.kind == Kind::text && entry.value.text.find('\n') == std::string::npos) advice = "write  [" + list_item(entry.value.text) + "]";
     problem(entry.value.at, dotted(entry.key) + " must be " + describe_kind(kind) + ", found " + describe_kind(entry.value.kind), advice);
@@ -174,6 +175,7 @@ class MapReader {
       if (foreign.path == set_path && foreign.key == entry.key) hint = foreign.hint;
     if (hint.empty()) hint = did_you_mean(entry.key, *keys_);
     if (hint.empty()) hint = elsewhere(entry.key);
+    if (hint.empty()) hint = "there may be " + one_of(*keys_);
     problem(entry.key_at, "unknown key '" + dotted(entry.key) + "'", hint);
   }
 
@@ -231,7 +233,7 @@ void read_files(MapReader& prompt, PromptSpec& out, std::vector<Problem>& proble
     const std::string path = "prompt.files." + entry.key;
     MapReader map(entry.value, entry.key_at, path, "prompt.files.*", problems);
     if (entry.key.empty() || entry.key.size() > kMaxNameBytes || entry.key.find_first_of("/\n=") != std::string::npos)
-      map.problem(entry.key_at, "a side file's name must be short, on one line and without '/' or '='", "");
+      map.problem(entry.key_at, "a side file's name must be short, on one line and without '/' or '='", "it is a name for templates, such as criteria; where the file lies is its path");
     if (entry.value.kind != Kind::map) continue;
     SideFile file;
     map.text("path", file.path);
@@ -300,7 +302,7 @@ void read_prompt(MapReader map, PromptSpec& out, std::vector<Problem>& problems)
   read_files(map, out, problems);
   if (const YamlEntry* date = map.find("date"); date && map.wants(*date, Kind::text)) {
     if (is_iso_date(date->value.text)) out.date = date->value.text;
-    else map.problem(date->value.at, "prompt.date must be a day like 2026-11-22, found '" + date->value.text + "'", "");
+    else map.problem(date->value.at, "prompt.date must be a day like 2026-11-22, found '" + date->value.text + "'", "year, month and day of the calendar: what strftime_now says");
   }
   map.choice("special_tokens", kSpecialTokens, out.special_tokens);
   if (const YamlEntry* args = map.find("template_args"); args && map.wants(*args, Kind::map))
@@ -310,6 +312,8 @@ void read_prompt(MapReader map, PromptSpec& out, std::vector<Problem>& problems)
 void read_truncate(MapReader map, TruncateSpec& out) {
   map.require("field", "the field whose text may be cut");
   map.text("field", out.field);
+  if (const YamlEntry* field = map.find("field"); field && field->value.kind == Kind::text && out.field.empty())
+    map.problem(field->value.at, "decoding.truncate.field must not be empty", "the name of a field that a message uses");
   map.require("keep", "head or tail");
   map.choice("keep", kKeeps, out.keep);
   map.require("tokens", "how many tokens of the field are kept");
@@ -322,8 +326,8 @@ void read_stop(MapReader& map, std::vector<std::string>& out) {
     if (item.kind != Kind::text || text.empty() || text.size() > kMaxStopBytes)
       map.problem(item.at, path + " must be text of 1 to " + std::to_string(kMaxStopBytes) + " bytes",
           item.kind == Kind::number ? "put it in quotes" : "");
-    else if (std::find(out.begin(), out.end(), text) != out.end()) map.problem(item.at, path + " repeats an earlier stop text", "");
-    else if (out.size() == kMaxStops) map.problem(item.at, "more than " + std::to_string(kMaxStops) + " stop texts", "");
+    else if (std::find(out.begin(), out.end(), text) != out.end()) map.problem(item.at, path + " repeats an earlier stop text", "remove it");
+    else if (out.size() == kMaxStops) map.problem(item.at, "more than " + std::to_string(kMaxStops) + " stop texts", "remove the rest");
     else out.push_back(text);
   });
 }
@@ -351,9 +355,9 @@ void read_output(MapReader map, OutputSpec& out) {
   map.integer("logprobs", 0, 20, out.logprobs);
   std::set<std::string_view> names;
   map.list("keep", [&](const YamlNode& item, const std::string& path) {
-    if (item.kind != Kind::text || item.text.empty()) return map.problem(item.at, path + " must be the name of an input field", "");
+    if (item.kind != Kind::text || item.text.empty()) return map.problem(item.at, path + " must be the name of an input field", "write  keep: [sample, lane]");
     if (!names.insert(item.text).second)
-      return map.problem(item.at, path + " names '" + item.text + "' again", "");
+      return map.problem(item.at, path + " names '" + item.text + "' again", "remove it");
     out.keep.push_back(item.text);
   });
 }
@@ -406,7 +410,7 @@ Manifest read_tree(const YamlNode& root, std::vector<Problem>& problems) {
   MapReader map(root, root.at, "", "", problems);
   map.text("name", manifest.name);
   if (manifest.name.size() > kMaxNameBytes || manifest.name.find('\n') != std::string::npos)
-    map.problem(map.find("name")->value.at, "name must be one line of at most " + std::to_string(kMaxNameBytes) + " bytes", "");
+    map.problem(map.find("name")->value.at, "name must be one line of at most " + std::to_string(kMaxNameBytes) + " bytes", "a comment has room for the rest");
   auto inside = [&](const YamlEntry& entry) { return MapReader(entry.value, entry.key_at, entry.key, entry.key, problems); };
   if (auto* entry = map.require("model", "add  model: {digest: sha256:...}; ibid pin prints it")) read_model(inside(*entry), manifest.model);
   if (auto* entry = map.require("input", "add  input: {format: jsonl}")) read_input(inside(*entry), manifest.input);

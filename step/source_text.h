@@ -39,10 +39,11 @@ std::string excerpt_of(const Position& at);
 struct Problem {
   Position at;
   std::string what;
-  std::string hint;                                    // "" when there is nothing to advise
+  std::string hint;                                    // what next
   bool missing_file = false;                           // the world lacks a file; everything else is wrong as written
 };
 
+// hint: "" for the page that describes the manifest.
 void note(std::vector<Problem>& problems, Position at, std::string what, std::string hint);
 
 // place: what / excerpt / hint, as one block that ends in a line break.

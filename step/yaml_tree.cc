@@ -126,7 +126,7 @@ class TreeBuilder : public YAML::EventHandler {
 
   void open(YamlNode made) {
     if (levels_.size() >= static_cast<size_t>(kMaxYamlDepth)) {
-      note(problems_, made.at, "nested deeper than " + std::to_string(kMaxYamlDepth) + " levels", "");
+      note(problems_, made.at, "nested deeper than " + std::to_string(kMaxYamlDepth) + " levels", "a step needs a few: is an indent or a bracket wrong?");
       throw Stop{};
     }
     levels_.push_back({std::move(made), false, false, "", {}, {}});
@@ -208,14 +208,15 @@ bool has_clean_bytes(const std::shared_ptr<const SourceText>& source, std::vecto
 
 // What people mostly meant where yaml-cpp could not go on; "" when the line does not tell.
 std::string syntax_hint(const Position& at, const std::string& message) {
-  if (!at.source || at.line == 0) return "";
+  if (!at.source || at.line == 0) return "a value with signs of YAML, such as [ or {, goes in quotes";
   const std::string_view line = at.source->line(at.line), before = line.substr(0, at.byte);
   const size_t text = std::min(line.find_first_not_of(" \t"), line.size()), quote = line.find_first_of("\"'");
   if (line.substr(0, text).find('\t') != std::string_view::npos) return "YAML indents by spaces, and this line begins with a tab";
   if (quote != std::string_view::npos && std::count(before.begin(), before.end(), line[quote]) > 1)
     return line[quote] == '"' ? "the quote ends before this: inside double quotes use single ones" : "the quote ends before this: inside single quotes use double ones";
   if (line.find("{{") != std::string_view::npos || line.find("{%") != std::string_view::npos) return kQuoteTemplate;
-  return message == YAML::ErrorMsg::MAP_VALUE ? "a text that holds ': ' goes in quotes" : "";
+  if (message == YAML::ErrorMsg::MAP_VALUE) return "a text that holds ': ' goes in quotes";
+  return "does a bracket, a quote or an indent not fit, here or before?";
 }
 
 void walk(const std::string& text, TreeBuilder& builder) {

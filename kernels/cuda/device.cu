@@ -211,7 +211,7 @@ class CudaDevice final : public Device {
     sync();
     cudaFree(c_.scratch.data);
     c_.scratch = {};
-    check(cudaMalloc(&c_.scratch.data, bytes), "taking scratch memory");
+    take_memory(&c_.scratch.data, bytes, "taking scratch memory");
     c_.scratch.bytes = bytes;
   }
   void need_for_product(const Weight& w, int rows) {

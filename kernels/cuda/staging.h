@@ -71,11 +71,11 @@ class Staging {
     for (Piece& p : pieces_) {
       if (!p.host) check_pinned(cudaMallocHost(&p.host, kBytes), "taking memory to load weights");
       if (!p.host_rows) check_pinned(cudaMallocHost(&p.host_rows, kRows * sizeof(int32_t)), "taking memory to load weights");
-      if (!p.device) check(cudaMalloc(&p.device, kBytes), "taking memory to load weights");
-      if (!p.device_rows) check(cudaMalloc(&p.device_rows, kRows * sizeof(int32_t)), "taking memory to load weights");
+      if (!p.device) take_memory(&p.device, kBytes, "taking memory to load weights");
+      if (!p.device_rows) take_memory(&p.device_rows, kRows * sizeof(int32_t), "taking memory to load weights");
       if (!p.done) check(cudaEventCreateWithFlags(&p.done, cudaEventDisableTiming), "taking memory to load weights");
     }
-    check(cudaMalloc(&bad_, 1), "taking memory to load weights");
+    take_memory(&bad_, 1, "taking memory to load weights");
   }
   static void send(void* to, const void* from, size_t bytes, cudaStream_t stream) {
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream), "sending weights");

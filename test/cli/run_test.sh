@@ -181,6 +181,10 @@ holds "pinned and found" "$err" "this:"
 holds "a step can" "$err" "to use it, pin it"
 exits 3 "$ibid" rerun a.tar --model other --other-model
 holds "first record, token and margin" "$out" "margin"
+exits 0 "$ibid" run "$quick/step.yaml" "$quick/samples.tsv" --model "$model" --set decoding.max_tokens=2 --set on_error=record --set max_errors=99 -o short.tsv --bundle short.tar
+exits 3 "$ibid" rerun short.tar --model other --other-model
+same "what is not shown is counted" "$(sed -n 's/^records .* compared, \([0-9]*\) differ$/\1/p' <<<"$out")" \
+  $(($(grep -c '^record ' <<<"$out") + $(sed -n 's/^and \([0-9]*\) more$/\1/p' <<<"$out")))
 
 # What is no whole model is named as that, whatever its digest: nobody should pin it. broken WHAT FOLDER PART RUN PIN: what the error says,
 # and the exit codes of run and pin; a rerun "cannot compare".

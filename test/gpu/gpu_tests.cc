@@ -31,6 +31,9 @@ bool gpu() {
 std::unique_ptr<kernels::Device> cpu() { return kernels::make_cpu_device(kernels::best_isa(), kernels::default_threads()); }
 std::unique_ptr<kernels::Device> cuda(const kernels::CudaOptions& options = {}) { return kernels::make_cuda_device(0, options); }
 
+// Without the library each of its products would be another of ours.
+void require_library() { REQUIRE(cuda()->describe().find("no cublasLt") == std::string::npos); }
+
 Floats normals(uint64_t seed, size_t count) {
   Random random(seed);
   Floats v(count);
@@ -109,6 +112,7 @@ class OneBit : public runtime::DeviceProxy {
 
 TEST_CASE("products of every path equal the CPU's") {
   if (!gpu()) return;
+  require_library();
   for (Profile profile : kProfiles)
     for (int from : {1, 1 << 30}) {              // the library's, the fused
       for (int rows : {1, 2, 7, 8, 9, 16, 17, 31, 32, 33, 64, 65, 130, 513}) check({1000, 1100, rows, profile}, {.gemm_rows = from});
@@ -121,6 +125,7 @@ TEST_CASE("products of every path equal the CPU's") {
 
 TEST_CASE("products by every algorithm that the library's heuristic offers") {
   if (!gpu()) return;
+  require_library();
   for (Profile profile : kProfiles)
     for (int algorithm = 0; algorithm < kAlgorithms; algorithm++)
       for (int rows : {3, 64, 300}) check({2000, 1024, rows, profile}, {.gemm_algorithm = algorithm, .gemm_rows = 1});
@@ -139,6 +144,13 @@ TEST_CASE("generations: batches, chunks, prefix cache, recorded steps, paths of 
       for (int algorithm : {0, 1, 2, 3, 5, 8, 13})
         CHECK(gate(reference(profile), run_on(cuda({.graphs = graphs, .gemm_algorithm = algorithm, .gemm_rows = 1}), tiny().files, {.profile = profile, .max_batch = 32}, workload(128))) == "");
     }
+}
+
+TEST_CASE("generations of so many sequences that attention shares out no blocks of theirs") {
+  if (!gpu()) return;
+  constexpr int kMany = 640;                     // with the tiny model 1,280 CTAs; below four for each multiprocessor blocks are shared out
+  for (Profile profile : kProfiles)
+    CHECK(gate(run_on(cpu(), tiny().files, {.profile = profile}, workload(kMany)), run_on(cuda(), tiny().files, {.profile = profile, .max_batch = kMany}, workload(kMany))) == "");
 }
 
 TEST_CASE("1,000 requests, every second one the same prompt: one answer, and it is the CPU's") {

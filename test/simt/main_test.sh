@@ -45,6 +45,11 @@ holds "fallback" "$err" "on the CPU: no NVIDIA driver"
 same "the fallback is one line" 1 "$(grep -c "on the CPU" err.txt)"
 exits 75 run_one env SIMT_MEMORY=45000000
 holds "full" "$err" "free"
+for bytes in 1000000 20000000; do
+  exits 75 run_one env SIMT_MEMORY=$bytes
+  holds "what was needed to load weights" "$err" " bytes are needed, "
+  holds "and what was free" "$err" " are free"
+done
 
 # A GPU without memory for the probe's buffers: tokens per second, and no share of what nobody measured.
 exits 0 env SIMT_MEMORY=300000000 "$gpu" bench --device cuda --shape tiny --prompt 16 --sequences 2 --repeat 1

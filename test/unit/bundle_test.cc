@@ -217,7 +217,8 @@ TEST_CASE("a flipped byte in any blob is found, and the blob is named") {
       std::string said = verdict(dir / "bad.tar");
       INFO(e.name << " at " << at << ": " << said);
       CHECK(said != "");
-      // index.json and oci-layout are damaged in meaning only; a blob is named by its digest.
+      // index.json is damaged in meaning only; a blob is named by its digest.
+      if (e.name == "oci-layout") CHECK(said.find(e.name) != std::string::npos);
       if (e.name.rfind("blobs/", 0) == 0) CHECK(said.find(e.name.substr(13, 20)) != std::string::npos);
     }
 }

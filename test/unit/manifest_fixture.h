@@ -50,6 +50,12 @@ inline void compare_with_golden(const fs::path& path, const std::string& text) {
   CHECK(text == slurp(path));
 }
 
+inline size_t count_of(std::string_view text, std::string_view part) {
+  size_t n = 0;
+  for (size_t at = text.find(part); at != text.npos; at = text.find(part, at + part.size())) ++n;
+  return n;
+}
+
 inline std::string config_id(const Manifest& manifest) { return canonical(effective_config(manifest)); }
 
 inline std::map<std::string, std::string> texts_of(const Manifest& manifest) {

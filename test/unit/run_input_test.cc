@@ -1,6 +1,9 @@
-// A shard reads its input twice: what it answers is of the input that was counted.
+// A shard reads its input twice: what it answers is of the input that was counted. A pipe gives what it holds.
 #include "step/run_input.h"
 
+#include <unistd.h>
+
+#include "step/archive.h"
 #include "test/model_fixture.h"
 
 using namespace ibid;
@@ -25,4 +28,18 @@ TEST_CASE("an input that is another file the second time is an error, though the
     }
     CHECK((changed ? kind == ErrorKind::io : !kind));
   }
+}
+
+TEST_CASE("what a pipe holds is given at once, not when much of it is there") {
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  REQUIRE(::write(ends[1], "one line\n", 9) == 9);
+  ByteSource source = open_input("/dev/fd/" + std::to_string(ends[0]));
+  char piece[4096];
+  CHECK(source(piece, sizeof piece) == 9);               // it would wait for ever
+  REQUIRE(::write(ends[1], "and two", 7) == 7);
+  ::close(ends[1]);
+  CHECK(source(piece, sizeof piece) == 7);
+  CHECK(source(piece, sizeof piece) == 0);
+  ::close(ends[0]);
 }
