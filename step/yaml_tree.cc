@@ -17,6 +17,8 @@ namespace {
 
 using Kind = YamlNode::Kind;
 
+constexpr const char* kBreaksAlone = "a quoted text of line breaks alone";
+
 struct Stop {};                        // ends the walk after a problem that has been noted
 
 bool is_digits(std::string_view s) { return !s.empty() && s.find_first_not_of("0123456789") == std::string_view::npos; }
@@ -76,7 +78,10 @@ class TreeBuilder : public YAML::EventHandler {
     YamlNode scalar = node(tag == "?" ? kind_of_plain(value) : Kind::text, mark, tag, anchor);
     last_scalar_ = mark;
     scalar.text = value;
-    scalar.literal = tag == "!" && character_at(scalar.at) == '|';
+    const char begin = character_at(scalar.at);
+    scalar.literal = tag == "!" && begin == '|';
+    if (value.empty() && (begin == '"' || begin == '\'') && character_at(scalar.at, 1) != begin)   // yaml-cpp reads the line breaks as nothing
+      note(problems_, scalar.at, kBreaksAlone, "write  \"\\n\"  for a line break, \"\" for nothing");
     if (tag == "?" && value == "<<" && expects_key()) {
       note(problems_, scalar.at, "merge keys are not allowed", "write the keys out");
       merge_ = true;
@@ -106,9 +111,9 @@ class TreeBuilder : public YAML::EventHandler {
     std::unordered_map<std::string, size_t, TextHash> lines;  // of the keys so far
   };
 
-  char character_at(const Position& at) const {
-    std::string_view line = source_->line(at.line);
-    return at.byte < line.size() ? line[at.byte] : '\0';
+  char character_at(const Position& at, size_t further = 0) const {
+    const std::string_view line = source_->line(at.line);
+    return at.byte + further < line.size() ? line[at.byte + further] : '\0';
   }
 
   YamlNode node(Kind kind, const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor) {
@@ -248,6 +253,7 @@ bool has_open_quote(const std::shared_ptr<const SourceText>& source, std::vector
   } catch (const YAML::Exception&) {                   // a bracket that it leaves open
   } catch (const Stop&) {
   }
+  if (!problems.empty() && problems.back().what == kBreaksAlone) problems.pop_back();
   note(problems, to_quote.last_scalar(), "this quote is not closed",
       "all up to line " + std::to_string(lines) + ", where the document ends, is its text: close it where the text ends");
   return true;

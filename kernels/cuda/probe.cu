@@ -11,7 +11,7 @@ constexpr size_t kReadBytes = size_t{1} << 30;   // many times any L2
 constexpr int kDepth = 8192, kOutputs = 8192, kRows = 4096;      // of the product: large enough that no tile is wasted
 
 // Sums all of `data`, 16 bytes at a time, and keeps the sums from being optimised away.
-// Bytes: all of them, once. In flight: 8 pieces for each of 1024 threads of a multiprocessor, 128 KiB.
+// Bytes: all of them, once. Operations: one for each 4 bytes. In flight: 8 pieces for each of 1024 threads of a multiprocessor, 128 KiB.
 __global__ void __launch_bounds__(1024) read_all(const int8_t* data, size_t pieces, unsigned* sink) {
   constexpr int kAtOnce = 8;
   wait_for_previous();

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The CUDA sources under the real compiler, on machines without a GPU.
-#   ptx_test.sh compile   every kernels/cuda/*.cu for sm_80, sm_90 and PTX, with the build's own numeric flags
+#   ptx_test.sh compile   every kernels/cuda/*.cu for sm_80, sm_90 and PTX, with the build's own numeric flags; and CMake chooses the
+#                         same architectures when it runs a second time
 #   ptx_test.sh scan      reads the PTX: nothing but IEEE-754 operations rounded to nearest, in float and double
 # Exit 77 where no CUDA toolkit is (CUDACXX, or nvcc in PATH). What was compiled is kept in IBID_BUILD and compiled again when a source
 # or a flag changes.
@@ -90,8 +91,20 @@ scan() {
   echo "control: all faults found"
 }
 
+same_when_configured_twice() {
+  local again
+  again=$(mktemp -d)
+  for run in first second; do
+    CUDACXX=$nvcc cmake -S "$root" -B "$again/build" -G Ninja -DIBID_TESTS=OFF -DIBID_CUDA=ON >"$again/$run.log" 2>&1 || { cat "$again/$run.log"; return 1; }
+    grep -o 'CUDA: nvcc .* for .*,' "$again/$run.log" >"$again/$run" || { echo "FAILED: no architectures in what CMake says"; return 1; }
+  done
+  cmp "$again/first" "$again/second" || { cat "$again/first" "$again/second"; return 1; }
+  rm -rf "$again"
+}
+
 case "${1:-}" in
   compile)
+    same_when_configured_twice
     compile_all
     for log in "$out"/*.log; do echo "$(basename "$log" .log): $(grep -c 'Used .* registers' "$log" || true) kernels, most registers $(grep -oE 'Used [0-9]+' "$log" | cut -d' ' -f2 | sort -n | tail -1), spilled bytes $(grep -oE '[0-9]+ bytes spill stores' "$log" | awk '{s+=$1} END {print s+0}')"; done
     ;;

@@ -333,6 +333,9 @@ TEST_CASE("the first errors that people make have a hint") {
   says(model("{source: x}"), "model.digest is missing", pin);
   says(model("x.gguf"), "model must be a map, found text", pin);
   says(model(""), "model must be a map, found nothing", pin);
+  says(user("'\n\n  '"), "a quoted text of line breaks alone", "write  \"\\n\"  for a line break, \"\" for nothing");
+  CHECK(user("'{{ x }}\n\n  '") == "accepted");
+  CHECK(user("\"{{ x }}\"\n    - assistant: ''") == user("\"{{ x }}\"\n    - assistant: \"\""));
   says(user("["), "bad YAML", "does a bracket, a quote or an indent not fit, here or before?");
   says(complaint(small("decoding: {max_tokens: \"9\"}\n")), "must be a number, found text", "write it without quotes: 9");
   says(complaint(small("decoding: {max_tokens: 9, truncate: {field: \"\", keep: head, tokens: 1}}\n")), "decoding.truncate.field must not be empty", "the name of a field that a message uses");
