@@ -8,10 +8,10 @@
 namespace ibid::kernels {
 
 struct DeviceFull : std::bad_alloc {
-  explicit DeviceFull(const char* what_was_done, size_t bytes_needed = 0, size_t bytes_free = 0) : doing(what_was_done), needed(bytes_needed), free(bytes_free) {}
+  explicit DeviceFull(const char* what_was_done, size_t bytes_needed = 0, size_t bytes_free = 0) : doing(what_was_done), needed(bytes_needed), available(bytes_free) {}
   const char* what() const noexcept override { return "the device has no memory left"; }
   const char* doing;                             // a literal
-  size_t needed, free;                           // bytes; needed is 0 where only the driver knows
+  size_t needed, available;                      // bytes; both 0 where only the driver knows
 };
 
 struct DeviceFailed : std::runtime_error { using std::runtime_error::runtime_error; };

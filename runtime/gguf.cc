@@ -82,7 +82,7 @@ class Reader {
  private:
   [[noreturn]] void fail(const std::string& what) const {
     throw Error(ErrorKind::bad_data, where_, what + " (near byte " + std::to_string(pos_) + ")",
-                "the file is damaged, or of a kind that this ibid does not know: fetch it again, or take another quantisation");
+                "fetch the file again; if it is whole, this ibid does not know its kind");
   }
 
   uint64_t left() const { return file_.size() - pos_; }

@@ -79,7 +79,7 @@ int guarded(const std::vector<std::string>& words) {
   } catch (const Error& e) {
     return fail_with(e);
   } catch (const kernels::DeviceFull& e) {
-    const std::string sizes = e.needed ? ": " + std::to_string(e.needed) + " bytes are needed, " + std::to_string(e.free) + " are free" : "";
+    const std::string sizes = e.needed ? ": " + std::to_string(e.needed) + " bytes are needed, " + std::to_string(e.available) + " are free" : "";
     return fail_with(Error(ErrorKind::temporary, "", std::string("out of memory on the GPU: ") + e.doing + sizes, "wait until others have left it, or lower --gpu-memory or --batch"));
   } catch (const kernels::DeviceFailed& e) {
     return fail_with(Error(ErrorKind::temporary, "", e.what(), "the GPU or its driver failed: another try, or another node, may succeed"));

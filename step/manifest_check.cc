@@ -48,7 +48,7 @@ class Checker {
   }
   void problem(const Position& where, const std::string& what, const std::string& hint) { note(problems_, where, what, hint); }
 
-  // The nearest of the names, else all of them.
+  // The nearest of the names, else all of them behind `begin`.
   static std::string which_of(std::string_view word, const std::vector<std::string_view>& names, const std::string& begin) {
     std::string hint = did_you_mean(word, names);
     if (hint.empty())
@@ -172,7 +172,7 @@ class Checker {
     if (!inside && numbers[0])
       what += " (line " + std::to_string(numbers[0]) + ", column " + std::to_string(numbers[1]) + " of the template)";
     std::string hint = e.hint.empty() ? hint_on_names(text.text, numbers[0], numbers[1], e.what()) : e.hint;
-    if (hint.empty()) hint = "runtime/TEMPLATES.md says what a template may hold";
+    if (hint.empty()) hint = "runtime/TEMPLATES.md, in packages TEMPLATES.md, says what a template may hold";
     problem(inside.value_or(text.at), what, hint);
   }
 

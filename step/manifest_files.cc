@@ -96,7 +96,8 @@ SideFileSource disk_source(const Manifest& manifest, const std::string& manifest
   for (const auto& [name, path] : file_options) {
     const std::string where = "--file " + name + "=" + path;
     if (!manifest.prompt.files.count(name))
-      throw Error(ErrorKind::usage, where, "the manifest has no side file '" + name + "'", did_you_mean(name, names));
+      throw Error(ErrorKind::usage, where, "the manifest has no side file '" + name + "'",
+                  names.empty() ? "its side files are under prompt.files, and there are none" : "prompt.files has the names");
     if (manifest.prompt.files.at(name).inlined)
       throw Error(ErrorKind::usage, where, "the text of side file '" + name + "' stands in the manifest",
           "remove the option, or the text from the manifest");

@@ -117,6 +117,7 @@ class MapReader {
     for (size_t i = 0; i < n; ++i)
       if (entry->value.kind == Kind::text && entry->value.text == names[i]) { out = static_cast<Enum>(i); return; }
     std::string hint = did_you_mean(entry->value.text, {names, names + n});
+    if (hint.empty()) hint = "write one of these";
     const std::string found = entry->value.text.empty() ? "" : ", found '" + entry->value.text + "'";
     problem(entry->value.at, dotted(key) + " must be " + one_of(names) + found, hint);
   }
@@ -131,7 +132,7 @@ class MapReader {
     const bool whole = is_json_number(s) && err == std::errc() && end == s.data() + s.size();
     if (whole && v >= low && v <= high) { out = static_cast<Int>(v); return; }
     const std::string range = std::to_string(low) + " to " + std::to_string(high);
-    problem(entry->value.at, dotted(key) + " must be a whole number from " + range + ", found " + s, "");
+    problem(entry->value.at, dotted(key) + " must be a whole number from " + range + ", found " + s, "write a number within these bounds");
   }
 
   // Decimal digits straight to binary32: no binary64 in between that could round twice.
@@ -325,7 +326,7 @@ void read_stop(MapReader& map, std::vector<std::string>& out) {
     const std::string& text = item.text;
     if (item.kind != Kind::text || text.empty() || text.size() > kMaxStopBytes)
       map.problem(item.at, path + " must be text of 1 to " + std::to_string(kMaxStopBytes) + " bytes",
-          item.kind == Kind::number ? "put it in quotes" : "");
+          item.kind == Kind::number ? "put it in quotes" : "remove it, or shorten it");
     else if (std::find(out.begin(), out.end(), text) != out.end()) map.problem(item.at, path + " repeats an earlier stop text", "remove it");
     else if (out.size() == kMaxStops) map.problem(item.at, "more than " + std::to_string(kMaxStops) + " stop texts", "remove the rest");
     else out.push_back(text);

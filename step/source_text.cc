@@ -95,7 +95,7 @@ void note(std::vector<Problem>& problems, Position at, std::string what, std::st
   Problem& problem = problems.emplace_back();
   problem.at = std::move(at);
   problem.what = std::move(what);
-  problem.hint = hint.empty() ? "manifests/README.md says what may stand here" : std::move(hint);
+  problem.hint = hint.empty() ? "manifests/README.md, in packages STEP.md, says what may stand here" : std::move(hint);
 }
 
 std::string describe(const Problem& problem) {

@@ -80,7 +80,9 @@ class TreeBuilder : public YAML::EventHandler {
     scalar.text = value;
     const char begin = character_at(scalar.at);
     scalar.literal = tag == "!" && begin == '|';
-    if (value.empty() && (begin == '"' || begin == '\'') && character_at(scalar.at, 1) != begin)   // yaml-cpp reads the line breaks as nothing
+    // yaml-cpp reads these line breaks as nothing; behind a backslash they are nothing.
+    const char second = character_at(scalar.at, 1);
+    if (value.empty() && (begin == '"' || begin == '\'') && second != begin && second != '\\')
       note(problems_, scalar.at, kBreaksAlone, "write  \"\\n\"  for a line break, \"\" for nothing");
     if (tag == "?" && value == "<<" && expects_key()) {
       note(problems_, scalar.at, "merge keys are not allowed", "write the keys out");
@@ -211,7 +213,7 @@ bool has_clean_bytes(const std::shared_ptr<const SourceText>& source, std::vecto
   return true;
 }
 
-// What people mostly meant where yaml-cpp could not go on; "" when the line does not tell.
+// What people mostly meant where yaml-cpp could not go on.
 std::string syntax_hint(const Position& at, const std::string& message) {
   if (!at.source || at.line == 0) return "a value with signs of YAML, such as [ or {, goes in quotes";
   const std::string_view line = at.source->line(at.line), before = line.substr(0, at.byte);
@@ -253,8 +255,9 @@ bool has_open_quote(const std::shared_ptr<const SourceText>& source, std::vector
   } catch (const YAML::Exception&) {                   // a bracket that it leaves open
   } catch (const Stop&) {
   }
-  if (!problems.empty() && problems.back().what == kBreaksAlone) problems.pop_back();
-  note(problems, to_quote.last_scalar(), "this quote is not closed",
+  const Position open = to_quote.last_scalar();
+  if (!problems.empty() && problems.back().what == kBreaksAlone && problems.back().at.line == open.line && problems.back().at.byte == open.byte) problems.pop_back();
+  note(problems, open, "this quote is not closed",
       "all up to line " + std::to_string(lines) + ", where the document ends, is its text: close it where the text ends");
   return true;
 }

@@ -68,7 +68,7 @@ build_ibid() {
     say "configuring in $build"
     cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release "$@" >"$build.log" 2>&1 || { cat "$build.log" >&2; return 1; }
     rm -f "$build.log"
-    say "compiling: $(ninja -C "$build" -n ${targets:-ibid} 2>/dev/null | grep -c '^\[') files; $build/ninja.log says how far it is"
+    say "compiling: $(ninja -C "$build" -t commands ${targets:-ibid} | grep -c -- ' -c ') files; $build/ninja.log says how far it is"
   fi
   ninja -C "$build" ${targets:-ibid} >"$build/ninja.log" 2>&1 || { tail -n 40 "$build/ninja.log" >&2; return 1; }
   IBID=$build/ibid

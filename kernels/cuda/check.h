@@ -46,17 +46,6 @@ inline void check(cudaError_t e, const char* doing) {
   throw DeviceFailed(text);
 }
 
-// Device memory. Where there is too little: DeviceFull with both sizes.
-template <class T>
-void take_memory(T** data, size_t bytes, const char* doing) {
-  const cudaError_t e = cudaMalloc(data, bytes);
-  if (e != cudaErrorMemoryAllocation) return check(e, doing);
-  cudaGetLastError();
-  size_t free_now = 0, total = 0;
-  check(cudaMemGetInfo(&free_now, &total), "asking for free memory");
-  throw DeviceFull(doing, bytes, free_now);
-}
-
 // The same of taking pinned memory, which is the host's.
 inline void check_pinned(cudaError_t e, const char* doing) {
   if (e == cudaErrorMemoryAllocation) {
@@ -64,6 +53,17 @@ inline void check_pinned(cudaError_t e, const char* doing) {
     throw std::bad_alloc();
   }
   check(e, doing);
+}
+
+// Device memory. Where there is too little: DeviceFull with both sizes.
+template <class T>
+void take_memory(T** data, size_t bytes, const char* doing) {
+  const cudaError_t e = cudaMalloc(data, bytes);
+  if (e != cudaErrorMemoryAllocation) return check(e, doing);
+  cudaGetLastError();
+  size_t free_now = 0, total = 0;
+  if (cudaMemGetInfo(&free_now, &total) != cudaSuccess) throw DeviceFull(doing);
+  throw DeviceFull(doing, bytes, free_now);
 }
 
 }  // namespace ibid::kernels::cuda

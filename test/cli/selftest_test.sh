@@ -1,4 +1,4 @@
-# `selftest` names the op that is wrong, in a program of which one is (wrong_op.cc), and ends with 70.
+# `selftest` names the op that is wrong, in a program of which one is (wrong_op.cc; IBID_WRONG, test/wrong_ibid of a build), and ends with 70.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 wrong=${IBID_WRONG:?the program with a wrong op}
 

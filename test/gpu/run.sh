@@ -3,9 +3,10 @@
 #   test/gpu/run.sh             builds into build-cuda for the GPU that is there, then runs all
 #   IBID_BUILD=DIR              a build with CUDA that is ready (ibid, test/gpu_tests): nothing is built there
 #   IBID_SMOLLM2=FILE           SmolLM2-135M-Instruct.Q4_1.gguf; without it, it is fetched, or that part is skipped by name
-#   IBID_PART_SECONDS=N         a part that takes longer fails (1800)
+#   IBID_PART_SECONDS=N         a part that takes longer fails (1800); building may take as long as it does
 #   IBID_QUICK=yes              without compute-sanitizer and the large shapes
-# Exit: 0 all that ran passed (the last line says how many parts were skipped), 1 something failed (see summary.txt), 69 no GPU.
+# Exit: 0 all that ran passed (the last line says how many parts were skipped), 1 something failed (see summary.txt),
+# 2 IBID_SMOLLM2 names no file, 69 no GPU.
 set -uo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
@@ -14,16 +15,23 @@ if ! command -v nvidia-smi >/dev/null || ! gpu=$(nvidia-smi --query-gpu=name,dri
   exit 69
 fi
 
+[ -z "${IBID_SMOLLM2:-}" ] || [ -f "$IBID_SMOLLM2" ] || { echo "IBID_SMOLLM2 names $IBID_SMOLLM2, which is not there" >&2; exit 2; }
+
 report=${OUT:-$PWD/gpu-report}
 mkdir -p "$report"
 report=$(cd "$report" && pwd)
 : >"$report/summary.txt"
-failed=0 skipped=0
+failed=0 skipped=0 running= limit=${IBID_PART_SECONDS:-1800}
+trap '[ -z "$running" ] || kill "$running" 2>/dev/null; exit 130' INT TERM
 line() { echo "$*" | tee -a "$report/summary.txt"; }
 # part NAME COMMAND...: runs it, keeps what it says in NAME.txt, and notes how it ended and how long it took.
 part() {
   local name=$1 start=$SECONDS code=0; shift
-  timeout -k 10 "${IBID_PART_SECONDS:-1800}" bash -c '"$@"' bash "$@" >"$report/$name.txt" 2>&1 || code=$?
+  timeout -k 10 "$limit" bash -c '"$@"' bash "$@" >"$report/$name.txt" 2>&1 &
+  running=$!
+  wait "$running" || code=$?
+  running=
+  if [ "$code" = 124 ] || [ "$code" = 137 ]; then echo "took longer than $limit s (IBID_PART_SECONDS)" >>"$report/$name.txt"; fi
   if [ "$code" = 0 ]; then line "passed   $name ($((SECONDS - start)) s)"; else failed=1; line "FAILED   $name: exit $code ($((SECONDS - start)) s), see $name.txt"; tail -n 5 "$report/$name.txt"; fi
 }
 skip() { skipped=$((skipped + 1)); line "skipped  $*"; }
@@ -33,11 +41,12 @@ line "$(git -C "$root" log -1 --format='%h %s' 2>/dev/null || echo 'no git here'
 
 if [ -z "${IBID_BUILD:-}" ]; then
   export IBID_BUILD=$root/build-cuda
-  build_here() { . "$root/examples/lib/build.sh" && need_packages "${build_packages[@]}" catch2 libboost-context-dev python3 python3-venv && need_cuda &&
+  (. "$root/examples/lib/build.sh" && need_packages "${build_packages[@]}" catch2 libboost-context-dev python3 python3-venv) || exit 1
+  build_here() { . "$root/examples/lib/build.sh" && need_cuda &&
     cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DIBID_CUDA=ON -DIBID_TESTS=ON -DCMAKE_CUDA_ARCHITECTURES=native && ninja -C "$build" ibid gpu_tests; }
   export root
   export -f build_here
-  part build build_here
+  limit=0 part build build_here
 fi
 ibid=$IBID_BUILD/ibid gpu_tests=$IBID_BUILD/test/gpu_tests
 # cublasLt of a toolkit that pip put beside the build, where the machine has none of its own.
@@ -102,6 +111,6 @@ done
 cat "$report"/bench_*.txt
 
 if [ "$failed" != 0 ]; then line "something FAILED"
-elif [ "$skipped" != 0 ]; then line "all that ran passed; $skipped parts were skipped"
+elif [ "$skipped" != 0 ]; then line "all that ran passed; skipped: $skipped"
 else line "all passed"; fi
 exit "$failed"

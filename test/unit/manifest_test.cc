@@ -333,7 +333,11 @@ TEST_CASE("the first errors that people make have a hint") {
   says(model("{source: x}"), "model.digest is missing", pin);
   says(model("x.gguf"), "model must be a map, found text", pin);
   says(model(""), "model must be a map, found nothing", pin);
-  says(user("'\n\n  '"), "a quoted text of line breaks alone", "write  \"\\n\"  for a line break, \"\" for nothing");
+  const std::string breaks = "a quoted text of line breaks alone", written = "write  \"\\n\"  for a line break, \"\" for nothing";
+  for (const char* text : {"'\n\n  '", "\"\n\n\n  \""}) says(user(text), breaks, written);
+  CHECK(user("\"{{ x }}\"\n    - assistant: \"\\\n      \"") == user("\"{{ x }}\"\n    - assistant: \"\""));
+  const std::string both = user("'\n\n  '\nname: \"open");
+  CHECK((count_of(both, breaks) == 1 && count_of(both, "this quote is not closed") == 1));
   CHECK(user("'{{ x }}\n\n  '") == "accepted");
   CHECK(user("\"{{ x }}\"\n    - assistant: ''") == user("\"{{ x }}\"\n    - assistant: \"\""));
   says(user("["), "bad YAML", "does a bracket, a quote or an indent not fit, here or before?");

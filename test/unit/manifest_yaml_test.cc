@@ -33,7 +33,7 @@ struct Random {
 };
 
 // Where yaml-cpp 0.7 departs from YAML 1.2, all in what white space at the edge of a multi-line scalar means: a tab before a continued
-// line, a block or a quoted text of blank lines only, a last line of spaces without its end.
+// line, a block of blank lines only, a last line of spaces without its end.
 const std::set<std::string> kYamlCppDiffers = {"DK95/01", "JEF9/02", "L24T/01"};
 
 }  // namespace
