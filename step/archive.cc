@@ -284,7 +284,8 @@ void TarFile::list_entries() {
   Listing listing(*this);
   struct archive* in = listing.archive.handle;
   archive_read_support_format_tar(in);
-  if (archive_read_open2(in, &listing, nullptr, &Listing::read, &Listing::skip, nullptr) != ARCHIVE_OK) listing.damaged("not a tar file, so not a bundle", "a bundle is what 'ibid run --bundle FILE' writes; if it was compressed since, unpack it first");
+  if (archive_read_open2(in, &listing, nullptr, &Listing::read, &Listing::skip, nullptr) != ARCHIVE_OK)
+    listing.damaged("not a tar file, so not a bundle", "a bundle is what 'ibid run --bundle FILE' writes; if it was compressed since, unpack it first");
   uint64_t end = 0;
   archive_entry* entry = nullptr;
   int result;

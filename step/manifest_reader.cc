@@ -73,7 +73,8 @@ class MapReader {
       if (set.path == set_path) keys_ = &set.keys;
     IBID_CHECK(keys_);
     if (node.kind != Kind::map) {
-      problem(at, (path_.empty() ? "a manifest" : path_) + " must be a map, found " + describe_kind(node.kind), path_ == "model" ? kPin : "write its keys below it, indented, each as  key: value");
+      problem(at, (path_.empty() ? "a manifest" : path_) + " must be a map, found " + describe_kind(node.kind),
+              path_ == "model" ? kPin : "write its keys below it, indented, each as  key: value");
       return;
     }
     for (const YamlEntry& entry : node.entries) check_known(entry, set_path);
