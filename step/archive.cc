@@ -91,17 +91,14 @@ class RawInput {
   bool given_ = false;
 };
 
-size_t take(std::string_view& from, char* to, size_t n) {
-  const size_t got = from.copy(to, n);
-  from.remove_prefix(got);
-  return got;
-}
-
-ByteSource pieces_of(const std::shared_ptr<RawInput>& raw) {
+// Hands out what `next` gives, each piece before it asks for another; a piece stays until then, and an empty one is the end.
+ByteSource pieces_of(std::function<std::string_view()> next) {
   auto rest = std::make_shared<std::string_view>();
-  return [raw, rest](char* to, size_t n) {
-    if (rest->empty()) *rest = raw->next();
-    return take(*rest, to, n);
+  return [next = std::move(next), rest](char* to, size_t n) {
+    if (rest->empty()) *rest = next();
+    const size_t got = rest->copy(to, n);
+    rest->remove_prefix(got);
+    return got;
   };
 }
 
@@ -123,7 +120,7 @@ struct RawArchive {
       return ARCHIVE_FATAL;
     }
   }
-  // The next bytes that are unpacked; empty at the end.
+  // The next bytes that are unpacked, as they come (archive_read_data waits until it has as many as it is asked for); empty at the end.
   std::string_view next_block(const std::string& name) {
     const void* bytes = nullptr;
     size_t size = 0;
@@ -143,7 +140,7 @@ struct RawArchive {
 ByteSource open_input(const std::string& path) {
   std::string name = path == "-" ? "<stdin>" : path;
   auto raw = std::make_shared<RawInput>(path == "-" ? STDIN_FILENO : open_for_reading(path), name);
-  if (is_gzip(raw->head())) return gunzip(pieces_of(raw), name);
+  if (is_gzip(raw->head())) return gunzip(pieces_of([raw] { return raw->next(); }), name);
   auto in = std::make_shared<RawArchive>(raw);
   struct archive* handle = in->archive.handle;
   archive_read_support_filter_zstd(handle);
@@ -156,11 +153,7 @@ ByteSource open_input(const std::string& path) {
   if (opened != ARCHIVE_OK) in->failed(name);
   constexpr int kOnce = 2;                             // filters: zstd, and none
   if (archive_filter_count(handle) > kOnce) throw Error(ErrorKind::bad_data, name, "is packed more than once", "one layer of zstd or gzip is unpacked: unpack it first");
-  auto rest = std::make_shared<std::string_view>();
-  return [in, name, rest](char* to, size_t n) -> size_t {
-    if (rest->empty()) *rest = in->next_block(name);   // what is there: archive_read_data waits until it has n bytes
-    return take(*rest, to, n);
-  };
+  return pieces_of([in, name] { return in->next_block(name); });
 }
 
 struct TarWriter::State {

@@ -47,8 +47,9 @@ Input looked_at(Input input) {
             return [input, begun, source = input.open()](char* to, size_t n) {
               constexpr size_t kHead = 10;               // what packed_as looks at; a pipe may give less at once
               size_t got = source(to, n);
-              for (size_t more = 1; !*begun && more > 0 && got > 0 && got < std::min(kHead, n); got += more) more = source(to + got, n - got);
-              const std::string what = std::exchange(*begun, true) ? "" : packed_as({to, got});
+              if (std::exchange(*begun, true)) return got;
+              for (size_t more = got; more > 0 && got < std::min(kHead, n); got += more) more = source(to + got, n - got);
+              const std::string what = packed_as({to, got});
               if (!what.empty()) note(input.name + " is " + what + ": " + kPackedHint);
               return got;
             };

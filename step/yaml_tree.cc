@@ -256,6 +256,7 @@ bool has_open_quote(const std::shared_ptr<const SourceText>& source, std::vector
   } catch (const Stop&) {
   }
   const Position open = to_quote.last_scalar();
+  // A quote with nothing but line breaks up to the end was taken for a text of its own.
   if (!problems.empty() && problems.back().what == kBreaksAlone && problems.back().at.line == open.line && problems.back().at.byte == open.byte) problems.pop_back();
   note(problems, open, "this quote is not closed",
       "all up to line " + std::to_string(lines) + ", where the document ends, is its text: close it where the text ends");

@@ -67,15 +67,16 @@ class Staging {
   };
 
   void take() {
+    constexpr const char* kTaking = "taking memory to load weights";
     if (bad_) return;
     for (Piece& p : pieces_) {
-      if (!p.host) check_pinned(cudaMallocHost(&p.host, kBytes), "taking memory to load weights");
-      if (!p.host_rows) check_pinned(cudaMallocHost(&p.host_rows, kRows * sizeof(int32_t)), "taking memory to load weights");
-      if (!p.device) take_memory(&p.device, kBytes, "taking memory to load weights");
-      if (!p.device_rows) take_memory(&p.device_rows, kRows * sizeof(int32_t), "taking memory to load weights");
-      if (!p.done) check(cudaEventCreateWithFlags(&p.done, cudaEventDisableTiming), "taking memory to load weights");
+      if (!p.host) check_pinned(cudaMallocHost(&p.host, kBytes), kTaking);
+      if (!p.host_rows) check_pinned(cudaMallocHost(&p.host_rows, kRows * sizeof(int32_t)), kTaking);
+      if (!p.device) take_memory(&p.device, kBytes, kTaking);
+      if (!p.device_rows) take_memory(&p.device_rows, kRows * sizeof(int32_t), kTaking);
+      if (!p.done) check(cudaEventCreateWithFlags(&p.done, cudaEventDisableTiming), kTaking);
     }
-    take_memory(&bad_, 1, "taking memory to load weights");
+    take_memory(&bad_, 1, kTaking);
   }
   static void send(void* to, const void* from, size_t bytes, cudaStream_t stream) {
     check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream), "sending weights");
