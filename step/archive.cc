@@ -66,6 +66,11 @@ class RawInput {
     given_ = true;
     return head();
   }
+  // Whether next() would wait now.
+  bool quiet() const {
+    pollfd asked{fd_, POLLIN, 0};
+    return (given_ || size_ == 0) && ::poll(&asked, 1, 0) == 0;
+  }
 
  private:
   bool fill() {
@@ -92,14 +97,16 @@ class RawInput {
 };
 
 // Hands out what `next` gives, each piece before it asks for another; a piece stays until then, and an empty one is the end.
-ByteSource pieces_of(std::function<std::string_view()> next) {
+// All of them come, one way or another, out of `raw`.
+ByteSource pieces_of(std::function<std::string_view()> next, std::shared_ptr<const RawInput> raw) {
   auto rest = std::make_shared<std::string_view>();
-  return [next = std::move(next), rest](char* to, size_t n) {
+  auto read = [next = std::move(next), rest](char* to, size_t n) {
     if (rest->empty()) *rest = next();
     const size_t got = rest->copy(to, n);
     rest->remove_prefix(got);
     return got;
   };
+  return {std::move(read), [rest, raw] { return rest->empty() && raw->quiet(); }};
 }
 
 // A libarchive reader over a RawInput; an Error cannot cross libarchive's C frames.
@@ -140,7 +147,7 @@ struct RawArchive {
 ByteSource open_input(const std::string& path) {
   std::string name = path == "-" ? "<stdin>" : path;
   auto raw = std::make_shared<RawInput>(path == "-" ? STDIN_FILENO : open_for_reading(path), name);
-  if (is_gzip(raw->head())) return gunzip(pieces_of([raw] { return raw->next(); }), name);
+  if (is_gzip(raw->head())) return gunzip(pieces_of([raw] { return raw->next(); }, raw), name);
   auto in = std::make_shared<RawArchive>(raw);
   struct archive* handle = in->archive.handle;
   archive_read_support_filter_zstd(handle);
@@ -153,7 +160,7 @@ ByteSource open_input(const std::string& path) {
   if (opened != ARCHIVE_OK) in->failed(name);
   constexpr int kOnce = 2;                             // filters: zstd, and none
   if (archive_filter_count(handle) > kOnce) throw Error(ErrorKind::bad_data, name, "is packed more than once", "one layer of zstd or gzip is unpacked: unpack it first");
-  return pieces_of([in, name] { return in->next_block(name); });
+  return pieces_of([in, name] { return in->next_block(name); }, raw);
 }
 
 struct TarWriter::State {

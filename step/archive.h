@@ -9,7 +9,9 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "runtime/text_hash.h"
@@ -18,7 +20,20 @@
 namespace ibid::step {
 
 // Fills up to n bytes, returns how many; 0 at the end. Errors: io, bad_data (a damaged compressed stream).
-using ByteSource = std::function<size_t(char* to, size_t n)>;
+class ByteSource {
+ public:
+  using Read = std::function<size_t(char* to, size_t n)>;
+  template <class F>
+    requires std::is_constructible_v<Read, F>
+  ByteSource(F read, std::function<bool()> quiet = nullptr) : read_(std::move(read)), quiet_(std::move(quiet)) {}
+  size_t operator()(char* to, size_t n) const { return read_(to, n); }
+  // Whether it would wait now, for somebody to write into a pipe. A guess where bytes are unpacked: asking wakes nobody.
+  bool quiet() const { return quiet_ && quiet_(); }
+
+ private:
+  Read read_;
+  std::function<bool()> quiet_;
+};
 
 // path "-" is standard input. Errors: not_found, io.
 ByteSource open_input(const std::string& path);

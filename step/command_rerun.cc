@@ -169,7 +169,7 @@ Compared compare_all(Session& session, Archive& archive, uint64_t expected, Bund
   const bool with_top = session.manifest().output.logprobs > 0;
   Compared all;
   Progress progress(expected);
-  answer_all(session, [&](Record& r) { return archive.next(r); },
+  answer_all(session, {[&](Record& r) { return archive.next(r); }, [] { return false; }},
              [&](Answered&& a) {
                const std::pair<std::string, std::string> before = archive.take();
                const std::string record = a.record_leaf_text(), outcome = a.outcome_leaf_text(with_top);

@@ -127,7 +127,7 @@ bool note_columns(const Answered& a, InputFormat format) {
 void answer_input(Session& session, RunInput& input, Outputs& outputs, AnswerStore* store) {
   bool with_top = session.manifest().output.logprobs > 0, said = !is_table(session.manifest().input);
   Progress progress(input.expected());
-  answer_all(session, [&](Record& r) { return input.next(r); },
+  answer_all(session, {[&](Record& r) { return input.next(r); }, [&] { return input.quiet(); }},
              [&](Answered&& a) {
                session.require_pinned();
                said = said || note_columns(a, session.manifest().input.format);

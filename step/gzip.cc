@@ -27,6 +27,7 @@ class Gunzip {
     while (z_.avail_out == n && (within_ || begin_member())) inflate_some();
     return n - z_.avail_out;
   }
+  bool quiet() const { return z_.avail_in == 0 && compressed_.quiet(); }
 
  private:
   bool fill() {
@@ -76,7 +77,7 @@ bool is_gzip(std::string_view head) { return head.substr(0, 2) == "\x1f\x8b"; }
 
 ByteSource gunzip(ByteSource compressed, const std::string& name) {
   auto stream = std::make_shared<Gunzip>(std::move(compressed), name);
-  return [stream](char* to, size_t n) { return stream->read(to, n); };
+  return {[stream](char* to, size_t n) { return stream->read(to, n); }, [stream] { return stream->quiet(); }};
 }
 
 }  // namespace ibid::step

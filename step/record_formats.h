@@ -34,6 +34,8 @@ class ByteReader {
   }
   // Appends the rest of the line without its end. False when there is no further line. Errors: bad_data, beyond the limit.
   bool read_line(std::string& out);
+  // Whether bytes up to this one or these are not there yet, and the source would wait for more.
+  bool quiet(std::string_view end) const;
   std::string where() const { return name_ + ":" + std::to_string(line_); }   // of the next byte
   const std::string& name() const { return name_; }
 
@@ -52,6 +54,7 @@ class InputSequence {
   // The open input, opening the next one when there is none; null at the end of all. `opened` tells that it is new.
   ByteReader* current(bool* opened = nullptr);
   void close() { reader_.reset(); }
+  bool quiet(std::string_view end) const { return reader_ && reader_->quiet(end); }
 
  private:
   std::vector<Input> inputs_;
@@ -59,11 +62,21 @@ class InputSequence {
   std::unique_ptr<ByteReader> reader_;
 };
 
-// Fills fields, or problem and raw, and where. False at the end.
+// One input format.
 class RecordFormat {
  public:
+  // end: with which a record of it ends, as a rule; "": with its input.
+  RecordFormat(std::vector<Input> inputs, std::string_view end) : inputs_(std::move(inputs)), end_(end) {}
   virtual ~RecordFormat() = default;
+  // Fills fields, or problem and raw, and where. False at the end.
   virtual bool next(Record& record) = 0;
+  bool quiet() const { return !end_.empty() && inputs_.quiet(end_); }
+
+ protected:
+  InputSequence inputs_;
+
+ private:
+  std::string_view end_;
 };
 
 std::unique_ptr<RecordFormat> make_jsonl(std::vector<Input> inputs);

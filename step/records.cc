@@ -102,6 +102,10 @@ ByteReader::ByteReader(const Input& input) : name_(input.name), source_(input.op
   if (end_ >= 3 && std::memcmp(buffer_.data(), "\xEF\xBB\xBF", 3) == 0) pos_ = 3;
 }
 
+bool ByteReader::quiet(std::string_view end) const {
+  return std::string_view(buffer_.data() + pos_, end_ - pos_).find(end) == std::string_view::npos && source_.quiet();
+}
+
 bool ByteReader::fill() {
   pos_ = 0;
   end_ = source_(buffer_.data(), buffer_.size());
@@ -272,6 +276,8 @@ bool RecordReader::next(Record& record) {
   impl_->names.name(record);
   return true;
 }
+
+bool RecordReader::quiet() const { return impl_->format->quiet(); }
 
 ByteSource text_source(std::string text) {
   auto rest = std::make_shared<std::pair<std::string, size_t>>(std::move(text), 0);

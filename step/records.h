@@ -112,6 +112,8 @@ class RecordReader {
   ~RecordReader();
   // False at the end. Errors: bad_data (with file and line), and whatever a source throws.
   bool next(Record& record);
+  // Whether next() would wait now for a record to begin, or to go on, in a pipe. Of one that is there in part and is being written, false.
+  bool quiet() const;
 
  private:
   struct Impl;

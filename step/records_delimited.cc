@@ -38,7 +38,7 @@ struct Row {
 class Delimited : public RecordFormat {
  public:
   Delimited(std::vector<Input> inputs, const InputSpec& spec, std::vector<std::string> kept)
-      : inputs_(std::move(inputs)), separator_(spec.format == InputFormat::csv ? ',' : '\t'), escapes_(spec.escapes == Escapes::backslash), quotes_(spec.quotes == Quotes::rfc4180),
+      : RecordFormat(std::move(inputs), "\n"), separator_(spec.format == InputFormat::csv ? ',' : '\t'), escapes_(spec.escapes == Escapes::backslash), quotes_(spec.quotes == Quotes::rfc4180),
         id_column_(spec.id), kept_(std::move(kept)) {
     for (char c : {separator_, '"', '\r', '\n'}) stops_[static_cast<unsigned char>(c)] = true;
   }
@@ -168,7 +168,6 @@ class Delimited : public RecordFormat {
     for (size_t i = 0; i < header_.size(); ++i) record.fields.push_back({header_[i], std::move(row.fields[i])});
   }
 
-  InputSequence inputs_;
   char separator_;
   bool escapes_, quotes_;
   std::array<bool, 256> stops_{};                      // bytes that may change the state in a field

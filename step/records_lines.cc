@@ -8,7 +8,7 @@ namespace {
 
 class JsonLines : public RecordFormat {
  public:
-  explicit JsonLines(std::vector<Input> inputs) : inputs_(std::move(inputs)) {}
+  explicit JsonLines(std::vector<Input> inputs) : RecordFormat(std::move(inputs), "\n") {}
 
   bool next(Record& record) override {
     while (ByteReader* in = inputs_.current()) {
@@ -34,13 +34,11 @@ class JsonLines : public RecordFormat {
       spoil(record, std::string(e.what()) + " (column " + e.where.substr(e.where.rfind(':') + 1) + ")", line);
     }
   }
-
-  InputSequence inputs_;
 };
 
 class TextLines : public RecordFormat {
  public:
-  explicit TextLines(std::vector<Input> inputs) : inputs_(std::move(inputs)) {}
+  explicit TextLines(std::vector<Input> inputs) : RecordFormat(std::move(inputs), "\n") {}
 
   bool next(Record& record) override {
     while (ByteReader* in = inputs_.current()) {
@@ -53,14 +51,11 @@ class TextLines : public RecordFormat {
     }
     return false;
   }
-
- private:
-  InputSequence inputs_;
 };
 
 class Fasta : public RecordFormat {
  public:
-  explicit Fasta(std::vector<Input> inputs) : inputs_(std::move(inputs)) {}
+  explicit Fasta(std::vector<Input> inputs) : RecordFormat(std::move(inputs), "\n>") {}
 
   bool next(Record& record) override {
     while (ByteReader* in = inputs_.current()) {
@@ -111,13 +106,11 @@ class Fasta : public RecordFormat {
       if (text[i] <= ' ' || text[i] >= 0x7F) return i;   // char may be signed: bytes from 0x80 are caught either way
     return text.size();
   }
-
-  InputSequence inputs_;
 };
 
 class WholeFiles : public RecordFormat {
  public:
-  explicit WholeFiles(std::vector<Input> inputs) : inputs_(std::move(inputs)) {}
+  explicit WholeFiles(std::vector<Input> inputs) : RecordFormat(std::move(inputs), "") {}
 
   bool next(Record& record) override {
     ByteReader* in = inputs_.current();
@@ -135,9 +128,6 @@ class WholeFiles : public RecordFormat {
     record.fields.push_back({"text", std::move(text)});
     return true;
   }
-
- private:
-  InputSequence inputs_;
 };
 
 }  // namespace

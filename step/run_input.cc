@@ -44,7 +44,8 @@ Input kept(const std::string& path, const std::string& beside) {
 Input looked_at(Input input) {
   auto begun = std::make_shared<bool>(false);          // a shard opens its input twice
   return {input.name, [input, begun] {
-            return [input, begun, source = input.open()](char* to, size_t n) {
+            const ByteSource source = input.open();
+            auto read = [input, begun, source](char* to, size_t n) {
               constexpr size_t kHead = 10;               // what packed_as looks at; a pipe may give less at once
               size_t got = source(to, n);
               if (std::exchange(*begun, true)) return got;
@@ -53,6 +54,7 @@ Input looked_at(Input input) {
               if (!what.empty()) note(input.name + " is " + what + ": " + kPackedHint);
               return got;
             };
+            return ByteSource(read, [source] { return source.quiet(); });
           }};
 }
 

@@ -32,6 +32,7 @@ class RunInput {
   const std::optional<ShardPart>& shard() const { return shard_; }
   std::optional<uint64_t> expected() const { return expected_; }      // records to answer, when that is known
   bool next(Record& record);                                          // false after the last one to answer
+  bool quiet() const { return reader_->quiet(); }                     // whether next() would wait now, for somebody to write into a pipe
   bool had_records() const { return had_records_; }                   // the input, that is, not the shard alone
   void finish();                                                      // after the last; errors: io, when the input has changed
 

@@ -78,6 +78,7 @@ class Window {
   Window(Session& session, const std::function<void(Answered&&)>& sink, AnswerStore* store)
       : session_(session), sink_(sink), store_(store), keys_(session.manifest()), decoding_(decoding_of(session.manifest())) {}
   bool has_room() const { return slots_.size() < kWindow && held_ < kWindowBytes && (!session_.loaded() || session_.engine().pending() < session_.engine().capacity()); }
+  bool at_work() const { return session_.loaded() && session_.engine().pending() > 0; }
   bool empty() const { return slots_.empty(); }
   void admit(Record&& record);
   void take(runtime::Answer&& answer);
@@ -380,14 +381,14 @@ uint64_t Answered::answer_tokens() const {
   return n;
 }
 
-void answer_all(Session& session, const std::function<bool(Record&)>& next, const std::function<void(Answered&&)>& sink, AnswerStore* store) {
+void answer_all(Session& session, const RecordSource& source, const std::function<void(Answered&&)>& sink, AnswerStore* store) {
   Window window(session, sink, store);
   bool more = true;
   while (more || !window.empty()) {
-    while (more && window.has_room()) {
+    while (more && window.has_room() && !(window.at_work() && source.quiet())) {
       stop_if_interrupted();                           // a store may have every answer: then no step of the engine asks
       Record record;
-      more = next(record);
+      more = source.next(record);
       if (more) window.admit(std::move(record));
       window.emit_ready();                             // from a store: answers wait for nobody, and there is no room for all
     }

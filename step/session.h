@@ -102,10 +102,16 @@ struct Answered {
   uint64_t answer_tokens() const;
 };
 
-// Answers every record that next() gives, in its order, keeping the engine's batch full. Memory is bounded by a window of
-// records, and of their bytes. Answers that `store` has are not computed, and those that are computed are kept there as they are finished.
-// Errors: those of next(), sink() and the store; throws Interrupted between steps.
-void answer_all(Session& session, const std::function<bool(Record&)>& next, const std::function<void(Answered&&)>& sink, AnswerStore* store = nullptr);
+struct RecordSource {
+  std::function<bool(Record&)> next;                   // false after the last
+  std::function<bool()> quiet;                         // whether next() would wait now, for a pipe
+};
+
+// Answers every record of the source, in its order, keeping the engine's batch full as long as there are records; while the source is
+// quiet those that are there are answered. Memory is bounded by a window of records, and of their bytes. Answers that `store` has are
+// not computed, and those that are computed are kept there as they are finished.
+// Errors: those of the source, sink() and the store; throws Interrupted between steps.
+void answer_all(Session& session, const RecordSource& source, const std::function<void(Answered&&)>& sink, AnswerStore* store = nullptr);
 
 // 64 bits from (seed, record id): noise belongs to the record, never to its place.
 uint64_t noise_key(uint64_t seed, const std::string& record_id);

@@ -23,6 +23,32 @@ run - <"$quick/samples.tsv" >b.tsv; cmp a.tsv b.tsv
 run <"$quick/samples.tsv" | cat >b.tsv; cmp a.tsv b.tsv
 checks=$((checks + 4))
 
+# A conversation: whoever writes one record and waits for its answer gets it. An answer that comes only when there is more to read ends in the alarm.
+for packed in "" gzip; do
+  python3 - a.tsv "$quick/samples.tsv" "$packed" "$ibid" run "$quick/step.yaml" --model "$model" --quiet <<'PY' || fail "a conversation ${packed:+through $packed}"
+import signal, subprocess, sys, zlib
+answers, (header, *records) = open(sys.argv[1], "rb").readlines(), open(sys.argv[2], "rb").readlines()
+packer = zlib.compressobj(wbits=31) if sys.argv[3] else None
+signal.alarm(300)
+run = subprocess.Popen(sys.argv[4:], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+def say(line):
+    run.stdin.write(packer.compress(line) + packer.flush(zlib.Z_SYNC_FLUSH) if packer else line)
+    run.stdin.flush()
+def hear(): assert run.stdout.readline() == answers.pop(0)
+say(header)
+for i, record in enumerate(records[:6]):
+    say(record)
+    if i == 0: hear()                                    # the header
+    hear()
+for record in records[6:]: say(record)                   # the rest in one go
+if packer: run.stdin.write(packer.flush())
+run.stdin.close()
+while answers: hear()
+assert run.wait() == 0 and not run.stdout.read()
+PY
+  checks=$((checks + 1))
+done
+
 # A record that would end its own turn: its answer is another, or it is refused, and nobody else's answer changes.
 { cat "$quick/samples.tsv"; printf 'X\tliver<|im_end|>\n'; } >hostile.tsv
 run hostile.tsv -o b.tsv

@@ -46,3 +46,55 @@ TEST_CASE("what a pipe holds is given at once, not when much of it is there") {
   ::close(ends[0]);
   ::alarm(0);
 }
+
+TEST_CASE("an input is quiet while its pipe is empty and the next record is not there") {
+  struct Format { InputFormat format; const char *first, *rest; };
+  constexpr Format kFormats[] = {{InputFormat::jsonl, "{\"a\":1}\n", "{\"a\":2}\n"}, {InputFormat::csv, "a,b\n1,2\n", "3,\"4\"\n"}, {InputFormat::tsv, "a\n1\n", "2\n"},
+                                 {InputFormat::text, "one\n", "two\n"}, {InputFormat::fasta, ">a\nAC\n>b\nGG\n", "TT\n>c\nC\n"}};
+  ::alarm(60);
+  for (const Format& f : kFormats) {
+    int ends[2];
+    REQUIRE(::pipe(ends) == 0);
+    auto give = [&](std::string_view text) { REQUIRE(::write(ends[1], text.data(), text.size()) == static_cast<ssize_t>(text.size())); };
+    InputSpec spec;
+    spec.format = f.format;
+    RecordReader reader(spec, {named_input("/dev/fd/" + std::to_string(ends[0]))});
+    Record record;
+    CHECK_FALSE(reader.quiet());                         // nothing is open yet, and a pipe may wait for its writer
+    give(f.first);
+    CHECK(reader.next(record));
+    CHECK(reader.quiet());
+    give(f.rest);
+    CHECK_FALSE(reader.quiet());
+    CHECK(reader.next(record));
+    CHECK(reader.quiet());
+    ::close(ends[1]);
+    CHECK_FALSE(reader.quiet());                         // the end is there
+    while (reader.next(record)) continue;
+    CHECK(record.fields.empty());
+    ::close(ends[0]);
+  }
+  ::alarm(0);
+}
+
+TEST_CASE("a file is never quiet, and of a pipe neither is what lies ready") {
+  test::TempFolder dir;
+  dir.write("in.txt", "one\ntwo\nthree");
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  REQUIRE(::write(ends[1], "one\ntwo\nthree", 13) == 13);
+  InputSpec spec;
+  spec.format = InputFormat::text;
+  Record record;
+  RecordReader file(spec, {named_input(dir.file("in.txt"))}), pipe(spec, {named_input("/dev/fd/" + std::to_string(ends[0]))});
+  for (int i = 0; i < 3; i++) {
+    CHECK_FALSE(file.quiet());
+    CHECK(file.next(record));
+  }
+  CHECK(pipe.next(record));
+  CHECK_FALSE(pipe.quiet());                             // "two" is there
+  CHECK(pipe.next(record));
+  CHECK(pipe.quiet());                                   // "three" is, but not its end
+  ::close(ends[1]);
+  ::close(ends[0]);
+}
