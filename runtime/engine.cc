@@ -64,10 +64,10 @@ size_t kv_budget(const kernels::Device& device, const EngineOptions& o) {
   return free_now > 0 ? free_now - margin : EngineOptions().kv_bytes;
 }
 
-// Pages that the budget holds; no more than all sequences and as many cached prefixes could fill.
+// Pages that the budget holds; no more than all sequences and, where prefixes are cached, as many of those could fill.
 int page_count(const kernels::Device& device, const EngineOptions& o, size_t page_bytes) {
   const size_t least = pages_for(o.context), budget = kv_budget(device, o);
-  const size_t count = std::min(budget / page_bytes, 2 * least * o.max_batch);
+  const size_t count = std::min(budget / page_bytes, (o.prefix_cache ? 2 : 1) * least * o.max_batch);
   if (count < least && o.kv_bytes == 0) {
     throw Error(ErrorKind::temporary, device.describe(), "one sequence of " + std::to_string(o.context) + " positions needs " +
                 std::to_string(least * page_bytes) + " bytes beside the model, but " + std::to_string(device.free_bytes()) + " are free", "lower decoding.context, or wait for the GPU");

@@ -23,7 +23,8 @@ build_ibid -DIBID_TESTS=OFF -DIBID_CUDA=$cuda
 
 out=$build/quickstart
 mkdir -p "$out"
-"$IBID" run step.yaml samples.tsv --model ../models/biosample-tiny -o "$out/answers.tsv" --bundle "$out/answers.ibid.tar" --run-record "$out/run.json" --quiet
+"$IBID" run step.yaml samples.tsv --model ../models/biosample-tiny -o "$out/answers.tsv" --bundle "$out/answers.ibid.tar" --run-record "$out/run.json"
+echo
 
 # Input and output side by side: id, what a person typed, the record that came of it.
 awk -F '\t' 'NR == 1 { printf "%-6s  %-58s  %s\n", "sample", "annotation as typed", "record"; next }
