@@ -95,6 +95,7 @@ struct Engine::Impl {
   Impl(std::unique_ptr<kernels::Device> d, const ModelFiles& model, const Tokenizer& t, const EngineOptions& o);
 
   void submit(Request request);
+  bool advance();
   std::optional<Answer> next();
   std::vector<float> logits(const std::vector<int32_t>& prompt);
 
@@ -196,12 +197,17 @@ void Engine::Impl::submit(Request request) {
   scheduler.submit(&live.back());
 }
 
-std::optional<Answer> Engine::Impl::next() {
-  while (ready.empty()) {
-    if (live.empty()) return std::nullopt;
+bool Engine::Impl::advance() {
+  if (ready.empty() && !live.empty()) {
     if (options.between_steps) options.between_steps();
     run_step();
   }
+  return !ready.empty();
+}
+
+std::optional<Answer> Engine::Impl::next() {
+  while (!advance())
+    if (live.empty()) return std::nullopt;
   Answer answer = std::move(ready.front());
   ready.pop_front();
   return answer;
@@ -336,6 +342,7 @@ Engine::~Engine() = default;
 void Engine::submit(Request request) { impl_->submit(std::move(request)); }
 int Engine::pending() const { return static_cast<int>(impl_->live.size() + impl_->ready.size()); }
 int Engine::capacity() const { return 2 * impl_->options.max_batch; }
+bool Engine::advance() { return impl_->advance(); }
 std::optional<Answer> Engine::next() { return impl_->next(); }
 std::vector<float> Engine::logits(const std::vector<int32_t>& prompt) { return impl_->logits(prompt); }
 void Engine::observe(Observer observer) { impl_->observer = std::move(observer); }

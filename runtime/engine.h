@@ -83,6 +83,7 @@ class Engine {
   void submit(Request request);
   int pending() const;                              // submitted and not yet returned by next()
   int capacity() const;                             // how many pending requests keep the batch full; more only wait
+  bool advance();                                   // runs a step unless an answer is complete or nothing is pending; whether one is
   std::optional<Answer> next();                     // runs steps until an answer is complete; empty when nothing is pending
 
   // The logits of every position of a prompt, (prompt, vocab) float32; for oracles and tests. Uses the same forward pass.

@@ -395,7 +395,7 @@ void answer_all(Session& session, const RecordSource& source, const std::functio
     window.emit_ready();
     stop_if_interrupted();
     if (!session.loaded()) continue;                   // every answer so far was there
-    if (std::optional<runtime::Answer> answer = session.engine().next()) window.take(std::move(*answer));
+    if (session.engine().advance()) window.take(std::move(*session.engine().next()));
     window.emit_ready();
   }
   session.say_work();
