@@ -20,6 +20,7 @@ fi
 report=${OUT:-$PWD/gpu-report}
 mkdir -p "$report"
 report=$(cd "$report" && pwd)
+export report root
 : >"$report/summary.txt"
 failed=0 skipped=0 running= limit=${IBID_PART_SECONDS:-1800}
 trap '[ -z "$running" ] || kill "$running" 2>/dev/null; exit 130' INT TERM
@@ -44,7 +45,6 @@ if [ -z "${IBID_BUILD:-}" ]; then
   (. "$root/examples/lib/build.sh" && need_packages "${build_packages[@]}" catch2 libboost-context-dev python3 python3-venv) || exit 1
   build_here() { . "$root/examples/lib/build.sh" && need_cuda &&
     cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DIBID_CUDA=ON -DIBID_TESTS=ON -DCMAKE_CUDA_ARCHITECTURES=native && ninja -C "$build" ibid gpu_tests; }
-  export root
   export -f build_here
   limit=0 part build build_here
 fi
@@ -72,7 +72,7 @@ both_devices() {                                 # NAME MODEL STEP INPUT
   "$ibid" diff "$at/cpu.tar" "$at/cuda.tar" || return 1
   "$ibid" rerun "$at/cpu.tar" --model "$model" --device cuda && "$ibid" rerun "$at/cuda.tar" --model "$model" --device cpu
 }
-export report ibid
+export ibid
 export -f both_devices
 part tiny_step both_devices tiny "$root/examples/models/biosample-tiny" "$root/examples/quickstart/step.yaml" "$root/examples/quickstart/samples.tsv"
 smollm2=${IBID_SMOLLM2:-$IBID_BUILD/models/SmolLM2-135M-Instruct.Q4_1.gguf}
@@ -86,12 +86,23 @@ else
 fi
 
 # --- memory errors and races ----------------------------------------------------------------------------------------------
+# TOOL: of every op and a small generation (selftest), then of sampling at the size of a model, with recorded steps and cublasLt's products.
+sanitized() {
+  local at=$report/$1 check=("$sanitizer" --tool "$1" --error-exitcode 1)
+  local step=("$ibid" run "$root/examples/quickstart/step.yaml" "$root/examples/quickstart/samples.tsv" --model "$root/examples/models/biosample-tiny"
+    --set decoding.method=sample --set decoding.temperature=0.8 --set decoding.top_k=40 --set decoding.top_p=0.9)
+  mkdir -p "$at"
+  "${check[@]}" "$ibid" selftest --device cuda && "${step[@]}" --device cpu -o "$at/cpu.out" &&
+    "${check[@]}" "${step[@]}" --device cuda -o "$at/cuda.out" && cmp "$at/cpu.out" "$at/cuda.out"
+}
+export -f sanitized
 if [ "${IBID_QUICK:-no}" = yes ]; then
   skip "memcheck: IBID_QUICK"
   skip "racecheck: IBID_QUICK"
 elif sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null); then
-  part memcheck "$sanitizer" --tool memcheck --error-exitcode 1 "$ibid" selftest --device cuda
-  part racecheck "$sanitizer" --tool racecheck --error-exitcode 1 "$ibid" selftest --device cuda
+  export sanitizer
+  part memcheck sanitized memcheck
+  part racecheck sanitized racecheck
 else
   skip "memcheck: compute-sanitizer is not installed"
   skip "racecheck: compute-sanitizer is not installed"
