@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "step/comparison.h"
 #include "step/leaves.h"
 
 namespace ibid::step {
@@ -35,6 +36,18 @@ Error no_record(const Bundle& bundle, const std::string& name) {
   if (bundle.ids().records == 0) hint = "it holds no records";
   else if (has_ids(bundle)) hint = "records of this step have ids, and the first is " + BundleCursor(bundle).at(bundle.first()).id;
   return Error(ErrorKind::bad_data, bundle.path(), "no record " + name, hint + "; a record without an id of its own is called '#' and its number, like #4");
+}
+
+std::vector<std::string> changed_from_written(const Bundle& bundle) {
+  std::vector<std::string> lines;
+  try {
+    const Json written = effective_config(Manifest::from_written(bundle.step_text(), bundle.side_files(), "step"));
+    list_differences(written, bundle.config(), "", [&](const std::string& line) { lines.push_back(line); });
+  } catch (const Error& e) {
+    if (e.kind == ErrorKind::io) throw;
+    lines.push_back("the text is none that gives a configuration");
+  }
+  return lines;
 }
 
 Record ArchivedRecords::take(const ProvedRecord& proved, const std::string& where) {

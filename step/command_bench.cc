@@ -22,6 +22,7 @@ namespace ibid::step {
 namespace {
 
 constexpr int kShortPrompt = 16, kAnswer = 64;
+constexpr size_t kCached = size_t{64} << 20;
 
 // What is asked of the engine: a prompt of so many tokens, and so many sequences at once.
 struct Load { int prompt, sequences; };
@@ -29,6 +30,16 @@ struct Load { int prompt, sequences; };
 double median(std::vector<double> v) {
   std::sort(v.begin(), v.end());
   return v[v.size() / 2];
+}
+
+// What the flags ask for, of a model that was trained for so many positions. Errors: usage, bad_data, where they do not hold it.
+Load load_of(const Args& args, int positions) {
+  if (positions < kShortPrompt + kAnswer + 1)
+    throw Error(ErrorKind::bad_data, "ibid bench", "decodes " + std::to_string(kAnswer + 1) + " tokens behind " + std::to_string(kShortPrompt) + ", and the model has " + std::to_string(positions) + " positions");
+  const Load load{static_cast<int>(args.number("--prompt", std::min(512, positions - 1), 1, 1 << 16)), static_cast<int>(args.number("--sequences", 32, 1, 4096))};
+  if (load.prompt < positions) return load;
+  throw Error(ErrorKind::usage, "--prompt", std::to_string(load.prompt) + " tokens and an answer do not fit the " + std::to_string(positions) + " positions of the model",
+              "at most " + std::to_string(positions - 1));
 }
 
 // int8 multiply-adds of the matrices: of all layers for one row, and of the output matrix for one row.
@@ -59,7 +70,7 @@ class Bench {
     while (engine_.pending() > 0) {
       stop_if_interrupted();
       std::optional<runtime::Answer> a = engine_.next();
-      IBID_CHECK(!a || static_cast<int>(a->tokens.size()) <= answer);
+      IBID_CHECK(!a || (!a->tokens.empty() && static_cast<int>(a->tokens.size()) <= answer));     // a refusal takes no time
     }
     return monotonic_seconds() - start;
   }
@@ -145,6 +156,7 @@ std::vector<Line> measure(runtime::Engine& engine, Bench& bench, const runtime::
   double read = (work.layers + work.output) / products * kernels::weight_digits(profile);      // an embedding of its own is not read
   bench.time(1, load.prompt, 1);                       // warms clocks, and every page that is measured below
   bench.time(load.sequences, kShortPrompt, 2);
+  if (engine.stats().weight_bytes < kCached) note("weights of less than 64 MiB may lie in caches, which are faster than the memory that shares are of");
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);                      // before the probes, whose buffer is larger than many models
   Limits limits(engine.device());
@@ -182,7 +194,7 @@ int command_bench(const Args& args) {
   runtime::Tokenizer tokenizer = make_tokenizer(files);
   runtime::EngineOptions options;
   options.profile = profile;
-  const Load load{static_cast<int>(args.number("--prompt", 512, 1, 1 << 16)), static_cast<int>(args.number("--sequences", 32, 1, 4096))};
+  const Load load = load_of(args, files.config.max_positions);
   options.context = std::min(std::max(1024, load.prompt + kAnswer), files.config.max_positions);
   options.max_batch = load.sequences;
   options.chunk = static_cast<int>(args.number("--chunk", options.chunk, 1, 1 << 20));

@@ -58,9 +58,9 @@ class Pairs {
 
  private:
   static std::string texts_of(const Json& outcome) {
-    Json::Array texts;
-    for (const Json& answer : outcome.at("answers").items()) texts.push_back(Json::Array{answer.at("status"), answer.at("text")});
-    return Json(std::move(texts)).dump();
+    std::string texts;
+    for (const Json& answer : outcome.at("answers").items()) texts += shown_of(answer);
+    return texts;
   }
   static void print(const ProvedRecord& a, const ProvedRecord& b) {
     std::string head = "record  " + std::to_string(a.number + 1) + (a.number == b.number ? "" : ", in B " + std::to_string(b.number + 1)) + " (" + a.id + "): ";

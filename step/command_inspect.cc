@@ -24,21 +24,35 @@ void print_ids(const Bundle& b) {
 
 void print_block(const char* title, const std::string& text) { std::printf("--- %s\n%s\n", title, printable(text).c_str()); }
 
-void print_answer(const Json& answer, size_t index, size_t count) {
-  std::string title = count > 1 ? "answer " + std::to_string(index + 1) + " of " + std::to_string(count) : "answer";
+// Whether a step may leave a token without an alternative: its margin is 0 then (NUMERICS 11.8), which would look like the closest call.
+bool leaves_one(const Json& decoding) {
+  const Manifest off;
+  auto is = [&](const char* key, double value) { const Json* set = decoding.find(key); return !set || set->as_double() == value; };
+  return !is("top_k", off.decoding.top_k) || !is("top_p", off.decoding.top_p) || !is("min_p", off.decoding.min_p);
+}
+
+void print_answer(const Json& answer, const std::string& title, bool zero_is_none) {
   const Json::Array &logprobs = answer.at("logprobs").items(), &margins = answer.at("margins").items();
   const Json* error = answer.find("error");
   if (error && logprobs.empty()) {
     std::printf("--- no answer, status %s: %s\n", answer.at("status").as_string().c_str(), printable(error->as_string()).c_str());
     return;
   }
-  double sum = 0, least = 0;
+  double sum = 0;
+  std::optional<double> least;
+  size_t chosen = 0;                                   // tokens that had an alternative
   for (size_t i = 0; i < logprobs.size(); ++i) {
+    const double margin = margins[i].as_double();
     sum += logprobs[i].as_double();
-    if (i == 0 || margins[i].as_double() < least) least = margins[i].as_double();
+    if (zero_is_none && margin == 0) continue;
+    ++chosen;
+    if (!least || margin < *least) least = margin;
   }
   print_block((title + ", status " + answer.at("status").as_string()).c_str(), answer.at("text").as_string());
-  std::printf("--- %zu tokens, log-probability %.4f, smallest margin %.4f\n", logprobs.size(), sum, least);
+  std::printf("--- %zu tokens, log-probability %.4f, ", logprobs.size(), sum);
+  if (!least) std::printf("none had an alternative\n");
+  else if (chosen == logprobs.size()) std::printf("smallest margin %.4f\n", *least);
+  else std::printf("smallest margin %.4f among the %zu that had an alternative\n", *least, chosen);
   if (error) std::printf("--- error: %s\n", printable(error->as_string()).c_str());
 }
 
@@ -54,10 +68,12 @@ int show_record(const Bundle& bundle, const std::string& id, bool as_json) {
   std::printf("record  %s (number %llu of %llu), proved against %s\n", printable(id).c_str(), static_cast<unsigned long long>(found->number + 1),
               static_cast<unsigned long long>(bundle.input_records()), bundle.ids().bundle_id.c_str());
   for (const Json& f : record.at("fields").items()) std::printf("field   %s: %s\n", printable(f.items().at(0).as_string()).c_str(), printable(shown_field(f)).c_str());
-  if (const Json* cut = record.find("truncated")) std::printf("cut     %s\n", printable(cut->dump()).c_str());
+  if (const Json* cut = record.find("truncated"))
+    std::printf("cut     %s of %s bytes kept\n", printable(cut->at("kept_bytes").dump()).c_str(), printable(cut->at("total_bytes").dump()).c_str());
   if (record.at("prompt").is_string()) print_block(("prompt, " + std::to_string(record.at("prompt_ids").items().size()) + " tokens").c_str(), record.at("prompt").as_string());
   const Json::Array& answers = outcome.at("answers").items();
-  for (size_t i = 0; i < answers.size(); ++i) print_answer(answers[i], i, answers.size());
+  const bool zero_is_none = leaves_one(bundle.config().at("decoding"));
+  for (size_t i = 0; i < answers.size(); ++i) print_answer(answers[i], answer_title(i, answers.size()), zero_is_none);
   return kDone;
 }
 
@@ -105,8 +121,7 @@ std::vector<std::string> damage_of(const Bundle& bundle) {
 std::optional<std::string> expected_id(const Args& args) {
   std::optional<std::string> given = args.get("--expect");
   if (!given) return std::nullopt;
-  std::string id = *given;
-  for (char& c : id) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  std::string id = lower_case(*given);
   if (id.find(':') == std::string::npos) id = "sha256:" + id;
   if (is_digest_text(id)) return id;
   throw Error(ErrorKind::usage, "--expect", "'" + *given + "' is not a digest", given->empty() ? "is a variable empty?" : "a bundle id is sha256: and 64 hexadecimal digits; 'ibid verify BUNDLE' prints it");
@@ -171,6 +186,9 @@ int command_show(const Args& args) {
   }
   print_ids(bundle);
   std::printf("--- the step as written, which no id covers (--json prints the configuration that they cover)\n%s", printable(bundle.step_text()).c_str());
+  const std::vector<std::string> changed = changed_from_written(bundle);
+  if (!changed.empty()) std::printf("--- the run had another configuration, as --set gives: as written -> as run\n");
+  for (const std::string& line : changed) std::printf("%s\n", printable(line).c_str());
   return kDone;
 }
 

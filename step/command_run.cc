@@ -119,13 +119,13 @@ struct Kept {
 // Says, once, which columns there are when a template asks for one that is not. True: said.
 bool note_columns(const Answered& a, InputFormat format) {
   const std::string says = a.answers.front().status == "template_error" ? about_columns(a.record, a.answers.front().error, format) : "";
-  if (!says.empty()) note(says);
+  if (!says.empty()) warn(says);
   return !says.empty();
 }
 
 // Answers the records of the input and hands each to the outputs.
 void answer_input(Session& session, RunInput& input, Outputs& outputs, AnswerStore* store) {
-  bool with_top = session.manifest().output.logprobs > 0, said = !is_table(session.manifest().input);
+  bool with_top = session.manifest().output.logprobs > 0, said = !has_columns(session.manifest().input);
   Progress progress(input.expected());
   answer_all(session, {[&](Record& r) { return input.next(r); }, [&] { return input.quiet(); }},
              [&](Answered&& a) {
@@ -138,6 +138,7 @@ void answer_input(Session& session, RunInput& input, Outputs& outputs, AnswerSto
              store);
   session.require_pinned();                            // also when there was no record
   input.finish();
+  input.warn_of_kept();
 }
 
 int run_step(const Args& args, const Manifest& manifest, const std::string& model, Outputs& outputs, Kept& kept, const Watch& watch) {
@@ -161,7 +162,8 @@ int run_step(const Args& args, const Manifest& manifest, const std::string& mode
   if (!input.had_records()) note("the input holds no records" + std::string(is_table(manifest.input) ? ", only a header" : ""));
   int code = outputs.report(ids);
   char speed[96];
-  std::snprintf(speed, sizeof speed, "%llu records, %llu tokens in %.1f s", static_cast<unsigned long long>(outputs.tally().records),
+  const uint64_t records = outputs.tally().records;
+  std::snprintf(speed, sizeof speed, "%llu record%s, %llu tokens in %.1f s", static_cast<unsigned long long>(records), records == 1 ? "" : "s",
                 static_cast<unsigned long long>(outputs.tally().answer_tokens), watch.seconds());
   note(speed);
   return code;

@@ -64,7 +64,7 @@ const std::vector<Command>& commands() {
       {"bench", "", 0, 0, "measure tokens per second against what this machine can reach", "ibid bench --shape qwen2-0.5b --profile w8a16",
        {{"--model", "PATH", "a real model instead of random weights"},
         {"--shape", "qwen2-0.5b|llama-1b|llama-8b|tiny", "random weights of a shape (default qwen2-0.5b)"},
-        {"--prompt", "N", "length of the prompt whose prefill is timed, in tokens (default 512)"},
+        {"--prompt", "N", "length of the prompt whose prefill is timed, in tokens (default 512, or what the model takes)"},
         {"--sequences", "N", "sequences decoded at once; one alone is timed as well (default 32)"},
         {"--chunk", "N", "largest number of rows in one step (default 512, on a GPU 2048)"},
         {"--profile", "w16a16|w8a16", "numeric profile (default w16a16)"},

@@ -57,13 +57,20 @@ std::string answer_difference(const Json& left, const Json& right, const std::st
 
 }  // namespace
 
-std::string first_difference(const Json& left, const Json& right, const std::string& left_name, const std::string& right_name, const TokenText& token_text) {
+std::string first_difference(const Json& left, const Json& right, const std::string& left_name, const std::string& right_name,
+                             const TokenText& token_text) {
   const Json::Array &a = left.at("answers").items(), &b = right.at("answers").items();
-  for (size_t s = 0; s < std::min(a.size(), b.size()); ++s)
-    if (a[s].dump() != b[s].dump()) return "answer " + std::to_string(s + 1) + ", " + answer_difference(a[s], b[s], left_name, right_name, token_text);
-  if (a.size() != b.size()) return left_name + " has " + std::to_string(a.size()) + " answers, " + right_name + " " + std::to_string(b.size());
-  return left.dump() == right.dump() ? "" : "the records' ids";
+  auto first_unlike = [&](auto&& like) { return static_cast<size_t>(std::mismatch(a.begin(), a.begin() + std::min(a.size(), b.size()), b.begin(), like).first - a.begin()); };
+  const size_t common = std::min(a.size(), b.size());
+  size_t s = first_unlike([](const Json& x, const Json& y) { return shown_of(x) == shown_of(y); });
+  std::string out;
+  if (a.size() != b.size()) out = left_name + " has " + std::to_string(a.size()) + " answers, " + right_name + " " + std::to_string(b.size());
+  else if (s == common) s = first_unlike([](const Json& x, const Json& y) { return x.dump() == y.dump(); });
+  if (s < common) out += (out.empty() ? "" : "; ") + ("answer " + std::to_string(s + 1) + ", ") + answer_difference(a[s], b[s], left_name, right_name, token_text);
+  return out.empty() && left.dump() != right.dump() ? "the records' ids" : out;
 }
+
+std::string shown_of(const Json& answer) { return Json(Json::Array{answer.at("status"), answer.at("text")}).dump(); }
 
 void list_differences(const Json& left, const Json& right, const std::string& path, const std::function<void(const std::string&)>& line) {
   if (left.is_object() && right.is_object()) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "step/archived.h"
 #include "step/leaves.h"
 
 namespace ibid::step {
@@ -35,9 +36,10 @@ std::string escaped(const std::string& text) {
 
 std::string row(const char* name, const std::string& value) { return std::string("<tr><td>") + name + "</td><td><code>" + escaped(value) + "</code></td></tr>\n"; }
 
-std::string answer_html(const Json& answer) {
+std::string answer_html(const Json& answer, const std::string& title) {
   const std::string& status = answer.at("status").as_string();
-  std::string out = "<p" + std::string(status == "ok" ? "" : " class=\"bad\"") + ">answer, status " + escaped(status) + ", " + std::to_string(answer.at("ids").items().size()) + " tokens";
+  std::string out = "<p" + std::string(status == "ok" ? "" : " class=\"bad\"") + ">" + title + ", status " + escaped(status) + ", " +
+                    std::to_string(answer.at("ids").items().size()) + " tokens";
   if (const Json* error = answer.find("error")) out += ": " + escaped(error->as_string());
   return out + "</p><pre>" + escaped(answer.at("text").as_string()) + "</pre>\n";
 }
@@ -48,7 +50,8 @@ std::string record_html(const std::string& id, const Json& record, const Json& o
   for (const Json& f : record.at("fields").items()) out += row(escaped(f.items().at(0).as_string()).c_str(), shown_field(f));
   out += "</table>\n";
   if (record.at("prompt").is_string()) out += "<p>prompt, " + std::to_string(record.at("prompt_ids").items().size()) + " tokens</p><pre>" + escaped(record.at("prompt").as_string()) + "</pre>\n";
-  for (const Json& a : outcome.at("answers").items()) out += answer_html(a);
+  const Json::Array& answers = outcome.at("answers").items();
+  for (size_t i = 0; i < answers.size(); ++i) out += answer_html(answers[i], answer_title(i, answers.size()));
   return out + "</details>\n";
 }
 
@@ -61,7 +64,11 @@ void write_html(const Bundle& bundle, uint64_t limit, OutputFile& out) {
             row("model", bundle.config().at("model").at("digest").as_string()) + row("records", std::to_string(ids.records)) +
             (bundle.shard() ? row("part", bundle.shard()->describe()) : "") + "</table>\n");
   for (const auto& [status, count] : bundle.statuses()) out.write("<p>" + std::to_string(count) + " records " + escaped(status) + "</p>\n");
-  out.write("<h2>The step as written (no id covers this text)</h2><pre>" + escaped(bundle.step_text()) + "</pre>\n<h2>Records</h2>\n");
+  out.write("<h2>The step as written (no id covers this text)</h2><pre>" + escaped(bundle.step_text()) + "</pre>\n");
+  std::string changed;
+  for (const std::string& line : changed_from_written(bundle)) changed += line + "\n";
+  if (!changed.empty()) out.write("<p class=\"bad\">The run had another configuration, as --set gives: as written -&gt; as run</p><pre>" + escaped(changed) + "</pre>\n");
+  out.write("<h2>Records</h2>\n");
   uint64_t shown = std::min(limit, ids.records);
   BundleCursor cursor(bundle);
   for (uint64_t n = 0; n < shown; ++n) {

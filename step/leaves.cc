@@ -70,6 +70,10 @@ Json value_of(const std::string& lexeme, const std::string& where) {
 
 }  // namespace
 
+std::string answer_title(size_t index, size_t count) {
+  return count > 1 ? "answer " + std::to_string(index + 1) + " of " + std::to_string(count) : "answer";
+}
+
 std::string shown_field(const Json& field) {
   const std::string& kind = field.items().at(1).as_string();
   return kind == "true" || kind == "false" || kind == "null" ? kind : field.items().at(2).as_string();

@@ -25,6 +25,9 @@ namespace ibid::step {
 // What people are shown of a leaf's [name, kind, lexeme]: true, false and null have no lexeme.
 std::string shown_field(const Json& field);
 
+// "answer", or "answer 2 of 4".
+std::string answer_title(size_t index, size_t count);
+
 // One answer to one record: what the engine gave, or why there is none.
 struct AnswerRecord {
   std::string status;                                  // ok, truncated, overflow, template_error, bad_record, numeric_error

@@ -66,7 +66,31 @@ Manifest manifest_of(const YamlNode& root, const std::string& name, std::vector<
   return manifest;
 }
 
+// All stages, from the text on.
+Manifest from_yaml(std::string_view text, const std::string& name, const std::vector<std::string>& sets,
+                   const std::function<SideFileSource(const Manifest&)>& side_files) {
+  auto source = std::make_shared<const SourceText>(name, std::string(text));
+  std::vector<Problem> problems;
+  std::optional<YamlNode> root = parse_yaml(source, problems);
+  if (!root) refuse(name, std::move(problems), source.get());
+  apply_sets(*root, sets, problems);
+  Manifest manifest = manifest_of(*root, name, std::move(problems), side_files);
+  manifest.as_written = text;
+  return manifest;
+}
+
+// Side files whose texts are at hand, by name. `texts` outlives it.
+SideFileSource source_of(const std::map<std::string, std::string>& texts) {
+  return [&texts](const std::string& name, const SideFile&, Problem& problem) -> std::optional<std::string> {
+    auto found = texts.find(name);
+    if (found != texts.end()) return found->second;
+    problem.what = "the text of side file '" + name + "' is missing";
+    return std::nullopt;
+  };
+}
+
 std::string read_text(const std::string& path) {
+  if (path == "-") throw Error(ErrorKind::usage, path, "a step is read from a file, not from standard input", "name the file");
   std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
   if (!file) throw Error(unopened(errno), path, std::string("cannot open: ") + std::strerror(errno));
   std::string text;
@@ -142,25 +166,16 @@ Manifest read_manifest(const std::string& path, const ManifestOptions& options) 
 }
 
 Manifest parse_manifest(std::string_view text, const std::string& path, const ManifestOptions& options) {
-  auto source = std::make_shared<const SourceText>(path, std::string(text));
-  std::vector<Problem> problems;
-  std::optional<YamlNode> root = parse_yaml(source, problems);
-  if (!root) refuse(path, std::move(problems), source.get());
-  apply_sets(*root, options.sets, problems);
-  Manifest manifest = manifest_of(*root, path, std::move(problems), [&](const Manifest& m) { return disk_source(m, path, options.files); });
-  manifest.as_written = text;
-  return manifest;
+  return from_yaml(text, path, options.sets, [&](const Manifest& m) { return disk_source(m, path, options.files); });
+}
+
+Manifest Manifest::from_written(std::string_view text, const std::map<std::string, std::string>& texts, const std::string& where) {
+  return from_yaml(text, where, {}, [&](const Manifest&) { return source_of(texts); });
 }
 
 Manifest Manifest::from_config(const Json& config, const std::map<std::string, std::string>& texts, const std::string& where) {
   auto source = std::make_shared<const SourceText>(where, "");
-  SideFileSource from_texts = [&texts](const std::string& name, const SideFile&, Problem& problem) -> std::optional<std::string> {
-    auto found = texts.find(name);
-    if (found != texts.end()) return found->second;
-    problem.what = "the text of side file '" + name + "' is missing";
-    return std::nullopt;
-  };
-  Manifest manifest = manifest_of(yaml_from_json(config, {source, 0, 0}), where, {}, [&](const Manifest&) { return from_texts; });
+  Manifest manifest = manifest_of(yaml_from_json(config, {source, 0, 0}), where, {}, [&](const Manifest&) { return source_of(texts); });
   // Anything else would be run under another config id than the one it came with.
   if (canonical(effective_config(manifest)) != canonical(config))
     throw Error(ErrorKind::bad_data, where, "not an effective configuration: defaults are missing, or a number is not canonical");
@@ -195,7 +210,12 @@ std::string freeze(const Manifest& manifest) {
     model.set("source", manifest.model.source);
     out.set("model", std::move(model));
   }
-  Json prompt = config.at("prompt");
+  // Keys that came later than 0.1 and are absent from the configuration when they say nothing.
+  Json input = config.at("input"), prompt = config.at("prompt");
+  if (manifest.input.format == InputFormat::tsv) input.set("escapes", name_of(manifest.input.escapes));
+  if (is_table(manifest.input)) input.set("quotes", name_of(manifest.input.quotes));
+  if (!manifest.prompt.text) prompt.set("special_tokens", name_of(manifest.prompt.special_tokens));
+  out.set("input", std::move(input));
   Json files = Json::Object{};
   for (const auto& [name, file] : manifest.prompt.files) files.set(name, Json::Object{{"digest", file.digest}, {"text", file.text}});
   prompt.set("files", std::move(files));

@@ -78,6 +78,8 @@ struct InputSpec {
 };
 
 inline bool is_table(const InputSpec& input) { return input.format == InputFormat::csv || input.format == InputFormat::tsv; }
+// Whether its records have fields that whoever made the input named.
+inline bool has_columns(const InputSpec& input) { return is_table(input) || input.format == InputFormat::jsonl; }
 
 struct PromptSpec {
   std::vector<Message> messages;       // empty when text is given
@@ -129,6 +131,8 @@ struct Manifest {
   // The reverse of effective_config. Side files are named by `texts` (name -> text), whose digests must agree.
   // Errors: bad_data with `where` in front (a bundle is not trusted).
   static Manifest from_config(const Json& config, const std::map<std::string, std::string>& texts, const std::string& where);
+  // What a step says whose side files are no longer beside it: as parse_manifest, with their texts by name. Errors: ManifestError.
+  static Manifest from_written(std::string_view text, const std::map<std::string, std::string>& texts, const std::string& where);
 };
 
 struct ManifestOptions {

@@ -112,15 +112,16 @@ std::string about_columns(const Record& record, std::string_view error, InputFor
   for (const Field& field : record.fields) columns.push_back(field.name);
   std::string says = did_you_mean(name, columns);
   const std::string near = nearest(name, columns);
-  if (!std::all_of(near.begin(), near.end(), is_word)) says = "no template can name the column '" + near + "': rename it";
-  if (columns.size() == 1 && (near.empty() || near.find_first_of(";,|\t") != std::string::npos)) says = one_column_hint(format);
+  const std::string kind = format == InputFormat::jsonl ? "field" : "column";
+  if (!std::all_of(near.begin(), near.end(), is_word)) says = "no template can name the " + kind + " '" + near + "': rename it";
+  if (kind == "column" && columns.size() == 1 && (near.empty() || near.find_first_of(";,|\t") != std::string::npos)) says = one_column_hint(format);
   if (says.empty())
     for (size_t i = 0; i < columns.size() && i <= kListed; ++i) says.append(i == 0 ? "there are " : ", ").append(i < kListed ? columns[i] : "and others");
-  return "the input has no column '" + name + "': " + says;
+  return (kind == "column" ? "the input has no column '" : "the record has no field '") + name + "': " + says;
 }
 
 RunInput::RunInput(const Args& args, const Manifest& manifest, const std::string& spool_beside)
-    : spec_(manifest.input), kept_(manifest.output.keep), shard_(shard_of(args)) {
+    : spec_(manifest.input), kept_(manifest.output.keep), missing_(kept_), shard_(shard_of(args)) {
   std::vector<std::string> paths(args.operands().begin() + 1, args.operands().end());
   if (paths.empty() && ::isatty(STDIN_FILENO)) note("reading records from the terminal: Ctrl-D ends them, or name an INPUT");
   if (paths.empty()) paths.push_back("-");
@@ -161,8 +162,24 @@ bool RunInput::read(Record& record) {
   had_records_ = true;
   refuse_swallowed(record);
   note_quote(record);
+  look_for_kept(record);
   if (shard_) add_record(digest_, record);
   return true;
+}
+
+void RunInput::look_for_kept(const Record& record) {
+  if (missing_.empty() || record.fields.empty()) return;
+  std::erase_if(missing_, [&](const std::string& name) { return record.find(name) != nullptr; });
+  fields_.clear();
+  for (const Field& field : record.fields) fields_.push_back(field.name);
+}
+
+void RunInput::warn_of_kept() const {
+  if (fields_.empty()) return;                         // no record could be read
+  for (const std::string& name : missing_) {
+    const std::string near = did_you_mean(name, {fields_.begin(), fields_.end()});
+    warn("output.keep: no record has a field '" + name + "'" + (near.empty() ? "" : "; " + near));
+  }
 }
 
 // In a tsv a quote at the start of a value is mostly a character like any other to whoever wrote it, and swallows rows. A csv has line

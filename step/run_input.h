@@ -20,8 +20,8 @@ namespace ibid::step {
 // A file, or "-" for standard input, whose bytes come once and decompressed.
 Input named_input(const std::string& path);
 
-// What a template's error says of the columns of a table, in words: that the input has none of that name, and which it has. "" when the
-// error is another one. The outcome may not say so: its words are in no id.
+// What a template's error says of the columns of a table, or the fields of a JSON line, in words: that there is none of that name, and which
+// there are. "" when the error is another one. The outcome may not say so: its words are in no id.
 std::string about_columns(const Record& record, std::string_view error, InputFormat format);
 
 class RunInput {
@@ -34,14 +34,17 @@ class RunInput {
   bool next(Record& record);                                          // false after the last one to answer
   bool quiet() const { return reader_->quiet(); }                     // whether next() would wait now, for somebody to write into a pipe
   bool had_records() const { return had_records_; }                   // the input, that is, not the shard alone
+  void warn_of_kept() const;                                          // after the last: of fields to keep that no record has
   void finish();                                                      // after the last; errors: io, when the input has changed
 
  private:
   void survey();
   bool read(Record& record);
   void note_quote(const Record& record);
+  void look_for_kept(const Record& record);
   InputSpec spec_;
-  std::vector<std::string> kept_;
+  std::vector<std::string> kept_, missing_;                           // missing_: of these, fields that no record had so far
+  std::vector<std::string> fields_;                                   // of the last record, while fields are missing
   std::vector<Input> inputs_;
   std::optional<ShardPart> shard_;
   std::optional<uint64_t> expected_;

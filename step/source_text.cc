@@ -105,12 +105,18 @@ std::string describe(const Problem& problem) {
   return out;
 }
 
+std::string lower_case(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return out;
+}
+
 std::string nearest(std::string_view word, const std::vector<std::string_view>& candidates) {
   if (word.size() > 64) return "";
   std::string best;
   size_t best_distance = std::max<size_t>(1, word.size() / 3) + 1;
   for (std::string_view candidate : candidates) {
-    size_t distance = edit_distance(word, candidate);
+    size_t distance = edit_distance(lower_case(word), lower_case(candidate));
     if (distance < best_distance && distance < candidate.size()) { best = candidate; best_distance = distance; }
   }
   return best;

@@ -52,7 +52,10 @@ std::string describe(const Problem& problem);
 // What names in templates are made of.
 inline bool is_word(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; }
 
-// The candidate nearest to `word` when it is near enough to be a slip of the pen, else "". Ties go to the first.
+// ASCII letters alone.
+std::string lower_case(std::string_view text);
+
+// The candidate nearest to `word` when it is near enough to be a slip of the pen, whatever its case, else "". Ties go to the first.
 std::string nearest(std::string_view word, const std::vector<std::string_view>& candidates);
 
 // "did you mean 'temperature'?" or ""

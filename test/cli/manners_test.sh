@@ -65,6 +65,12 @@ PY
 checks=$((checks + 1))
 # More than one buffer: what was refused is not forgotten when the last flush has nothing left to write.
 quick=$root/examples/quickstart
+
+# A prompt that a model cannot hold is refused, not timed.
+exits 0 "$ibid" bench --model "$model" --repeat 1
+holds "as much as the model takes" "$out" "prefill_511 "
+exits 2 "$ibid" bench --model "$model" --repeat 1 --prompt 512
+holds "what it takes" "$err" "at most 511"
 { printf 'sample\tannotation\nlong\t'; head -c 9000 /dev/zero | tr '\0' x; echo; } >long.tsv
 exits 65 "$ibid" run "$quick/step.yaml" long.tsv --model "$model" --quiet -o long.out --bundle long.tar
 exits 74 bash -c "'$ibid' show long.tar long --json >/dev/full"
@@ -156,7 +162,7 @@ holds "a row of another width" "$err" "wide.csv:4: 3 fields where the header has
 for slip in "annotaton:did you mean 'annotation'?" "tissue:there are sample, annotation"; do
   sed "s/{{ annotation }}/{{ ${slip%%:*} }}/" "$quick/step.yaml" >slip.yaml
   exits 65 "$ibid" run slip.yaml few.tsv --model "$model" -o slip.tsv
-  holds "the column" "$err" "ibid: the input has no column '${slip%%:*}': ${slip#*:}"
+  holds "the column" "$err" "ibid: warning: the input has no column '${slip%%:*}': ${slip#*:}"
   same "once" 1 "$(grep -c "the input has no column" <<<"$err")"
   same "the outcome's words" "prompt.messages[0].user:1:4: '${slip%%:*}' is undefined" "$(tail -n 1 slip.tsv | cut -f 5)"
   exits 65 "$ibid" run slip.yaml few.tsv --model "$model" -o slip.tsv --quiet
@@ -372,7 +378,7 @@ if has_terminals "the progress line"; then
   on_terminal
   holds "progress" "$(cat terminal.txt)" "/1000 records, "
   note=$(grep "the input has no column" terminal.txt || true)
-  holds "a message" "${note##*$'\r\e[K'}" "ibid: the input has no column 'nope'"
+  holds "a message" "${note##*$'\r\e[K'}" "ibid: warning: the input has no column 'nope'"
   [[ "${note##*$'\r\e[K'}" != *tokens/s* ]] || fail "a message behind the progress: $note"
   SECONDS=0
   on_terminal --log-format json

@@ -306,7 +306,37 @@ exits 0 "$ibid" diff lines-few.tar lines-more.tar
 "$ibid" run lines.yaml few.tsv --model "$model" --quiet -o lines.out --bundle lines-more.tar 2>/dev/null || status=$?
 exits 5 "$ibid" diff lines-few.tar lines-more.tar
 holds "a part of it has other places" "$out" "part    A is shard 2 of 2, records 4 to 5 of 5"
+
+# What a run changed in its step is said wherever the step is shown as it was written.
+for command in "show" "show --html page.html"; do
+  exits 0 "$ibid" $command a.tar
+  [ ! -f page.html ] || out=$(cat page.html)
+  [[ "$out" != *"another configuration"* ]] || fail "$command: nothing was changed"
+done
+run few.tsv -o x.out --bundle set.tar --set 'prompt.messages.0.user="Sample: {{ annotation }}"' --set decoding.max_tokens=119
+exits 0 "$ibid" show set.tar
+holds "a prompt that was set" "$out" 'as written -> as run
+prompt.messages[0].user: "{{ annotation }}" -> "Sample: {{ annotation }}"
+decoding.max_tokens: 120 -> 119'
+exits 0 "$ibid" show set.tar --html page.html
+holds "on the page" "$(cat page.html)" "decoding.max_tokens: 120 -&gt; 119"
+
+# Samples: an answer that reads otherwise is named before one whose numbers differ, and so is their number; without a second token there is no margin.
+sampled=(--set decoding.method=sample --set decoding.temperature=1.5 --set decoding.samples=3)
+run few.tsv -o x.out --bundle s1.tar "${sampled[@]}" || true
+run few.tsv -o x.out --bundle s2.tar "${sampled[@]}" --set decoding.seed=2 || true
+exits 3 "$ibid" diff s1.tar s2.tar --answers
+grep -q '^record ' <<<"$out" || fail "two seeds gave the same answers"
+[ -z "$(grep '^record ' <<<"$out" | grep -v '; text')" ] || fail "the texts that differ are not named: $out"
+exits 3 "$ibid" diff s1.tar a.tar --answers
+holds "how many answers there are" "$out" "A has 3 answers, B 1"
+holds "margins" "$("$ibid" show s1.tar LF-001)" "smallest margin"
+run few.tsv -o x.out --bundle top1.tar --set decoding.method=sample --set decoding.top_k=1
+holds "no second token" "$("$ibid" show top1.tar LF-001)" "none had an alternative"
+exits 0 "$ibid" verify - <a.tar
+exits 2 "$ibid" lint - <"$quick/step.yaml"
 "$ibid" freeze "$quick/step.yaml" -o frozen.yaml --quiet
+holds "every default" "$(cat frozen.yaml)" "special_tokens: recognise"
 exits 0 "$ibid" diff "$quick/step.yaml" frozen.yaml
 sed 's/max_tokens: .*/max_tokens: 3/' "$quick/step.yaml" >short.yaml
 exits 3 "$ibid" diff "$quick/step.yaml" short.yaml
@@ -341,6 +371,18 @@ holds "what it is" "$err$out" "is UTF-16"
 printf 'annotation\nliver\n' >single.tsv
 exits 65 "$ibid" run numbered.yaml single.tsv --set 'output.keep=[]' --set 'prompt.messages.0.user="{{ anotation }}"' --model "$model" -o x.out
 holds "a slip of the pen" "$err" "did you mean 'annotation'?"
+printf '{"sample":"S1","text":"liver"}\n' >named.jsonl
+lines=(--set input.format=jsonl --set 'prompt.messages.0.user="{{ txt }}"' --model "$model")
+exits 65 "$ibid" run "$quick/step.yaml" named.jsonl --set 'output.keep=[]' "${lines[@]}" -o x.out
+holds "a field of a JSON line" "$err" "the record has no field 'txt': did you mean 'text'?"
+exits 0 "$ibid" run "$quick/step.yaml" named.jsonl --set 'output.keep=[txet]' "${lines[@]/txt/text}" -o x.out
+holds "a field to keep that is nowhere" "$err" "output.keep: no record has a field 'txet'; did you mean 'text'?"
+exits 0 "$ibid" lint "$quick/step.yaml" named.jsonl --set input.format=jsonl --set 'output.keep=[txet]' --set 'prompt.messages.0.user="{{ text }}"'
+holds "lint says so too" "$err" "no record has a field 'txet'"
+exits 65 "$ibid" lint "$quick/step.yaml" --set 'prompt.messages.0.user=Say: x'
+holds "a value that is YAML" "$err" "put it in quotes of its own, 'prompt.messages.0.user=\"...\"'"
+exits 65 "$ibid" lint "$quick/step.yaml" --set input.format=TSV
+holds "capitals" "$err" "did you mean 'tsv'?"
 ln -s circle circle
 exits 66 "$ibid" run "$quick/step.yaml" circle --model "$model"
 exits 66 "$ibid" run circle few.tsv --model "$model"
