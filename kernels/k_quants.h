@@ -42,8 +42,8 @@ static_assert(run_block_bytes(DType::q2_k) == storage(DType::q2_k).bytes && run_
               run_block_bytes(DType::q4_k) == storage(DType::q4_k).bytes && run_block_bytes(DType::q5_k) == storage(DType::q5_k).bytes &&
               run_block_bytes(DType::q6_k) == storage(DType::q6_k).bytes && run_block_bytes(DType::iq4_xs) == storage(DType::iq4_xs).bytes);
 
-// What a nibble of IQ4_NL and IQ4_XS stands for, T of NUMERICS 4.4. Two words hold eight values each, the first in the lowest byte: a shift in place
-// of a look-up.
+// What a nibble of IQ4_NL and IQ4_XS stands for, T of NUMERICS 4.4. Two words hold eight values each, the first in the lowest byte: a shift
+// in place of a look-up.
 IBID_HD int iq4_value(int nibble) {
   const uint64_t values = nibble < 8 ? 0xf6eaddcfbfad9881u : 0x7159453526190d01u;
   return static_cast<int8_t>(values >> 8 * (nibble & 7));
@@ -62,7 +62,9 @@ IBID_HD float half_from(const uint8_t* p) { return math::half_to_float(static_ca
 IBID_HD int packed_scale(const uint8_t* s, int run) { return run < 4 ? s[run] & 63 : (s[run + 4] & 15) | s[run - 4] >> 6 << 4; }
 IBID_HD int packed_minimum(const uint8_t* s, int run) { return run < 4 ? s[run + 4] & 63 : s[run + 4] >> 4 | s[run] >> 6 << 4; }
 // The scales of Q3_K: sixteen of 6 bits in 12 bytes.
-IBID_HD int packed_scale16(const uint8_t* s, int run) { return (s[run % 8] >> run / 8 * 4 & 15) | (s[8 + run % 4] >> run / 4 * 2 & 3) << 4; }
+IBID_HD int packed_scale16(const uint8_t* s, int run) {
+  return (s[run % 8] >> run / 8 * 4 & 15) | (s[8 + run % 4] >> run / 4 * 2 & 3) << 4;
+}
 
 // Run `run` of a block.
 IBID_HD Run run_of(DType dtype, const uint8_t* block, int run) {
@@ -70,11 +72,13 @@ IBID_HD Run run_of(DType dtype, const uint8_t* block, int run) {
   switch (dtype) {
     case DType::q2_k: {
       const uint8_t *s = block, *b = block + 16, *d = block + 80;
-      return {b + first, b, 2 * pair, 3, 0, 0, 0, 0, half_from(d) * static_cast<float>(s[run] & 15), half_from(d + 2) * static_cast<float>(s[run] >> 4)};
+      return {b + first, b, 2 * pair, 3, 0, 0, 0, 0,
+              half_from(d) * static_cast<float>(s[run] & 15), half_from(d + 2) * static_cast<float>(s[run] >> 4)};
     }
     case DType::q3_k: {
       const uint8_t *h = block, *b = block + 32, *s = block + 96, *d = block + 108;
-      return {b + first, h + 16 * (run % 2), 2 * pair, 3, run / 2, 1, 2, 4, half_from(d) * static_cast<float>(packed_scale16(s, run) - 32), 0};
+      return {b + first, h + 16 * (run % 2), 2 * pair, 3, run / 2, 1, 2, 4,
+              half_from(d) * static_cast<float>(packed_scale16(s, run) - 32), 0};
     }
     case DType::q4_k:
     case DType::q5_k: {
@@ -85,7 +89,8 @@ IBID_HD Run run_of(DType dtype, const uint8_t* block, int run) {
     }
     case DType::q6_k: {
       const uint8_t *b = block + 32 * (run / 8 + pair % 2), *h = block + 128, *s = block + 192, *d = block + 208;
-      return {b + first, h + first, pair / 2 * 4, 15, 2 * pair, 3, 4, 32, half_from(d) * static_cast<float>(static_cast<int8_t>(s[run])), 0};
+      return {b + first, h + first, pair / 2 * 4, 15, 2 * pair, 3, 4, 32,
+              half_from(d) * static_cast<float>(static_cast<int8_t>(s[run])), 0};
     }
     case DType::iq4_xs: {
       const int half = run / 2;                                            // 16 bytes hold two runs, which share a scale

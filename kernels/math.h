@@ -1,7 +1,7 @@
 // The elementary functions of numerics v1: one source for host and device.
 //
-// Owns: exp, exp2, log, log1p, silu in float32; exp, log, pow, sin, cos in float64 (RoPE tables only); rounding to integers; the order of floats
-// as integers; Philox and the noise made of it.
+// Owns: exp, exp2, log, log1p, silu in float32; exp, log, pow, sin, cos in float64 (RoPE tables only); rounding to integers; the order of
+// floats as integers; Philox and the noise made of it.
 // Must not know: rows, ops, instruction sets.
 //
 // 1. Only + - * / and integer operations on bits, in the written order: IEEE-754 makes the result the same everywhere, and a
@@ -233,7 +233,8 @@ IBID_HD float gumbel(uint64_t noise_key, uint32_t token, uint32_t position, uint
   return -log32(-log1p32(-limit_magnitude(v, 0x1.fffffep-1f)));
 }
 
-// By how much the first score leads the second (NUMERICS 11.8). Logits far apart and penalties can take a score or the difference to an infinity.
+// By how much the first score leads the second (NUMERICS 11.8).
+// Logits far apart and penalties can take a score or the difference to an infinity.
 IBID_HD float lead(float first, float second) {
   float difference = first - second;
   return difference == difference ? limit_magnitude(difference, 0x1.fffffep127f) : 0.0f;

@@ -28,9 +28,9 @@ constexpr int kQuantMax8 = 127;    // the same for 8-bit weights
 enum class DType : uint8_t { f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q2_k, q3_k, q4_k, q5_k, q6_k, iq4_nl, iq4_xs };
 struct Storage { const char* name; int block, bytes, align; };     // name: the files' own; align: bytes of the widest value inside
 inline constexpr Storage kStorage[] = {
-    {"F32", 1, 4, 4},    {"F16", 1, 2, 2},    {"BF16", 1, 2, 2},    {"Q8_0", 32, 34, 2},   {"Q4_0", 32, 18, 2},   {"Q4_1", 32, 20, 2},  {"Q5_0", 32, 22, 2},
-    {"Q5_1", 32, 24, 2}, {"Q2_K", 256, 84, 2}, {"Q3_K", 256, 110, 2}, {"Q4_K", 256, 144, 2}, {"Q5_K", 256, 176, 2}, {"Q6_K", 256, 210, 2},
-    {"IQ4_NL", 32, 18, 2}, {"IQ4_XS", 256, 136, 2}};
+    {"F32", 1, 4, 4},    {"F16", 1, 2, 2},    {"BF16", 1, 2, 2},    {"Q8_0", 32, 34, 2},   {"Q4_0", 32, 18, 2},   {"Q4_1", 32, 20, 2},
+    {"Q5_0", 32, 22, 2}, {"Q5_1", 32, 24, 2}, {"Q2_K", 256, 84, 2}, {"Q3_K", 256, 110, 2}, {"Q4_K", 256, 144, 2}, {"Q5_K", 256, 176, 2},
+    {"Q6_K", 256, 210, 2}, {"IQ4_NL", 32, 18, 2}, {"IQ4_XS", 256, 136, 2}};
 static_assert(sizeof kStorage / sizeof kStorage[0] == static_cast<size_t>(DType::iq4_xs) + 1);
 static constexpr Storage storage(DType dtype) { return kStorage[static_cast<int>(dtype)]; }
 
@@ -56,8 +56,8 @@ struct Weight {
   const float* bias = nullptr;     // (n) on the device, or null
 };
 
-// The outputs of a gated weight come in pairs, a gate and what it gates. Its rows are kGate gates, then the kGate that they gate, and so on, so
-// that any tile that a device works on has both of a pair.
+// The outputs of a gated weight come in pairs, a gate and what it gates. Its rows are kGate gates, then the kGate that they gate, and so
+// on, so that any tile that a device works on has both of a pair.
 constexpr int kGate = 8;
 static_assert(kPanel % (2 * kGate) == 0);                                      // no pair is in two panels
 inline int gated_rows(int f) { return (f + kGate - 1) / kGate * 2 * kGate; }   // of a weight with f pairs
@@ -136,7 +136,8 @@ struct Rope {
   float eps = 0;
 };
 
-// avxvnni is AVX2 with AVX-VNNI. avx512 means AVX-512 F, BW, DQ, VL and VNNI; amx adds AMX-INT8. neon is that of arm64, with dot products (armv8.2-a+dotprod).
+// avxvnni is AVX2 with AVX-VNNI. avx512 means AVX-512 F, BW, DQ, VL and VNNI; amx adds AMX-INT8.
+// neon is that of arm64, with dot products (armv8.2-a+dotprod).
 enum class Isa : uint8_t { scalar, avx2, avxvnni, avx512, amx, neon };
 constexpr Isa kIsas[] = {Isa::scalar, Isa::avx2, Isa::avxvnni, Isa::avx512, Isa::amx, Isa::neon};
 const char* isa_name(Isa isa);
@@ -144,8 +145,8 @@ bool isa_available(Isa isa);
 Isa best_isa();
 int default_threads();                                             // affinity and cgroup quota, at least 1
 
-// Something per second, measured in many short windows. On a machine shared with others the windows differ as the neighbours do: the median says
-// what could be had in these seconds, the best what the machine can do.
+// Something per second, measured in many short windows. On a machine shared with others the windows differ as the neighbours do: the median
+// says what could be had in these seconds, the best what the machine can do.
 struct Rate { double median = 0, best = 0; };
 struct Roofline { Rate read_bytes, int8_macs; };                   // bytes read; multiply-adds of int8
 
@@ -246,7 +247,8 @@ struct CudaOptions {
 std::unique_ptr<Device> make_cuda_device(int ordinal, const CudaOptions& options);
 
 // The table of RoPE angles (NUMERICS 6.1 to 6.3): frequencies, and angle = position * frequency, in float64; cos and sin by our own float64
-// functions, each rounded once to float32. divisor: (head_dim / 2) divisors of the frequencies, or null. out: (positions, head_dim), cos then sin.
+// functions, each rounded once to float32. divisor: (head_dim / 2) divisors of the frequencies, or null.
+// out: (positions, head_dim), cos then sin.
 void rope_table(double theta, int head_dim, const double* divisor, int positions, float* out);
 
 }  // namespace ibid::kernels

@@ -115,7 +115,8 @@ int make_tasks(const Call& call, int queries, Cursor& at) {
   return count;
 }
 
-// Few tasks, long contexts: the blocks are shared out too, their partial results parked in c.split, `largest` for each tile, then merged in order.
+// Few tasks, long contexts: the blocks are shared out too, their partial results parked in c.split, `largest` for each tile,
+// then merged in order.
 void run_split(const Call& call, int tasks, int blocks, size_t largest) {
   int segments = (blocks + kSegment - 1) / kSegment;
   auto parked = [&](int task, int block) {

@@ -2,8 +2,9 @@
 //
 // Owns: the fast form of attention_scalar.cc for 12 queries and more. Must not know: what rows and heads the queries are.
 //
-// A block's K and V lie as pairs of int16 (attention.h), but tiles of AMX want quads of digits. These are made anew for each tile of queries, which
-// takes about as long as the products of 24 queries: so tiles of queries are large here, and fewer than kFewQueries go the way of AVX-512.
+// A block's K and V lie as pairs of int16 (attention.h), but tiles of AMX want quads of digits. These are made anew for each tile of
+// queries, which takes about as long as the products of 24 queries: so tiles of queries are large here,
+// and fewer than kFewQueries go the way of AVX-512.
 #include "kernels/cpu/amx_tiles.h"
 #include "kernels/cpu/row_ops.h"
 #include "kernels/math.h"
@@ -90,7 +91,8 @@ struct Right { const int8_t *high, *low; size_t line; };
   _tile_stored(cross, (to) + plane, b.line);                     \
   _tile_stored(ll, (to) + 2 * plane, b.line);
 
-// The sums of 16 queries and all lanes. Two sets of tiles take turns, so that one is stored while the other's products run: 1.3 to 1.7 times as fast.
+// The sums of 16 queries and all lanes. Two sets of tiles take turns, so that one is stored while the other's products run:
+// 1.3 to 1.7 times as fast.
 // The tile instructions' operands are invisible to the compiler, hence the barriers.           REQUIRES: lanes a multiple of 32
 void multiply(const Left& a, Right b, size_t steps, int lanes, int32_t* sums) {
   const int plane = kTileRows * lanes;
@@ -126,7 +128,8 @@ void attend(const AttentionTile& tile, int block, AttentionScratch& scratch, Att
   Work& work = reinterpret_cast<Work&>(scratch);
   const KvBlock kv = kv_block(tile.kv, tile.pages[block], tile.layer, tile.kv_head);
   const int dims = static_cast<int>(padded_dims(tile.head_dim)), count = round_to(most, 32);
-  const Right keys{work.quads[0], work.quads[1], 4 * static_cast<size_t>(count)}, values{work.quads[0], work.quads[1], 4 * static_cast<size_t>(dims)};
+  const Right keys{work.quads[0], work.quads[1], 4 * static_cast<size_t>(count)};
+  const Right values{work.quads[0], work.quads[1], 4 * static_cast<size_t>(dims)};
   float scale[kTile];
   const Tiles tiles;
   for (int i = 0; i < tile.count; ++i) {
@@ -145,7 +148,8 @@ void attend(const AttentionTile& tile, int block, AttentionScratch& scratch, Att
   make_quads(kv.v, (most + 1) / 2, dims, dims, work.quads);
   for (int first = 0; first < tile.count; first += kTileRows) {
     multiply({work.w[0][first], work.w[1][first], kBlock}, values, steps_of(count), dims, work.sums);
-    for (int i = first; i < tile.count && i < first + kTileRows; ++i) put_together(Sums{work.sums + (i - first) * dims, dims}, scale[i], tile.head_dim, out[i].out);
+    for (int i = first; i < tile.count && i < first + kTileRows; ++i)
+      put_together(Sums{work.sums + (i - first) * dims, dims}, scale[i], tile.head_dim, out[i].out);
   }
 }
 

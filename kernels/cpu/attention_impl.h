@@ -70,8 +70,8 @@ static void attend_chunk(const AttentionTile& tile, int block, const KvBlock& kv
   int count = (most + 31) / 32 * 32;
   dot_pairs<N, kMaxHeadDim>(work.q[first][0], kv.k, 2 * kBlock, tile.head_dim / 2, count, work.sums);
   for (int i = 0; i < N; ++i) {
-    work.w_scale[i] = weigh_block(work.weighing, DigitSums{work.sums[i]}, tile.q_scale[first + i] * tile.scale, kv, visible[i], count, work.w[i][0],
-                                  work.w[i][1], out[first + i]);
+    work.w_scale[i] = weigh_block(work.weighing, DigitSums{work.sums[i]}, tile.q_scale[first + i] * tile.scale, kv, visible[i], count,
+                                  work.w[i][0], work.w[i][1], out[first + i]);
   }
   dot_pairs<N, kBlock>(work.w[0][0], kv.v, 2 * static_cast<size_t>(dims), (most + 1) / 2, dims, work.sums);
   for (int i = 0; i < N; ++i) put_together(DigitSums{work.sums[i]}, work.w_scale[i], tile.head_dim, out[first + i].out);

@@ -1,6 +1,7 @@
 // The weights of a block's positions (NUMERICS 7.3 to 7.5) from exact sums; included once per instruction set, inside its namespace.
 //
-// Owns: what becomes of the sums of both products of attention. Must not know: how the sums were made, which instruction set it is compiled for.
+// Owns: what becomes of the sums of both products of attention.
+// Must not know: how the sums were made, which instruction set it is compiled for.
 //
 // A sum is 256 * high(lane) + low(lane) of a type that the including file brings, both within int32.
 
@@ -65,7 +66,8 @@ static void quantize_digits(const float* __restrict x, float inverse, int count,
 
 // The weights of one query, quantised into digits, with the maximum and the denominator in `out`. Returns their scale.
 template <class Sums, class Digit>
-static float weigh_block(Weighing& work, const Sums& sums, float a, const KvBlock& kv, int visible, int count, Digit* high, Digit* low, AttentionPartial& out) {
+static float weigh_block(Weighing& work, const Sums& sums, float a, const KvBlock& kv, int visible, int count, Digit* high, Digit* low,
+                         AttentionPartial& out) {
   out.max = scores(sums, a, kv.k_scale, visible, count, work.t);
   WeightSums all = powers(work.t, kv.v_scale, out.max, count, work.weight);
   out.sum = static_cast<float>(all.denominator) * 0x1p-23f;

@@ -30,7 +30,8 @@ void unmap(void* p, size_t bytes) {
   if (p && bytes) munmap(p, bytes);
 }
 
-// The same, aligned so that large pages fit; as it comes where there is no address space for that. REQUIRES: bytes a multiple of the page size
+// The same, aligned so that large pages fit; as it comes where there is no address space for that.
+// REQUIRES: bytes a multiple of the page size
 uint8_t* map_large(size_t bytes) {
   auto* start = static_cast<uint8_t*>(map_memory(bytes + kHugePage));
   if (!start) return static_cast<uint8_t*>(map_memory(bytes));

@@ -87,7 +87,8 @@ void store_v(const KvBlock& block, int at, int head_dim, const int16_t* q, float
 
 // A head of q or k, normalised if there are weights, then rotated; in s.temp. A head that cannot be normalised counts as zeros.
 // norm() quantises what it normalised: wasted here, and cheap beside a product.
-const float* turned_head(const CpuContext& c, const float* x, const float* weight, float eps, const float* angles, int dim, WorkerScratch& s, uint8_t* bad) {
+const float* turned_head(const CpuContext& c, const float* x, const float* weight, float eps, const float* angles, int dim,
+                         WorkerScratch& s, uint8_t* bad) {
   float *rotated = s.temp, *normed = s.temp + dim, scale = 0;
   if (weight && !c.rows.norm(x, weight, eps, dim, normed, s.q, &scale)) {
     *bad = 1;
@@ -122,7 +123,8 @@ void rope_store(CpuContext& c, const float* qkv, int heads, const Batch& batch, 
   });
 }
 
-// A task takes as many rows as a panel has, or fewer where the scratch does not hold them. Where a row_map leaves rows out, a later call fills them in.
+// A task takes as many rows as a panel has, or fewer where the scratch does not hold them.
+// Where a row_map leaves rows out, a later call fills them in.
 bool convert_weight(CpuContext& c, const Weight& w, int to_row, const StoredMatrix& src, const int32_t* row_map) {
   std::atomic<bool> finite{true};
   size_t row_bytes = stored_row_bytes(src.dtype, src.cols);
@@ -134,7 +136,8 @@ bool convert_weight(CpuContext& c, const Weight& w, int to_row, const StoredMatr
       const uint8_t* stored = static_cast<const uint8_t*>(src.data) + static_cast<size_t>(first + i) * row_bytes;
       c.rows.dequantize(src.dtype, stored, src.cols, values + static_cast<int64_t>(i) * src.cols);
     }
-    bool ok = row_map ? pack_rows(c.products, w, to_row, row_map + first, values, count) : pack_rows(c.products, w, to_row + first, nullptr, values, count);
+    bool ok = row_map ? pack_rows(c.products, w, to_row, row_map + first, values, count)
+                      : pack_rows(c.products, w, to_row + first, nullptr, values, count);
     if (!ok) finite = false;
   });
   return finite;

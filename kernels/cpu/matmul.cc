@@ -102,7 +102,8 @@ void multiply(const MatmulTable& table, Pool& pool, const MatmulJob& job, int ro
   const Weight& w = *job.w;
   if (rows <= 0 || w.n <= 0) return;
   const int panels = static_cast<int>(padded_n(w.n) / kPanel);
-  const size_t row_bytes = 2 * padded_k(job.a->k);       // that a product reads; for pairs it is half as much again, but counting that makes them no faster
+  // that a product reads; for pairs it is half as much again, but counting that makes them no faster
+  const size_t row_bytes = 2 * padded_k(job.a->k);
   const Grain grain = choose_grain(view(w).panel_bytes(), row_bytes, panels, rows, pool.threads());
   const int across = (panels + grain.panels - 1) / grain.panels, down = (rows + grain.rows - 1) / grain.rows;
   const auto panel_of = [&](int task) { return std::min(task / down * grain.panels, panels); };
@@ -139,7 +140,8 @@ bool pack_rows(const MatmulTable& table, const Weight& w, int to_row, const int3
   for (int i = 0; i < count; i++) {
     const size_t row = static_cast<size_t>(to_row + (row_map ? row_map[i] : i));
     const float* x = rows + static_cast<size_t>(i) * static_cast<size_t>(w.k);
-    finite &= v.digits == 2 ? pack_row<2>(v, table.layout, row, x, w.k, digits.data()) : pack_row<1>(v, table.layout, row, x, w.k, digits.data());
+    finite &= v.digits == 2 ? pack_row<2>(v, table.layout, row, x, w.k, digits.data())
+                            : pack_row<1>(v, table.layout, row, x, w.k, digits.data());
   }
   return finite;
 }

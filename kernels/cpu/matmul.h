@@ -38,7 +38,8 @@ enum class WeightLayout : uint8_t { panels, strips, pairs };
 // D digits per weight (q = 256 H + L, or q itself), N = padded_n(n), K = padded_k(k), in this order without gaps:
 //   panels: int8 digits[N / 32][K / 64][D][16][32][4]   a panel of 32 rows is one sequential stream of blocks 64 deep; digit 0 is H
 //   strips: int16 words[N / 8][K / 2][8][2], of one digit int8 [N / 8][K / 4][8][4]: strips of 8 rows
-//   pairs:  int16 words[N / 32][K / 4][2][32][2]  of four along k the first and the third, then the second and the fourth; one digit: as panels
+//   pairs:  int16 words[N / 32][K / 4][2][32][2]  of four along k the first and the third, then the second and the fourth;
+//                                                 one digit: as panels
 //   float  scale[N]
 //   int32  correction[D][N]                       -128 * sum of the row's digits: undoes activations stored as digit + 128 (panels)
 struct WeightView {
@@ -48,7 +49,9 @@ struct WeightView {
   float* scale;
   int32_t* correction;
   [[gnu::always_inline]] size_t panel_bytes() const { return kPanel * k * static_cast<size_t>(digits); }
-  [[gnu::always_inline]] int8_t* strip(size_t row) const { return digit + row / kStrip * (kStrip * k * static_cast<size_t>(digits)) + row % kStrip * 4; }
+  [[gnu::always_inline]] int8_t* strip(size_t row) const {
+    return digit + row / kStrip * (kStrip * k * static_cast<size_t>(digits)) + row % kStrip * 4;
+  }
 };
 WeightView view(const Weight& w);
 size_t matmul_weight_bytes(int n, int k, Profile profile);

@@ -75,7 +75,8 @@ void tile_panels(const MatmulJob& job, const MatmulPiece& piece) {
   const WeightView v = view(*job.w);
   const Tiles tiles;
   const size_t all = static_cast<size_t>(piece.rows), passes = (all + kTileRows - 1) / kTileRows, blocks = v.k / kDepthStep;
-  const size_t panel = static_cast<size_t>(piece.panel), end = panel + static_cast<size_t>(piece.panels), wanted = static_cast<size_t>(piece.ahead);
+  const size_t panel = static_cast<size_t>(piece.panel), end = panel + static_cast<size_t>(piece.panels);
+  const size_t wanted = static_cast<size_t>(piece.ahead);
   const size_t lines = kBlockBytes / 64, ahead_pace = (lines + passes - 1) / passes;
   const size_t pace = (kTileRows + D * blocks - 1) / (D * blocks);
   Unit<D> units[2];

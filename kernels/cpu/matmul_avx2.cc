@@ -17,7 +17,8 @@ void add_products_from(__m256i& sum, __m256i a, const __m256i& b) {
 // A pair of words is at most 2 * 32639^2 < 2^31, so it fits, but no second one with it. Two sums keep all of it: low = sum(p) modulo 2^32
 // and high = sum(p >> 16). What they leave, sum(p mod 2^16), is below 2^32: there are at most kMaxDepth / 2 < 2^16 pairs.
 template <int T>
-__attribute__((noinline)) void word_sums(const int8_t* w, Fetch fetch, const uint8_t* a, size_t a_stride, size_t depth, Sums* sum, size_t first) {
+__attribute__((noinline)) void word_sums(const int8_t* w, Fetch fetch, const uint8_t* a, size_t a_stride, size_t depth, Sums* sum,
+                                         size_t first) {
   __m256i low[T], high[T];
   unroll<T>([&](auto t) IBID_INLINE { low[t] = high[t] = _mm256_setzero_si256(); });
   for (size_t twice = 0; twice < depth / 4; twice++, w += 2 * kStripBytes, a += 8, fetch.at += fetch.step) {

@@ -45,14 +45,16 @@ template <int T, bool first>
   add_words(0);
   add_words(1);
   unroll<2>([&](auto half) IBID_INLINE { weights[half] = _mm512_mask_loadu_epi8(weights[half], kEven, w + half * 64 + 1); });
-  if constexpr (first) unroll<2>([&](auto half) IBID_INLINE { excess[half] = _mm512_dpbusd_epi32(excess[half], _mm512_set1_epi8(-128), weights[half]); });
+  if constexpr (first)
+    unroll<2>([&](auto half) IBID_INLINE { excess[half] = _mm512_dpbusd_epi32(excess[half], _mm512_set1_epi8(-128), weights[half]); });
   unroll<T>([&](auto t) IBID_INLINE {
     const __m512i x = broadcast4(digits + t * a_stride);
     unroll<2>([&](auto half) IBID_INLINE { high[t][half] = _mm512_dpbusd_epi32(high[t][half], x, weights[half]); });
   });
 }
 
-// How much too large high is after each kFold products, because activations are stored as H + 128: the first rows that meet a panel compute it.
+// How much too large high is after each kFold products, because activations are stored as H + 128:
+// the first rows that meet a panel compute it.
 using Excess = __m512i[kFolds][2];
 
 inline __m512i rest_of(__m512i low, __m512i high) { return _mm512_sub_epi32(low, _mm512_slli_epi32(high, 16)); }
@@ -100,10 +102,13 @@ struct PairTile {
   void run(const MatmulJob& job, const WeightView& v, size_t panel, size_t row, bool first, Ahead ahead) {
     PairSums<T> sums;
     const auto sum = first ? pair_sums<T, true> : pair_sums<T, false>;
-    sum(v.digit + panel * v.panel_bytes(), quant_row(*job.a, static_cast<int>(row)), quant_row_stride(job.a->k), v.k, excesses, ahead, sums);
+    sum(v.digit + panel * v.panel_bytes(), quant_row(*job.a, static_cast<int>(row)), quant_row_stride(job.a->k), v.k,
+        excesses, ahead, sums);
     const Epilogue epilogue(job, v, panel, row);
     for (size_t t = 0; t < T; t++)
-      epilogue.finish<2>(t, [&](auto half) IBID_INLINE { return Sums{sums.high[t][half], rest_of(sums.low[t][half], sums.high[t][half])}; });
+      epilogue.finish<2>(t, [&](auto half) IBID_INLINE {
+        return Sums{sums.high[t][half], rest_of(sums.low[t][half], sums.high[t][half])};
+      });
   }
 };
 

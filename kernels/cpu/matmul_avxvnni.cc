@@ -16,7 +16,8 @@ void add_products_from(__m256i& sum, __m256i a, const __m256i& b) { asm("%{vex%}
 // The products of unsigned bytes with signed ones, in fours, added to a sum.
 IBID_INLINE inline void add_bytes(__m256i& sum, __m256i a, __m256i b) { asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b)); }
 
-// Behind a row's words: the digits H, of four along k the first, the third, the second, the fourth; then what high is too large by, int32 for each fold.
+// Behind a row's words: the digits H, of four along k the first, the third, the second, the fourth;
+// then what high is too large by, int32 for each fold.
 size_t digits_at(size_t k) { return 2 * k; }
 size_t excess_at(size_t k) { return 3 * k; }
 
@@ -42,7 +43,8 @@ void store_row(const QuantRows& a, int row, const int16_t* q, float scale) {
 }
 
 constexpr uint64_t kByte128 = 0x8080'8080'8080'8080;
-alignas(32) constexpr uint64_t kPlus128[4] = {kByte128, kByte128, kByte128, kByte128};   // in memory: sums, operands and a mask have all registers
+// in memory: sums, operands and a mask have all registers
+alignas(32) constexpr uint64_t kPlus128[4] = {kByte128, kByte128, kByte128, kByte128};
 
 IBID_INLINE inline __m256i lanes_of(const uint8_t* at) {
   int32_t lane;
@@ -51,7 +53,8 @@ IBID_INLINE inline __m256i lanes_of(const uint8_t* at) {
 }
 
 template <int T>
-__attribute__((noinline)) void word_sums(const int8_t* w, Fetch fetch, const uint8_t* a, size_t a_stride, size_t depth, Sums* sum, size_t first) {
+__attribute__((noinline)) void word_sums(const int8_t* w, Fetch fetch, const uint8_t* a, size_t a_stride, size_t depth, Sums* sum,
+                                         size_t first) {
   const uint8_t *digits = a + digits_at(depth), *excess = a + excess_at(depth);
   __m256i low[T], high[T];
   unroll<T>([&](auto t) IBID_INLINE { low[t] = high[t] = _mm256_setzero_si256(); });

@@ -30,7 +30,8 @@ using Sums = int32x4_t[T][V];
 
 // Adds the products of one digit of V vectors of outputs, 16 deep, with T rows: of their high digits to `by_high`, of the low to `by_low`.
 template <int T, int V>
-[[gnu::always_inline]] inline void add_products(const int8_t* w, const int8_t* a, size_t a_stride, Sums<T, V>& by_high, Sums<T, V>& by_low) {
+[[gnu::always_inline]] inline void add_products(const int8_t* w, const int8_t* a, size_t a_stride, Sums<T, V>& by_high,
+                                                Sums<T, V>& by_low) {
   int8x16_t high[T], low[T];
   unroll<T>([&](auto t) IBID_INLINE { high[t] = vld1q_s8(a + t * a_stride), low[t] = vld1q_s8(a + t * a_stride + kLow); });
   unroll<4>([&](auto quad) IBID_INLINE {
@@ -47,7 +48,8 @@ template <int T, int V>
 // Sums of digit products of V vectors of outputs and T rows: sum[plane], planes high, cross, low (high unused when D is 1), to memory.
 // Apart and noinline so that the compiler has the registers for all accumulators.
 template <int D, int T, int V>
-__attribute__((noinline)) void digit_sums(const int8_t* w, const int8_t* a, size_t a_stride, size_t steps, Ahead ahead, int32_t (*sum)[T][4 * V]) {
+__attribute__((noinline)) void digit_sums(const int8_t* w, const int8_t* a, size_t a_stride, size_t steps, Ahead ahead,
+                                          int32_t (*sum)[T][4 * V]) {
   Sums<T, V> high, cross, low;
   unroll<T>([&](auto t) IBID_INLINE { unroll<V>([&](auto v) IBID_INLINE { high[t][v] = cross[t][v] = low[t][v] = vdupq_n_s32(0); }); });
   for (size_t s = 0; s < steps; s++, a += kStepBytes) {
@@ -70,7 +72,8 @@ template <int D, int T, int V>
 void tile(const MatmulJob& job, const WeightView& v, size_t n, size_t row, Ahead ahead) {
   int32_t sum[3][T][4 * V];
   const int8_t* w = v.digit + n / kPanel * v.panel_bytes() + n % kPanel * 4;
-  digit_sums<D, T, V>(w, reinterpret_cast<const int8_t*>(quant_row(*job.a, static_cast<int>(row))), quant_row_stride(job.a->k), v.k / kDepthStep, ahead, sum);
+  digit_sums<D, T, V>(w, reinterpret_cast<const int8_t*>(quant_row(*job.a, static_cast<int>(row))), quant_row_stride(job.a->k),
+                      v.k / kDepthStep, ahead, sum);
   for (size_t t = 0; t < T; t++)
     for (size_t line = 0; line < 4 * V; line += kLine)
       finish_outputs(job, v, row + t, n + line, [&](size_t i) {
@@ -92,7 +95,8 @@ void tiles_of(const MatmulJob& job, const MatmulPiece& piece) {
   constexpr size_t kRows = D == 2 ? 2 : 3, kHalf = kPanel / 2;         // 24 accumulators
   const WeightView v = view(*job.w);
   const size_t panel = static_cast<size_t>(piece.panel), first = static_cast<size_t>(piece.row), all = static_cast<size_t>(piece.rows);
-  const size_t end = panel + static_cast<size_t>(piece.panels), wanted = static_cast<size_t>(piece.ahead), width = static_cast<size_t>(job.w->n);
+  const size_t end = panel + static_cast<size_t>(piece.panels), wanted = static_cast<size_t>(piece.ahead);
+  const size_t width = static_cast<size_t>(job.w->n);
   const size_t tiles = (all + kRows - 1) / kRows, passes = all == 1 ? 1 : 2 * tiles;
   for (size_t p = panel; p < end; p++)
     for (size_t pass = 0; pass < passes; pass++) {

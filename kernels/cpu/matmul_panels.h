@@ -24,8 +24,8 @@ struct Ahead {
   }
 };
 
-// What pass number `pass` of `passes` over panel p fetches: its share of the next panel, if that is before `end`; where one pass is all, the
-// same stream further on.
+// What pass number `pass` of `passes` over panel p fetches: its share of the next panel, if that is before `end`; where one pass is all,
+// the same stream further on.
 inline Ahead ahead_of(const WeightView& v, size_t p, size_t end, size_t pass, size_t passes) {
   const size_t lines = kBlockBytes / 64 * static_cast<size_t>(v.digits), pace = (lines + passes - 1) / passes;
   if (passes == 1) return {v.digit + p * v.panel_bytes() + kStreamAhead, lines};

@@ -1,18 +1,19 @@
 // The matrix product in vectors of 256 bits. Every function is local to the including file, which provides
-//   add_products, add_products_from   16 products of words, added up in pairs: vpmaddwd and an addition, or AVX-VNNI's vpdpwssd, which is both
+//   add_products, add_products_from   16 products of words, added up in pairs:
+//                                     vpmaddwd and an addition, or AVX-VNNI's vpdpwssd, which is both
 //   word_sums                         the sums for 16-bit weights, which lie as words
 //   stream_ahead                      how far ahead a stream of weights is fetched
 //
 // 8-bit weights are widened as they are read: a pair of products is at most 2 * 32639 * 128, so 256 of them fit int32.
 //
-// What bounds it is the number of instructions. 16 multiply-adds take 2 of them with 8-bit weights (1 with VNNI) and 4 with 16-bit weights (1.5),
-// and a share of the loads. Zen, and Intel cores since Haswell, do three or four of these a cycle and start five or six instructions of any kind,
-// so nothing else may stand in the loops. Where the core's other thread is busy (a virtual machine's neighbour) half as many start, and their
-// number alone counts. So for many rows 8-bit weights are widened beforehand, which makes half of the loads operands of other instructions
-// (wide_sums): 2.6 instructions in all for one vpmaddwd instead of 3.0 (one less each with VNNI).
+// What bounds it is the number of instructions. 16 multiply-adds take 2 of them with 8-bit weights (1 with VNNI) and 4 with 16-bit weights
+// (1.5), and a share of the loads. Zen, and Intel cores since Haswell, do three or four of these a cycle and start five or six instructions
+// of any kind, so nothing else may stand in the loops. Where the core's other thread is busy (a virtual machine's neighbour) half as many
+// start, and their number alone counts. So for many rows 8-bit weights are widened beforehand, which makes half of the loads operands of
+// other instructions (wide_sums): 2.6 instructions in all for one vpmaddwd instead of 3.0 (one less each with VNNI).
 //
-// Sums are added to by instructions of our own (add_to, add_products): left alone, gcc 12 starts all products first and has no registers for
-// the sums, and with a barrier after each it moves every second one through another register.
+// Sums are added to by instructions of our own (add_to, add_products): left alone, gcc 12 starts all products first and has no registers
+// for the sums, and with a barrier after each it moves every second one through another register.
 #pragma once
 #include <immintrin.h>
 
@@ -34,7 +35,8 @@ size_t stream_ahead();                             // the including file's: how 
 
 IBID_INLINE inline void add_to(__m256i& sum, __m256i value) { asm("vpaddd %1, %0, %0" : "+x"(sum) : "x"(value)); }
 
-// The products of a and b, in pairs, added to a sum; and with b in memory. (Left to itself, gcc loads them all and has no registers for the sums.)
+// The products of a and b, in pairs, added to a sum; and with b in memory.
+// (Left to itself, gcc loads them all and has no registers for the sums.)
 IBID_INLINE inline void add_products(__m256i& sum, __m256i a, __m256i b);
 IBID_INLINE inline void add_products_from(__m256i& sum, __m256i a, const __m256i& b);
 
@@ -56,7 +58,9 @@ struct Fetch {
   size_t step;
 };
 
-IBID_INLINE inline void put_sums(double* sums, __m256d more, bool add) { _mm256_store_pd(sums, add ? _mm256_add_pd(_mm256_load_pd(sums), more) : more); }
+IBID_INLINE inline void put_sums(double* sums, __m256d more, bool add) {
+  _mm256_store_pd(sums, add ? _mm256_add_pd(_mm256_load_pd(sums), more) : more);
+}
 
 // The sums of 4 outputs, each of which has two lanes that began at kLaneStart = -2^31. As unsigned numbers these are the sums plus 2^31,
 // so the two add up as 64-bit integers, which are the low bits of a double of 2^52 and more.
@@ -76,7 +80,8 @@ IBID_INLINE inline __m256i four_of(const uint8_t* at) {
 
 // The sums of a strip of 8-bit weights and T rows, `depth` <= kPiece deep, from sum[t][first].
 template <int T>
-__attribute__((noinline)) void byte_sums(const int8_t* w, Fetch fetch, const uint8_t* a, size_t a_stride, size_t depth, Sums* sum, size_t first, bool add) {
+__attribute__((noinline)) void byte_sums(const int8_t* w, Fetch fetch, const uint8_t* a, size_t a_stride, size_t depth, Sums* sum,
+                                         size_t first, bool add) {
   __m256i acc[2][T];
   unroll<T>([&](auto t) IBID_INLINE { acc[0][t] = acc[1][t] = _mm256_set1_epi32(kLaneStart); });
   for (size_t twice = 0; twice < depth / 8; twice++, w += 2 * kStripBytes, a += 16, fetch.at += fetch.step) {
@@ -90,7 +95,9 @@ __attribute__((noinline)) void byte_sums(const int8_t* w, Fetch fetch, const uin
       });
     });
   }
-  unroll<T>([&](auto t) IBID_INLINE { unroll<2>([&](auto v) IBID_INLINE { put_sums(sum[t] + first + 4 * v, add_pairs(acc[v][t]), add); }); });
+  unroll<T>([&](auto t) IBID_INLINE {
+    unroll<2>([&](auto v) IBID_INLINE { put_sums(sum[t] + first + 4 * v, add_pairs(acc[v][t]), add); });
+  });
 }
 
 // A piece of a line's 8-bit weights as words: [k / 4][4][4 outputs][4].
@@ -105,7 +112,8 @@ void widen(const int8_t* const (&strips)[2], size_t depth, __m256i* out) {
 
 // The sums of a line and T rows, `depth` <= kPiece deep.
 template <int T>
-__attribute__((noinline)) void wide_sums(const __m256i* w, Fetch fetch, const uint8_t* a, size_t a_stride, size_t depth, Sums* sum, bool add) {
+__attribute__((noinline)) void wide_sums(const __m256i* w, Fetch fetch, const uint8_t* a, size_t a_stride, size_t depth, Sums* sum,
+                                         bool add) {
   __m256i acc[4][T];
   unroll<T>([&](auto t) IBID_INLINE { unroll<4>([&](auto v) IBID_INLINE { acc[v][t] = _mm256_set1_epi32(kLaneStart); }); });
   for (size_t left = depth / 16; left > 0; left--, w += 16, a += 32, fetch.at += fetch.step) {
@@ -125,7 +133,8 @@ __attribute__((noinline)) void wide_sums(const __m256i* w, Fetch fetch, const ui
 // S of 4 lanes, from high = floor(S / 65536) or less and low = S modulo 2^32: every step is exact.         REQUIRES: S - 65536 high < 2^32
 __m256d join(__m128i low, __m128i high) {
   const __m128i rest = _mm_xor_si128(_mm_sub_epi32(low, _mm_slli_epi32(high, 16)), _mm_set1_epi32(INT32_MIN));   // - 2^31
-  return _mm256_add_pd(_mm256_mul_pd(_mm256_cvtepi32_pd(high), _mm256_set1_pd(0x1p16)), _mm256_add_pd(_mm256_cvtepi32_pd(rest), _mm256_set1_pd(0x1p31)));
+  return _mm256_add_pd(_mm256_mul_pd(_mm256_cvtepi32_pd(high), _mm256_set1_pd(0x1p16)),
+                       _mm256_add_pd(_mm256_cvtepi32_pd(rest), _mm256_set1_pd(0x1p31)));
 }
 void put_joined(double* sums, __m256i low, __m256i high) {
   put_sums(sums, join(_mm256_castsi256_si128(low), _mm256_castsi256_si128(high)), false);
@@ -236,7 +245,8 @@ void tiles_of(const MatmulJob& job, size_t from, size_t to, size_t row, size_t e
 }
 
 void tiles(const MatmulJob& job, const MatmulPiece& piece) {
-  const size_t from = static_cast<size_t>(piece.panel) * kPanel, to = from + static_cast<size_t>(piece.panels) * kPanel, row = static_cast<size_t>(piece.row);
+  const size_t from = static_cast<size_t>(piece.panel) * kPanel, to = from + static_cast<size_t>(piece.panels) * kPanel;
+  const size_t row = static_cast<size_t>(piece.row);
   const auto of = job.w->profile == Profile::w16a16 ? tiles_of<2> : tiles_of<1>;
   of(job, from, to, row, row + static_cast<size_t>(piece.rows));
 }

@@ -40,8 +40,8 @@ inline Sums join(__m512i high, __m512i cross, __m512i low) {
   return {_mm512_add_epi32(high, _mm512_srai_epi32(cross, 8)), _mm512_add_epi32(low, _mm512_slli_epi32(bits, 8))};
 }
 
-// To float32, each by one rounding. With the carry from rest, S is 2^b upper + (the last b bits of rest). Cut in two, 2^(b + 8) (upper >> 8)
-// and the b + 8 bits below, each part has at most 24 bits, which float32 holds exactly: adding them is the only rounding.
+// To float32, each by one rounding. With the carry from rest, S is 2^b upper + (the last b bits of rest). Cut in two, 2^(b + 8)
+// (upper >> 8) and the b + 8 bits below, each part has at most 24 bits, which float32 holds exactly: adding them is the only rounding.
 template <int D>
 inline __m512 sums_to_float(const Sums& s) {
   constexpr int kBits = 8 * D;
@@ -132,8 +132,8 @@ constexpr size_t kBurst = 8;
 
 // Adds the products of a panel and T rows; what is to be fetched for a step is asked for in `parts` parts for each digit.
 template <int D, int T, size_t parts>
-[[gnu::always_inline]] inline void add_steps(const int8_t* w, const uint8_t* a, size_t a_stride, size_t steps, Ahead ahead, __m512i (&high)[T][2],
-                                             __m512i (&cross)[T][2], __m512i (&low)[T][2]) {
+[[gnu::always_inline]] inline void add_steps(const int8_t* w, const uint8_t* a, size_t a_stride, size_t steps, Ahead ahead,
+                                             __m512i (&high)[T][2], __m512i (&cross)[T][2], __m512i (&low)[T][2]) {
   const auto add_digit = [&](size_t digit, __m512i (&by_high)[T][2], __m512i (&by_low)[T][2]) IBID_INLINE {
     constexpr size_t kPart = kDepthStep / parts;
     for (size_t i = 0; i < kDepthStep; i += kPart) {
@@ -206,10 +206,12 @@ void vector_tiles(const MatmulJob& job, const MatmulPiece& piece) {
   Tile tile;
   const WeightView v = view(*job.w);
   const size_t all = static_cast<size_t>(piece.rows), passes = (all + kRows - 1) / kRows;
-  const size_t first = static_cast<size_t>(piece.panel), end = first + static_cast<size_t>(piece.panels), wanted = static_cast<size_t>(piece.ahead);
+  const size_t first = static_cast<size_t>(piece.panel), end = first + static_cast<size_t>(piece.panels);
+  const size_t wanted = static_cast<size_t>(piece.ahead);
   for (size_t p = first; p < end; p++)
     for (size_t pass = 0; pass < passes; pass++)
-      tile_upto<Tile, kRows>(tile, all - pass * kRows, job, v, p, static_cast<size_t>(piece.row) + pass * kRows, pass == 0, ahead_of(v, p, wanted, pass, passes));
+      tile_upto<Tile, kRows>(tile, all - pass * kRows, job, v, p, static_cast<size_t>(piece.row) + pass * kRows, pass == 0,
+                             ahead_of(v, p, wanted, pass, passes));
 }
 
 }  // namespace

@@ -116,7 +116,8 @@ void Pool::run(int tasks, TaskRef task) {
   }
   task_ = &task;
   unfinished_.store(tasks, std::memory_order_relaxed);
-  for (int w = 0; w < threads(); w++) shares_[static_cast<size_t>(w)].left.store(pack(first_task(tasks, w), first_task(tasks, w + 1)), std::memory_order_release);
+  for (int w = 0; w < threads(); w++)
+    shares_[static_cast<size_t>(w)].left.store(pack(first_task(tasks, w), first_task(tasks, w + 1)), std::memory_order_release);
   round_.fetch_add(1);
   if (sleepers_.load() > 0) {
     { std::lock_guard<std::mutex> lock(mutex_); }   // a worker between its check and its sleep holds this lock

@@ -2,8 +2,8 @@
 //
 // Owns: the threads. Must not know: what a task does.
 //
-// 1. Each worker has a share of neighbouring tasks and takes them in order, one by one: what it reads for the next task follows what it reads for
-//    this one. Whoever has none left takes the last of another's, so a delayed thread delays one task.
+// 1. Each worker has a share of neighbouring tasks and takes them in order, one by one: what it reads for the next task follows what it
+//    reads for this one. Whoever has none left takes the last of another's, so a delayed thread delays one task.
 // 2. run() returns after every task has returned; what the tasks wrote is then visible to the caller.
 // 3. Calls come from one thread at a time, and a task does not call run() of its own pool.
 // 4. No result may depend on which worker ran a task: `worker` only picks scratch memory.
@@ -47,7 +47,8 @@ class Pool {
   int end_of_share(int tasks, int task) const;
 
  private:
-  // What is left of a worker's share: the next task in the upper half, the end in the lower. Its owner takes from the front, others from the back.
+  // What is left of a worker's share: the next task in the upper half, the end in the lower.
+  // Its owner takes from the front, others from the back.
   struct alignas(64) Share { std::atomic<uint64_t> left{0}; };
 
   int first_task(int tasks, int worker) const { return static_cast<int>(int64_t{tasks} * worker / threads()); }

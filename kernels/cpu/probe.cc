@@ -65,7 +65,8 @@ Rate measure_read_bandwidth(Pool& pool) {
     windows[way].push_back(static_cast<double>(kWindow * kPieceBytes) / (now() - start));
   }
   Rate rate;
-  for (const std::vector<double>& way : windows) rate = {std::max(rate.median, rate_of(way).median), std::max(rate.best, rate_of(way).best)};
+  for (const std::vector<double>& way : windows)
+    rate = {std::max(rate.median, rate_of(way).median), std::max(rate.best, rate_of(way).best)};
   return rate;
 }
 

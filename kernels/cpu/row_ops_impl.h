@@ -4,7 +4,8 @@
 //
 // 1. Everything has internal linkage and no function comes from the C++ library: its templates would be compiled under this file's
 //    instruction set and could be linked into code for older machines.
-// 2. The file that includes this provides: kLanes, kChunk, Vec, Acc, load, store, zero, pair, dot, pin (see row_ops_avx2.cc), and has F16C or NEON.
+// 2. The file that includes this provides: kLanes, kChunk, Vec, Acc, load, store, zero, pair, dot, pin (see row_ops_avx2.cc),
+//    and has F16C or NEON.
 
 // --- quantiser (NUMERICS 3) ----------------------------------------------------------------------------------------------
 
@@ -61,7 +62,9 @@ static inline float half(const uint8_t* p) {
   __builtin_memcpy(&h, p, 2);
   return _cvtsh_ss(h);
 }
-static inline void eight_halves(const uint8_t* at, float* out) { _mm256_storeu_ps(out, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)))); }
+static inline void eight_halves(const uint8_t* at, float* out) {
+  _mm256_storeu_ps(out, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at))));
+}
 #endif
 static void halves(const uint8_t* at, int64_t n, float* out) {
   int64_t i = 0;

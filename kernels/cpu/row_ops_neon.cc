@@ -23,7 +23,9 @@ static inline Vec pair(const int16_t* p) {                            // two nei
   __builtin_memcpy(&both, p, 4);
   return vreinterpretq_s16_s32(vdupq_n_s32(both));
 }
-static inline Acc dot(Acc acc, Vec a, Vec b) { return {vmlal_s16(acc.low, vget_low_s16(a), vget_low_s16(b)), vmlal_high_s16(acc.high, a, b)}; }
+static inline Acc dot(Acc acc, Vec a, Vec b) {
+  return {vmlal_s16(acc.low, vget_low_s16(a), vget_low_s16(b)), vmlal_high_s16(acc.high, a, b)};
+}
 static inline void pin(Acc& v) { asm("" : "+w"(v.low), "+w"(v.high)); }
 
 #include "kernels/cpu/row_ops_impl.h"

@@ -143,7 +143,9 @@ void choose(const RowOps& ops, Candidates& set, const SampleSpec& spec, Sampled&
 }
 
 // Nothing changes the scores: greedy over the logits as they are, whose places are the ids.
-bool plain(const SampleSpec& spec) { return spec.temperature <= 0 && !spec.mask && (spec.repetition_penalty == 1.0f || spec.seen_count == 0); }
+bool plain(const SampleSpec& spec) {
+  return spec.temperature <= 0 && !spec.mask && (spec.repetition_penalty == 1.0f || spec.seen_count == 0);
+}
 
 void choose_plain(const RowOps& ops, const float* logits, int vocab, int first, Sampled& out) {
   out.token = first;

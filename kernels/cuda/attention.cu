@@ -1,6 +1,7 @@
 // Attention on tensor cores, exact within blocks of 128 absolute positions and merged in their order (NUMERICS 7).
 //
-// Owns: how queries are cut into tiles, when the blocks of a context are shared out, which kernel, the merge of blocks that were shared out.
+// Owns: how queries are cut into tiles, when the blocks of a context are shared out, which kernel,
+// the merge of blocks that were shared out.
 // Must not know: models, graphs.
 //
 // 1. A column is a query and a head of the group that reads one kv head. All operands are 16-byte pieces as they lie in memory (mma.h).
@@ -19,8 +20,9 @@ namespace {
 
 constexpr int kMostShares = 8;                   // CTAs for the runs of a tile: more would mostly find none
 // Columns of a run up to which `few` serves it. They would be work for one warp of eight in `many`, which would wait for each copy and each
-// product in turn; `few` reads K and V from L2 again for the second eight. From 17 to 64 columns two to four warps of `many` have work, and a
-// block takes nearly as long as for 128: that many queries leave multiprocessors idle, so blocks are shared out. (Estimated, not measured.)
+// product in turn; `few` reads K and V from L2 again for the second eight. From 17 to 64 columns two to four warps of `many` have work, and
+// a block takes nearly as long as for 128: that many queries leave multiprocessors idle, so blocks are shared out.
+// (Estimated, not measured.)
 constexpr int kFewColumns = 16;
 
 // Partials to results, in order. Block x: one (query, head); a thread for each dimension.
@@ -39,7 +41,8 @@ __global__ void __launch_bounds__(256) merge(Call call) {
     const Merge m = state.add(block[0], block[1]);
     out = out * m.keep + block[2 + e] * m.take;
   }
-  if (e < call.head_dim) call.out[static_cast<size_t>(place) * static_cast<size_t>(call.head_dim) + static_cast<size_t>(e)] = out * (1.0f / state.total);
+  if (e < call.head_dim)
+    call.out[static_cast<size_t>(place) * static_cast<size_t>(call.head_dim) + static_cast<size_t>(e)] = out * (1.0f / state.total);
 }
 
 // --- the grid -------------------------------------------------------------------------------------------------------------
@@ -51,7 +54,8 @@ int power_of_two(int n) {
 }
 
 size_t partial_bytes(int queries, int heads, int blocks, int head_dim) {
-  return static_cast<size_t>(queries) * static_cast<size_t>(heads) * static_cast<size_t>(blocks) * (round_up(static_cast<size_t>(head_dim), 16) + 2) * sizeof(float);
+  return static_cast<size_t>(queries) * static_cast<size_t>(heads) * static_cast<size_t>(blocks) *
+         (round_up(static_cast<size_t>(head_dim), 16) + 2) * sizeof(float);
 }
 
 // What the host may know of the blocks: a power of two, so that one recording serves a range of lengths.
@@ -60,8 +64,9 @@ int grid_blocks(const Batch& batch) {
   return blocks < batch.max_pages ? blocks : batch.max_pages;
 }
 
-// A kernel, and how it is launched. at_once: blocks are shared out where fewer CTAs than this for each multiprocessor would walk them all. For `few`
-// that is what a multiprocessor holds, and more; `many` has one, and its records cost as much as what half of the multiprocessors would add.
+// A kernel, and how it is launched. at_once: blocks are shared out where fewer CTAs than this for each multiprocessor would walk them all.
+// For `few` that is what a multiprocessor holds, and more; `many` has one,
+// and its records cost as much as what half of the multiprocessors would add.
 struct Kernel {
   void (*entry)(Call);
   int columns, threads, shared_bytes;            // of a tile; of a CTA
@@ -76,10 +81,12 @@ void run(Context& c, const Kernel& kernel, Call call, int queries, int longest) 
   call.runs = of_tile == 1 ? 1 : others < of_tile ? others : of_tile;
   if (call.runs > kMostShares) call.runs = kMostShares;
   const bool idle = tiles * call.kv.kv_heads < kernel.at_once * c.multiprocessors;
-  const bool fits = partial_bytes(queries, call.heads, call.blocks, call.head_dim) <= c.scratch.bytes && call.runs * call.blocks <= kMostGrid;
+  const bool fits = partial_bytes(queries, call.heads, call.blocks, call.head_dim) <= c.scratch.bytes &&
+                    call.runs * call.blocks <= kMostGrid;
   const bool split = idle && fits && call.blocks > 1;
   call.partial = split ? static_cast<float*>(c.scratch.data) : nullptr;
-  const dim3 grid(static_cast<unsigned>(tiles) * static_cast<unsigned>(call.kv.kv_heads), 1, static_cast<unsigned>(call.runs * (split ? call.blocks : 1)));
+  const dim3 grid(static_cast<unsigned>(tiles) * static_cast<unsigned>(call.kv.kv_heads), 1,
+                  static_cast<unsigned>(call.runs * (split ? call.blocks : 1)));
   if (kernel.shared_bytes > 0) cudaFuncSetAttribute(kernel.entry, cudaFuncAttributeMaxDynamicSharedMemorySize, kernel.shared_bytes);
   launch(kernel.entry, grid, dim3(static_cast<unsigned>(kernel.threads)), static_cast<size_t>(kernel.shared_bytes), c.stream, call);
   if (split) launch(merge, dim3(static_cast<unsigned>(queries * call.heads)), dim3(static_cast<unsigned>(call.kv.dims)), 0, c.stream, call);
@@ -103,14 +110,15 @@ size_t attention_scratch(const StepLimits& limits) {
   return whole < kScratchPiece ? whole : kScratchPiece;
 }
 
-void attention(Context& c, const QuantHeads& q, int heads, const Batch& batch, const int32_t* query_rows, int queries, int layer, const KvCache& kv,
-               float* out) {
+void attention(Context& c, const QuantHeads& q, int heads, const Batch& batch, const int32_t* query_rows, int queries, int layer,
+               const KvCache& kv, float* out) {
   if (queries <= 0) return;
   const int dim = kv.shape.head_dim, group = heads / kv.shape.kv_heads;
-  const Call call{view(q, heads, dim), view(kv), batch.position, batch.sequence, batch.page_table, query_rows, out, nullptr, batch.max_pages, layer, dim,
-                  heads, group, queries * group, 0, 1, grid_blocks(batch), attention_scale(dim)};
-  // Decoding stays with `few` whatever the group: K and V come from memory once, for further tiles of columns from L2. So do heads of more than
-  // 128 dimensions, for whose state `many` has no registers, and chosen rows, which are mostly the last of their sequences and share no keys.
+  const Call call{view(q, heads, dim), view(kv), batch.position, batch.sequence, batch.page_table, query_rows, out, nullptr,
+                  batch.max_pages, layer, dim, heads, group, queries * group, 0, 1, grid_blocks(batch), attention_scale(dim)};
+  // Decoding stays with `few` whatever the group: K and V come from memory once, for further tiles of columns from L2. So do heads of more
+  // than 128 dimensions, for whose state `many` has no registers, and chosen rows,
+  // which are mostly the last of their sequences and share no keys.
   const int longest = query_rows ? 1 : batch.longest_run < queries ? batch.longest_run : queries;
   if (longest <= 1 || longest * group <= kFewColumns || dim > many::kMostDims) return run_few(c, call, queries, longest);
   // Sequences that decode beside a prompt: `many` would give each, in turn, a CTA of which one warp has work.

@@ -44,11 +44,13 @@ struct Call {
     return partial ? partial + (place * static_cast<size_t>(blocks) + static_cast<size_t>(block)) * static_cast<size_t>(record())
                    : out + place * static_cast<size_t>(head_dim);
   }
-  __device__ const int32_t* pages(int of_sequence) const { return page_table + static_cast<size_t>(of_sequence) * static_cast<size_t>(max_pages); }
+  __device__ const int32_t* pages(int of_sequence) const {
+    return page_table + static_cast<size_t>(of_sequence) * static_cast<size_t>(max_pages);
+  }
 };
 
-// What a CTA of the grid has. x: tile and kv head, late tiles first, because they walk furthest, and the kv heads of a tile side by side, so
-// that the long walks of all heads start first. z: runs * block + share of the runs, the block being 0 where each CTA walks them all.
+// What a CTA of the grid has. x: tile and kv head, late tiles first, because they walk furthest, and the kv heads of a tile side by side,
+// so that the long walks of all heads start first. z: runs * block + share of the runs, the block being 0 where each CTA walks them all.
 struct Task {
   int kv_head, first, count;                     // columns [first, first + count)
   int share, only;                               // only: the one block, -1 for all

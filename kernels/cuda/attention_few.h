@@ -2,8 +2,8 @@
 //
 // Owns: the kernel few::attend. Must not know: the grid (attention.cu), tiles and runs (attention_call.h).
 //
-// Columns are the n side of both products. The m side is positions for scores, dimensions for values. K and V go from memory into registers:
-// each is read once. The warps meet in shared memory, by atomics on integers.
+// Columns are the n side of both products. The m side is positions for scores, dimensions for values. K and V go from memory into
+// registers: each is read once. The warps meet in shared memory, by atomics on integers.
 #pragma once
 #include "kernels/cuda/attention_call.h"
 #include "kernels/cuda/attention_lane.h"
@@ -61,7 +61,8 @@ __device__ __forceinline__ void load_queries(const Call& call, Shared& s, const 
   const int of_digit = static_cast<int>(call.q.depth) / kPieceBytes;
   for (int i = threadIdx.x; i < kColumns * 2 * of_digit; i += kThreads) {
     const int c = i / (2 * of_digit), d = i / of_digit % 2, piece = i % of_digit;
-    const Piece v = c < mine.count ? load_piece(call.query(mine.first + c, mine.kv_head) + (d * of_digit + piece) * kPieceBytes) : zero_piece();
+    const Piece v = c < mine.count ? load_piece(call.query(mine.first + c, mine.kv_head) + (d * of_digit + piece) * kPieceBytes)
+                                   : zero_piece();
     *reinterpret_cast<Piece*>(s.q[piece / 4][d][c] + piece % 4 * kPieceBytes) = v;
   }
 }
@@ -83,7 +84,8 @@ __device__ __forceinline__ void scores(const Call& call, const Shared& s, const 
 #pragma unroll
       for (int d = 0; d < 2; ++d)
 #pragma unroll
-        for (int half = 0; half < 2; ++half) key[d][half] = load_once(k + (2 * half + d) * static_cast<int>(call.kv.depth) + i * kSliceBytes);
+        for (int half = 0; half < 2; ++half)
+          key[d][half] = load_once(k + (2 * half + d) * static_cast<int>(call.kv.depth) + i * kSliceBytes);
       const Piece high = load_piece(s.q[i][0][g] + t * kPieceBytes), low = load_piece(s.q[i][1][g] + t * kPieceBytes);
       const RowPair rows[2] = {row_pair(key[0][0], key[0][1]), row_pair(key[1][0], key[1][1])};
       multiply_digits(sum, rows, high, low);
@@ -99,7 +101,8 @@ __device__ __forceinline__ void scores(const Call& call, const Shared& s, const 
 }
 
 __device__ __forceinline__ void note_top(Shared& s, const float (&score)[4]) {
-  const int key[2] = {Max{}(math::order_key(score[0]), math::order_key(score[2])), Max{}(math::order_key(score[1]), math::order_key(score[3]))};
+  const int key[2] = {Max{}(math::order_key(score[0]), math::order_key(score[2])),
+                      Max{}(math::order_key(score[1]), math::order_key(score[3]))};
   int top, index;
   if (fold(key, Max{}, top, index)) atomicMax(&s.top[column(index)], top);
 }
@@ -244,8 +247,8 @@ __device__ __forceinline__ void walk(const Call& call, Shared& s, const Task& mi
 // MD times 128 dimensions.
 //
 // For each tile and block of 128 positions, D = depth, E = dims:
-// Bytes: 256 (D + E) + 1024 of K and V from memory, each once; V is asked for while scores are computed, and the next block's K while values
-// are. 32 KiB of K are in flight at once by each CTA, and 32 KiB of V behind it; two CTAs or more on a multiprocessor.
+// Bytes: 256 (D + E) + 1024 of K and V from memory, each once; V is asked for while scores are computed, and the next block's K while
+// values are. 32 KiB of K are in flight at once by each CTA, and 32 KiB of V behind it; two CTAs or more on a multiprocessor.
 // Operations: 2 * 4 * 128 * 8 (D + E) of int8, 1024 powers. Bound by memory: 64 KiB at D = E = 128 are 3200 cycles of an H200's share for a
 // multiprocessor, the products 400.
 template <int MD>

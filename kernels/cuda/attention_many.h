@@ -82,8 +82,8 @@ __device__ __forceinline__ unsigned quad_sum(unsigned x) {
   return x + __shfl_xor_sync(0xffffffffu, x, 2);
 }
 
-// Its part of the queries is in shared memory, where only it reads it: registers hold it only while it is multiplied. Behind the last column of
-// the tile stands that one again.
+// Its part of the queries is in shared memory, where only it reads it: registers hold it only while it is multiplied. Behind the last
+// column of the tile stands that one again.
 template <int D>
 __device__ __forceinline__ void load_queries(const Call& call, const Task& mine, Shared& s, Queries<D>& queries) {
   const int8_t* query[2];
@@ -97,7 +97,8 @@ __device__ __forceinline__ void load_queries(const Call& call, const Task& mine,
   for (int i = 0; i < D; ++i)
 #pragma unroll
     for (int d = 0; d < 2; ++d)
-      queries.digit[i][d][threadIdx.x] = row_pair(load_piece(query[0] + (d * D + i) * kSliceBytes), load_piece(query[1] + (d * D + i) * kSliceBytes));
+      queries.digit[i][d][threadIdx.x] = row_pair(load_piece(query[0] + (d * D + i) * kSliceBytes),
+                                                  load_piece(query[1] + (d * D + i) * kSliceBytes));
 }
 
 // --- the parts of a block, in the order in which they run -------------------------------------------------------------------
@@ -174,8 +175,8 @@ __device__ __forceinline__ void find_top(const Scores& score, float (&top)[2]) {
 }
 
 // Whether the limits of NUMERICS 7.3 may matter to a column whose largest score without them is `top`. A score beyond kScoreMax makes the
-// top so; one below -kScoreMax has weight 0 either way where M is 64 above that; and with a smaller `a` no unit is infinite, since a scale is
-// below 2^114.
+// top so; one below -kScoreMax has weight 0 either way where M is 64 above that; and with a smaller `a` no unit is infinite, since a scale
+// is below 2^114.
 __device__ __forceinline__ bool limits_matter(float top, float a) { return !(top <= kScoreMax && top > 64 - kScoreMax && a < 0x1p14f); }
 
 // The limits, put on afterwards: a sum of 0 times an infinite unit is 0, any other is beyond the limit of scores either way.
@@ -191,7 +192,8 @@ __device__ __forceinline__ void limit(Scores& score) {
       }
 }
 
-// The weights of a block for the lane's columns: digits as pieces of the product with V, their scales, and what the block does to the state.
+// The weights of a block for the lane's columns: digits as pieces of the product with V, their scales,
+// and what the block does to the state.
 struct Weights {
   RowPair digit[kSlices][2];                     // [slice][H, L]
   float scale[2];
@@ -285,7 +287,8 @@ __device__ __forceinline__ void multiply_values(const int8_t* v, const Weights& 
     for (int i = 0; i < kSlices; ++i) {
       if (i > 0 && i * kSliceBytes >= seen) continue;
 #pragma unroll
-      for (int p = 0; p < 2; ++p) multiply_digits(sum[p], weights.digit[i], rows.piece(8 * (n + p) * kRow, i), rows.piece(8 * (n + p) * kRow, kSlices + i));
+      for (int p = 0; p < 2; ++p)
+        multiply_digits(sum[p], weights.digit[i], rows.piece(8 * (n + p) * kRow, i), rows.piece(8 * (n + p) * kRow, kSlices + i));
     }
 #pragma unroll
     for (int p = 0; p < 2; ++p)
@@ -381,9 +384,9 @@ __device__ __forceinline__ void walk(const Call& call, Shared& s, Queries<D>& qu
 // For each tile of 128 columns and block of 128 positions, E = dims, at D = 2 and E = 128:
 // Bytes: 256 (64 D + E) + 1024 of K and V, 65 KiB, from L2 into shared memory. They are read there by every warp: 4,400 cycles.
 // Operations: 2 * 4 * 128 * 128 (64 D + E) of int8, 4,096 mma for the CTA (4,100 cycles of an H200 at the full rate, 6,800 at what mma.sync
-// reaches); 16,384 powers. A warp issues some 4,000 instructions, of which 512 are mma: 13 for each score but its mma, 20 for its weight, 4 for
-// its digits, 13 for each value of o. Four schedulers have two warps each: 8,000 cycles. So it is bound by the issue of instructions, mma close
-// behind; a warp's weights run beside another's products, since nothing makes them wait for each other between two barriers.
+// reaches); 16,384 powers. A warp issues some 4,000 instructions, of which 512 are mma: 13 for each score but its mma, 20 for its weight, 4
+// for its digits, 13 for each value of o. Four schedulers have two warps each: 8,000 cycles. So it is bound by the issue of instructions,
+// mma close behind; a warp's weights run beside another's products, since nothing makes them wait for each other between two barriers.
 template <int D>
 __global__ void __launch_bounds__(kThreads, 1) attend(Call call) {
   __shared__ Shared s;

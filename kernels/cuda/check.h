@@ -1,7 +1,7 @@
 // Errors of the CUDA runtime as exceptions.
 //
-// Device memory that is not there is DeviceFull, a GPU or a driver that failed is DeviceFailed (kernels/device_error.h): either may pass. What this
-// program did wrong is a std::runtime_error, memory of the host std::bad_alloc. All but the last name what was being done.
+// Device memory that is not there is DeviceFull, a GPU or a driver that failed is DeviceFailed (kernels/device_error.h): either may pass.
+// What this program did wrong is a std::runtime_error, memory of the host std::bad_alloc. All but the last name what was being done.
 #pragma once
 #include <new>
 #include <stdexcept>

@@ -59,7 +59,9 @@ struct HeadsView {
   int heads;
   size_t depth, stride;                          // bytes of a row
   int8_t* digit;
-  __host__ __device__ int8_t* head(int row, int h) const { return digit + static_cast<size_t>(row) * stride + static_cast<size_t>(h) * 2 * depth; }
+  __host__ __device__ int8_t* head(int row, int h) const {
+    return digit + static_cast<size_t>(row) * stride + static_cast<size_t>(h) * 2 * depth;
+  }
   __host__ __device__ float* scale(int row, int h) const { return reinterpret_cast<float*>(head(row, heads)) + h; }
 };
 inline size_t quant_heads_stride(int heads, int head_dim) {
@@ -83,7 +85,9 @@ struct KvView {
   __host__ __device__ uint8_t* block(int page, int layer, int kv_head) const {
     return pages + static_cast<size_t>(page) * page_bytes() + (static_cast<size_t>(layer) * kv_heads + kv_head) * block_bytes();
   }
-  __host__ __device__ int8_t* k(uint8_t* block, int position) const { return reinterpret_cast<int8_t*>(block) + static_cast<size_t>(position) * 2 * depth; }
+  __host__ __device__ int8_t* k(uint8_t* block, int position) const {
+    return reinterpret_cast<int8_t*>(block) + static_cast<size_t>(position) * 2 * depth;
+  }
   __host__ __device__ int8_t* v(uint8_t* block, int dim) const {
     return reinterpret_cast<int8_t*>(block) + 2 * kBlock * depth + static_cast<size_t>(dim) * 2 * kBlock;
   }

@@ -70,8 +70,9 @@ class CudaDevice final : public Device {
     int runtime = 0;
     cudaRuntimeGetVersion(&runtime);
     std::string library = library_name(c_.library);
-    return "cuda:" + std::to_string(ordinal_) + " " + properties_.name + ", sm_" + std::to_string(properties_.major * 10 + properties_.minor) + ", " +
-           driver_name() + ", runtime " + cuda_version(runtime) + ", " + (library.empty() ? "no cublasLt" : library);
+    return "cuda:" + std::to_string(ordinal_) + " " + properties_.name + ", sm_" +
+           std::to_string(properties_.major * 10 + properties_.minor) + ", " + driver_name() + ", runtime " + cuda_version(runtime) + ", " +
+           (library.empty() ? "no cublasLt" : library);
   }
 
   // --- memory
@@ -138,7 +139,9 @@ class CudaDevice final : public Device {
   size_t kv_page_bytes(const KvShape& shape) const override { return view(KvCache{shape, nullptr}).page_bytes(); }
 
   // --- weights
-  size_t table_bytes(const StoredMatrix& table) const override { return static_cast<size_t>(table.rows) * stored_row_bytes(table.dtype, table.cols); }
+  size_t table_bytes(const StoredMatrix& table) const override {
+    return static_cast<size_t>(table.rows) * stored_row_bytes(table.dtype, table.cols);
+  }
   StoredMatrix place_table(const StoredMatrix& table, void* to) override {
     upload(to, table.data, table_bytes(table));
     return {to, table.dtype, table.rows, table.cols};
@@ -244,8 +247,8 @@ GpuProbe without(GpuState state, const std::string& why) {
 
 // No machine code for this GPU, and no PTX that its driver takes.
 bool says_no_code(cudaError_t e) {
-  for (cudaError_t none : {cudaErrorNoKernelImageForDevice, cudaErrorInvalidDeviceFunction, cudaErrorInvalidPtx, cudaErrorUnsupportedPtxVersion,
-                           cudaErrorJitCompilerNotFound, cudaErrorJitCompilationDisabled})
+  for (cudaError_t none : {cudaErrorNoKernelImageForDevice, cudaErrorInvalidDeviceFunction, cudaErrorInvalidPtx,
+                           cudaErrorUnsupportedPtxVersion, cudaErrorJitCompilerNotFound, cudaErrorJitCompilationDisabled})
     if (e == none) return true;
   return false;
 }
@@ -260,11 +263,14 @@ GpuProbe probe_cuda(int ordinal) {
   int count = 0, runtime = 0;
   cudaRuntimeGetVersion(&runtime);
   cudaError_t e = cudaGetDeviceCount(&count);
-  if (e == cudaErrorInsufficientDriver) return without(GpuState::absent, "no NVIDIA driver here that is new enough for CUDA " + cuda::cuda_version(runtime));
-  if (e == cudaErrorNoDevice || (e == cudaSuccess && count == 0)) return without(GpuState::absent, "an NVIDIA driver but no GPU that this process may use");
+  if (e == cudaErrorInsufficientDriver)
+    return without(GpuState::absent, "no NVIDIA driver here that is new enough for CUDA " + cuda::cuda_version(runtime));
+  if (e == cudaErrorNoDevice || (e == cudaSuccess && count == 0))
+    return without(GpuState::absent, "an NVIDIA driver but no GPU that this process may use");
   if (e != cudaSuccess) return without(GpuState::absent, "the NVIDIA driver does not work: " + said(e));
   if (ordinal < 0 || ordinal >= count) {
-    return without(GpuState::absent, "no GPU number " + std::to_string(ordinal) + ": the GPUs here are numbered from 0 to " + std::to_string(count - 1));
+    return without(GpuState::absent,
+                   "no GPU number " + std::to_string(ordinal) + ": the GPUs here are numbered from 0 to " + std::to_string(count - 1));
   }
   cudaDeviceProp properties;
   e = cudaGetDeviceProperties(&properties, ordinal);
@@ -281,13 +287,16 @@ GpuProbe probe_cuda(int ordinal) {
   cudaFuncAttributes attributes;
   e = cudaFuncGetAttributes(&attributes, cuda::any_kernel());
   if (cuda::says_no_code(e)) {
-    return without(GpuState::absent, "this ibid holds no code for sm_" + std::to_string(properties.major * 10 + properties.minor) + ": " + said(e));
+    return without(GpuState::absent,
+                   "this ibid holds no code for sm_" + std::to_string(properties.major * 10 + properties.minor) + ": " + said(e));
   }
   if (e != cudaSuccess) return without(GpuState::busy, "the GPU cannot be had: " + said(e));
   set_fp_env();                                  // the driver is others' code
   return {GpuState::ready, ""};
 }
 
-std::unique_ptr<Device> make_cuda_device(int ordinal, const CudaOptions& options) { return std::make_unique<cuda::CudaDevice>(ordinal, options); }
+std::unique_ptr<Device> make_cuda_device(int ordinal, const CudaOptions& options) {
+  return std::make_unique<cuda::CudaDevice>(ordinal, options);
+}
 
 }  // namespace ibid::kernels

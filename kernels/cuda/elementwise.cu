@@ -21,12 +21,14 @@ __device__ Columns columns(int cols) {
   return {start + static_cast<int>(threadIdx.x), min(start + kPerBlock, cols)};
 }
 
-__global__ void __launch_bounds__(kThreads) embed_kernel(const uint8_t* table, DType dtype, size_t row_bytes, int cols, const int32_t* token, float* x) {
+__global__ void __launch_bounds__(kThreads)
+embed_kernel(const uint8_t* table, DType dtype, size_t row_bytes, int cols, const int32_t* token, float* x) {
   wait_for_previous();
   size_t row = blockIdx.y;
   const uint8_t* stored = table + static_cast<size_t>(token[row]) * row_bytes;
   Columns c = columns(cols);
-  for (int i = c.first; i < c.end; i += kThreads) x[row * static_cast<size_t>(cols) + static_cast<size_t>(i)] = stored_value(dtype, stored, i);
+  for (int i = c.first; i < c.end; i += kThreads)
+    x[row * static_cast<size_t>(cols) + static_cast<size_t>(i)] = stored_value(dtype, stored, i);
 }
 
 __global__ void __launch_bounds__(kThreads) gather_kernel(const float* x, const int32_t* index, int cols, float* out) {

@@ -61,7 +61,9 @@ struct CublasLt {
       ok = ok && f.preference_set(preference, which, &sums, sizeof sums) == CUBLAS_STATUS_SUCCESS;
     cublasLtMatmulHeuristicResult_t offers[kMostAlgorithms];
     int count = 0;
-    ok = ok && f.heuristic(handle, p.product, p.weights, p.rows, p.sums, p.sums, preference, kMostAlgorithms, offers, &count) == CUBLAS_STATUS_SUCCESS;
+    ok = ok &&
+         f.heuristic(handle, p.product, p.weights, p.rows, p.sums, p.sums, preference, kMostAlgorithms, offers, &count) ==
+             CUBLAS_STATUS_SUCCESS;
     f.preference_destroy(preference);
     int seen = 0;
     for (int i = 0; ok && i < count; i++) {
@@ -204,7 +206,8 @@ __global__ void __launch_bounds__(256) finish_sums(RawSums r) {
   store(r.p, r.row + t, n, y);
 }
 
-// The same of a gated product: 16 D bytes of sums for each output, 4 out; some 60 operations. Block (x, y): rows w_row + 2048 x .. of the weights.
+// The same of a gated product: 16 D bytes of sums for each output, 4 out; some 60 operations.
+// Block (x, y): rows w_row + 2048 x .. of the weights.
 template <int D>
 __global__ void __launch_bounds__(256) finish_gated_sums(RawSums r) {
   wait_for_previous();
@@ -223,7 +226,8 @@ void launch_finish(Context& c, const RawSums& r, int tokens) {
   const int groups = r.w_rows / kAtOnce / (r.p.gated ? 2 : 1);
   const dim3 grid(static_cast<unsigned>((groups + 255) / 256), static_cast<unsigned>(tokens));
   const bool two = r.p.w.digits == 2;
-  launch(r.p.gated ? (two ? finish_gated_sums<2> : finish_gated_sums<1>) : (two ? finish_sums<2> : finish_sums<1>), grid, dim3(256), 0, c.stream, r);
+  launch(r.p.gated ? (two ? finish_gated_sums<2> : finish_gated_sums<1>) : (two ? finish_sums<2> : finish_sums<1>), grid, dim3(256), 0,
+         c.stream, r);
 }
 
 bool all_planned(Context& c, const Cut& cut, int w_rows, int digits, int rows, int k) {
@@ -240,7 +244,8 @@ bool library_product(Context& c, const WeightView& w, int w_row, int w_rows, con
   if (!plan) return false;
   const int32_t one = 1, zero = 0;
   plan->usable = c.library->f.matmul(c.library->handle, plan->product, &one, w.row(w_row), plan->weights, a.high(row), plan->rows, &zero,
-                                     result, plan->sums, result, plan->sums, &plan->algorithm, c.scratch.data, kWorkspace, c.stream) == CUBLAS_STATUS_SUCCESS;
+                                     result, plan->sums, result, plan->sums, &plan->algorithm, c.scratch.data, kWorkspace,
+                                     c.stream) == CUBLAS_STATUS_SUCCESS;
   return plan->usable;
 }
 
@@ -255,7 +260,8 @@ bool library_matmul(Context& c, const Product& p) {
       const int w_some = p.w.n - w_row < piece.w_rows ? p.w.n - w_row : piece.w_rows;
       if (!library_product(c, p.w, w_row, w_some, p.a, row, some, sums)) {
         if (row == 0 && w_row == 0) return false;
-        // Nothing may take its place now: an output that another piece wrote may be a residual already used. A GPU that failed says so here.
+        // Nothing may take its place now: an output that another piece wrote may be a residual already used.
+        // A GPU that failed says so here.
         check(cudaStreamSynchronize(c.stream), "a product by cublasLt");
         throw std::runtime_error("cublasLt refused a product that it had planned");
       }

@@ -3,7 +3,8 @@
 // Owns: the library's handle and plans, the scratch its products take. Must not know: which rows come this way (matmul.cu).
 //
 // 1. One product of the planes of digits stacked gives every product of digits (cuda_ops.h, 2); the epilogue is ours.
-// 2. Where the library is absent, or offers nothing for a shape, or refuses what it offered, the fused kernels do the work: the bits are the same.
+// 2. Where the library is absent, or offers nothing for a shape, or refuses what it offered, the fused kernels do the work:
+//    the bits are the same.
 #pragma once
 #include <string>
 

@@ -37,7 +37,8 @@ cublasLtHandle_t load_library(CublasLtFunctions& functions) {
     void* library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
     if (!library) continue;
     cublasLtHandle_t handle = nullptr;
-    if (find_all(library, functions) && functions.create(&handle) == CUBLAS_STATUS_SUCCESS) return handle;     // one for a newer driver is refused here
+    // one for a newer driver is refused here
+    if (find_all(library, functions) && functions.create(&handle) == CUBLAS_STATUS_SUCCESS) return handle;
     dlclose(library);
   }
   return nullptr;

@@ -6,8 +6,8 @@
 // 2. What is replayed reads its inputs from the same addresses, and launches for the same number of rows and of blocks: all of that
 //    is the key. Whoever frees or moves memory that a step may touch must call forget().
 // 3. At most kMost graphs are kept; the one not used for longest goes.
-// 4. A step that cannot be recorded is run plainly, and so is every step from then on: a recording runs nothing, so nothing runs twice, and no
-//    bit depends on the way. What was kept is forgotten, for memory may be what was wanting.
+// 4. A step that cannot be recorded is run plainly, and so is every step from then on: a recording runs nothing, so nothing runs twice, and
+//    no bit depends on the way. What was kept is forgotten, for memory may be what was wanting.
 #pragma once
 #include <compare>
 #include <functional>

@@ -5,8 +5,8 @@
 //
 // 1. A kernel is a __global__ function that returns void; its arguments are passed by value.
 //    It may start while the kernel before it still runs (programmatic dependent launch, from sm_90 on), so that its start costs nothing:
-//    every thread calls wait_for_previous(), once, and before it touches anything but weights, which no kernel writes that the host has not waited for.
-//    Behind it everything that earlier kernels wrote is there. The shim refuses a kernel that does not.
+//    every thread calls wait_for_previous(), once, and before it touches anything but weights, which no kernel writes that the host has not
+//    waited for. Behind it everything that earlier kernels wrote is there. The shim refuses a kernel that does not.
 // 2. Nothing outside this header, mma.h and kernels/math.h may look at whether nvcc compiles it.
 #pragma once
 #include <cuda_runtime.h>               // the toolkit's, or test/simt/include's
@@ -39,11 +39,14 @@ __device__ __forceinline__ void wait_for_previous() {
   asm volatile("griddepcontrol.launch_dependents;\n\tgriddepcontrol.wait;" ::: "memory");
 #endif
 }
-#define IBID_DYNAMIC_SHARED(type, name) extern __shared__ __align__(16) unsigned char ibid_shared_bytes[]; type* name = reinterpret_cast<type*>(ibid_shared_bytes)
+#define IBID_DYNAMIC_SHARED(type, name)                              \
+  extern __shared__ __align__(16) unsigned char ibid_shared_bytes[]; \
+  type* name = reinterpret_cast<type*>(ibid_shared_bytes)
 #else
 template <class... P, class... A>
 void launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, A... arguments) {
-  simt::launch(reinterpret_cast<const void*>(kernel), [=] { kernel(static_cast<P>(arguments)...); }, grid, block, shared_bytes, stream, true);
+  simt::launch(reinterpret_cast<const void*>(kernel), [=] { kernel(static_cast<P>(arguments)...); }, grid, block, shared_bytes,
+               stream, true);
 }
 inline void wait_for_previous() { simt::note_wait(); }
 #define IBID_DYNAMIC_SHARED(type, name) type* name = static_cast<type*>(simt::dynamic_shared())

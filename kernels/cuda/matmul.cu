@@ -29,8 +29,8 @@ constexpr int kLibraryRows = 33;                 // from here the library's prod
 // In flight: a warp asks for the 4 KiB of its next step before it works on this one, so 32 KiB for each CTA; two CTAs on a
 // multiprocessor where the sums are few. 4.8 TB/s at 700 ns want 25 KiB on each of 132.
 
-// CTAs of a multiprocessor, as the registers allow: 12 bytes are spilled for one digit, tiles of 16 rows and more than 16 tokens (gated: more than 8
-// on sm_90), else none.
+// CTAs of a multiprocessor, as the registers allow: 12 bytes are spilled for one digit, tiles of 16 rows and more than 16 tokens (gated:
+// more than 8 on sm_90), else none.
 template <int D, int MT, int NT>
 constexpr int few_at_once() { return MT * NT * (D + 1) <= 6 ? 2 : 1; }
 
@@ -50,7 +50,8 @@ struct Step {                                    // 4 KiB of weights: `slices` s
 #pragma unroll
           for (int d = 0; d < D; ++d) {
             const size_t row = static_cast<size_t>((16 * m + 8 * half) * D + d);
-            piece[u][m][d][half] = slice + u < end ? load_weights(at + row * depth + static_cast<size_t>(slice + u) * kSliceBytes) : zero_piece();
+            piece[u][m][d][half] = slice + u < end ? load_weights(at + row * depth + static_cast<size_t>(slice + u) * kSliceBytes)
+                                                   : zero_piece();
           }
   }
 };
@@ -86,7 +87,8 @@ constexpr int kTileStride = 18, kTileSums = kTileColumns * kTileStride;
 
 // Adds up the warps that share rows of weights, and writes. `across` warps lie side by side over the rows. again: not for the first time.
 template <int D, int MT, int NT, bool is_gated>
-__device__ __forceinline__ void meet_and_finish(const Product& p, const Sums<D, MT, NT>& sums, int row0, int token0, int across, bool again) {
+__device__ __forceinline__ void meet_and_finish(const Product& p, const Sums<D, MT, NT>& sums, int row0, int token0, int across,
+                                                bool again) {
   constexpr int kTiles = MT * NT, kAtOnce = kTiles < 4 ? kTiles : 4;
   __shared__ int64_t part[kWarps][kAtOnce][kTileSums];
   const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4, warp = threadIdx.x / 32;
@@ -99,7 +101,8 @@ __device__ __forceinline__ void meet_and_finish(const Product& p, const Sums<D, 
       for (int v = 0; v < 4; ++v)
         part[warp][i][(2 * t + v % 2) * kTileStride + g + v / 2 * 8] = put_together(sums.of[(first + i) / NT][(first + i) % NT], v);
     __syncthreads();                             // every warp's sums of these tiles are written
-    constexpr int kRows = is_gated ? kGate : 16;   // of a tile, with an output each. Where it is 8, lanes of a half warp meet in banks, two by two
+    // of a tile, with an output each. Where it is 8, lanes of a half warp meet in banks, two by two
+    constexpr int kRows = is_gated ? kGate : 16;
     for (int o = threadIdx.x; o < across * kAtOnce * 8 * kRows; o += kThreads) {
       const int row = o % kRows, column = o / kRows % 8, i = o / (8 * kRows) % kAtOnce, beside = o / (8 * kRows * kAtOnce);
       const int n = row0 + (beside * MT + (first + i) / NT) * 16 + row, token = token0 + (first + i) % NT * 8 + column;
@@ -117,8 +120,8 @@ __device__ __forceinline__ void meet_and_finish(const Product& p, const Sums<D, 
   }
 }
 
-// Block (x, y): tokens 8 NT x; tiles y, y + gridDim.y, ... of 16 MT across rows of weights. Blocks of equal y follow each other and share the
-// weights in L2. The next tile's first step is asked for before this tile's sums meet, and the first tile's before the activations are
+// Block (x, y): tokens 8 NT x; tiles y, y + gridDim.y, ... of 16 MT across rows of weights. Blocks of equal y follow each other and share
+// the weights in L2. The next tile's first step is asked for before this tile's sums meet, and the first tile's before the activations are
 // there, so that memory does not idle.
 template <int D, int MT, int NT, bool is_gated>
 __global__ void __launch_bounds__(kThreads, few_at_once<D, MT, NT>()) matmul_few(Product p, int across, int tiles) {
@@ -152,8 +155,8 @@ __global__ void __launch_bounds__(kThreads, few_at_once<D, MT, NT>()) matmul_few
   load(tile, first);
   fetch_scales(tile);
   wait_for_previous();
-  // One loop over the steps of all tiles. Its turns end by moving `next` to where the next turn has it, so by waiting for it: in a loop for each
-  // tile that came before the sums met, and no memory was asked for while they did (seen in the machine code).
+  // One loop over the steps of all tiles. Its turns end by moving `next` to where the next turn has it, so by waiting for it: in a loop for
+  // each tile that came before the sums met, and no memory was asked for while they did (seen in the machine code).
   while (tile < tiles) {
     now = next;
     // A single column of tokens is asked for before the weights of the next step: what is asked for later may arrive later, and this step
@@ -195,7 +198,8 @@ template <int D, int MT, int NT>
 void launch_tiles(Context& c, const Product& p, int columns, int tile) {
   const int tiles = (p.w.n + tile - 1) / tile, most = (few_at_once<D, MT, NT>() * c.multiprocessors + columns - 1) / columns;
   const dim3 grid(static_cast<unsigned>(columns), static_cast<unsigned>(tiles < most ? tiles : most));
-  launch(p.gated ? matmul_few<D, MT, NT, true> : matmul_few<D, MT, NT, false>, grid, dim3(kThreads), 0, c.stream, p, tile / (16 * MT), tiles);
+  launch(p.gated ? matmul_few<D, MT, NT, true> : matmul_few<D, MT, NT, false>, grid, dim3(kThreads), 0, c.stream, p, tile / (16 * MT),
+         tiles);
 }
 
 template <int D, int NT>
@@ -320,8 +324,8 @@ void launch_many(Context& c, const Product& p) {
   using S = Many<D>;
   const int row_tiles = (p.n + S::rows - 1) / S::rows, token_tiles = (p.rows + S::tokens - 1) / S::tokens;
   cudaFuncSetAttribute(matmul_many<D>, cudaFuncAttributeMaxDynamicSharedMemorySize, S::shared_bytes);
-  launch(matmul_many<D>, dim3(static_cast<unsigned>(row_tiles) * static_cast<unsigned>(token_tiles)), dim3(kThreads), S::shared_bytes, c.stream, p,
-         row_tiles, token_tiles);
+  launch(matmul_many<D>, dim3(static_cast<unsigned>(row_tiles) * static_cast<unsigned>(token_tiles)), dim3(kThreads), S::shared_bytes,
+         c.stream, p, row_tiles, token_tiles);
 }
 
 // --------------------------------------------------------------------------------------------------------------------------

@@ -49,11 +49,13 @@ __device__ __forceinline__ void fetch_ahead(const void* p) { asm volatile("prefe
 // Starts a copy of one piece into shared memory; both 16-byte aligned. It is there for this thread after wait_copies, for others
 // after a barrier behind that.
 __device__ __forceinline__ void copy_piece(int8_t* to_shared, const int8_t* from) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(static_cast<uint32_t>(__cvta_generic_to_shared(to_shared))), "l"(from) : "memory");
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;"
+               ::"r"(static_cast<uint32_t>(__cvta_generic_to_shared(to_shared))), "l"(from) : "memory");
 }
 // The same of the first `bytes` of a piece, and zeros behind them.
 __device__ __forceinline__ void copy_front(void* to_shared, const void* from, int bytes) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(static_cast<uint32_t>(__cvta_generic_to_shared(to_shared))), "l"(from), "r"(bytes) : "memory");
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
+               ::"r"(static_cast<uint32_t>(__cvta_generic_to_shared(to_shared))), "l"(from), "r"(bytes) : "memory");
 }
 // Ends a group of copies, which may be empty.
 __device__ __forceinline__ void end_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
@@ -68,7 +70,9 @@ inline Piece load_weights(const int8_t* p) { return *reinterpret_cast<const Piec
 inline Piece load_once(const int8_t* p) { return *reinterpret_cast<const Piece*>(p); }
 inline void fetch_ahead(const void*) {}
 inline void copy_piece(int8_t* to_shared, const int8_t* from) { simt::copy(to_shared, from, kPieceBytes, kPieceBytes); }
-inline void copy_front(void* to_shared, const void* from, int bytes) { simt::copy(to_shared, from, static_cast<size_t>(bytes), kPieceBytes); }
+inline void copy_front(void* to_shared, const void* from, int bytes) {
+  simt::copy(to_shared, from, static_cast<size_t>(bytes), kPieceBytes);
+}
 inline void end_copies() { simt::end_copies(); }
 template <int groups>
 void wait_copies() { simt::wait_copies(groups); }

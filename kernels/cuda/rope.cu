@@ -103,7 +103,8 @@ rope_kernel(const float* qkv, int vectors, int dim, Rows rows, Rope rope, int la
   int position = rows.position[row], sequence = rows.sequence[row], page = 0;
   v = load(qkv + (static_cast<size_t>(row) * static_cast<size_t>(vectors) + static_cast<size_t>(index)) * static_cast<size_t>(dim), half);
   if (!value) angles = load(rope.table + static_cast<size_t>(position) * static_cast<size_t>(dim), half);
-  if (index >= q.heads) page = rows.page_table[static_cast<size_t>(sequence) * static_cast<size_t>(rows.max_pages) + static_cast<size_t>(position / kBlock)];
+  if (index >= q.heads)
+    page = rows.page_table[static_cast<size_t>(sequence) * static_cast<size_t>(rows.max_pages) + static_cast<size_t>(position / kBlock)];
   if (normed) normalise(v, weight, rope.eps, dim);
   if (!value) rotate(v, angles, half);
   RowScale s = scale_of(v);
@@ -126,8 +127,9 @@ void rope_store(Context& c, const float* qkv, int heads, const Batch& batch, con
     Rows rows{batch.position + row, batch.sequence + row, batch.page_table, batch.max_pages};
     HeadsView q = view(q_out, heads, dim);
     q.digit = q.head(row, 0);
-    launch(rope_kernel, grid, dim3(32 * kWarps), 0, c.stream, qkv + static_cast<size_t>(row) * static_cast<size_t>(vectors) * static_cast<size_t>(dim),
-           vectors, dim, rows, rope, layer, view(kv), q, bad + row);
+    launch(rope_kernel, grid, dim3(32 * kWarps), 0, c.stream,
+           qkv + static_cast<size_t>(row) * static_cast<size_t>(vectors) * static_cast<size_t>(dim), vectors, dim, rows, rope, layer,
+           view(kv), q, bad + row);
   }
 }
 

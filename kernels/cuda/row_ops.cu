@@ -140,8 +140,8 @@ __global__ void __launch_bounds__(kThreads) norm_kernel(Plain x, Plain weight, f
   store_row(y, t, out, row, bad);
 }
 
-// Whole warps, with a group of four for each thread where rows are few, since then barriers are what takes time. Where there are many a thread
-// has all that it can hold: a multiprocessor then has several rows in work, one reading while another waits.
+// Whole warps, with a group of four for each thread where rows are few, since then barriers are what takes time. Where there are many a
+// thread has all that it can hold: a multiprocessor then has several rows in work, one reading while another waits.
 dim3 block_for(const Context& c, int rows, int k) {
   const int groups = (k + 3) / 4, wanted = rows > 2 * c.multiprocessors ? (groups + kHeld - 1) / kHeld : groups;
   return dim3(static_cast<unsigned>(min(round_up(static_cast<size_t>(wanted), 32), size_t{kThreads})));
@@ -154,7 +154,9 @@ void quantize(Context& c, const float* x, int rows, int k, const QuantRows& out,
 }
 
 void norm_quantize(Context& c, const float* x, const float* weight, float eps, int rows, int k, const QuantRows& out, uint8_t* bad) {
-  if (rows > 0) launch(norm_kernel, dim3(static_cast<unsigned>(rows)), block_for(c, rows, k), 0, c.stream, Plain{x, k}, Plain{weight, k}, eps, view(out), bad);
+  if (rows > 0)
+    launch(norm_kernel, dim3(static_cast<unsigned>(rows)), block_for(c, rows, k), 0, c.stream, Plain{x, k}, Plain{weight, k}, eps,
+           view(out), bad);
 }
 
 }  // namespace ibid::kernels::cuda

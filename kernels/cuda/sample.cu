@@ -5,17 +5,17 @@
 // constraints (they arrive as a mask), requests.
 //
 // Per row of V logits: greedy reads 8 V bytes (maximum and choice, then sum) and computes one exponential per logit, spread over the
-// multiprocessors. Sampling also writes and reads V scores, and with top-p V weights, once per pass: 4 V bytes a pass of top-k, 12 V of top-p,
-// at most 8 passes each and mostly 3; a division, an exponential and for the tokens kept a Philox and two logarithms per logit. There one
-// block's bandwidth decides: for 150,000 logits some tens of microseconds, beside a decode step of milliseconds.
+// multiprocessors. Sampling also writes and reads V scores, and with top-p V weights, once per pass: 4 V bytes a pass of top-k, 12 V of
+// top-p, at most 8 passes each and mostly 3; a division, an exponential and for the tokens kept a Philox and two logarithms per logit.
+// There one block's bandwidth decides: for 150,000 logits some tens of microseconds, beside a decode step of milliseconds.
 //
 // 1. Log-probabilities come from the raw logits; the choice comes from the filtered scores.
 // 2. A rank orders tokens: larger first, and of equals the lower id. Ranks are integers and distinct, so no maximum has an order, and parts
 //    of a row meet in any; sums are of integers.
-// 3. A thread has the same columns of a row in every pass, so it filters what it reads. All threads read one score, the largest (start): min-p,
-//    which can follow without a barrier, never drops that one, and the filters before it have barriers of their own first.
-//    Barriers are those of block_reduce and last_kept, and those of the list in report_top; there are some between that list and the weights
-//    that take its place.
+// 3. A thread has the same columns of a row in every pass, so it filters what it reads. All threads read one score, the largest (start):
+//    min-p, which can follow without a barrier, never drops that one, and the filters before it have barriers of their own first.
+//    Barriers are those of block_reduce and last_kept, and those of the list in report_top; there are some between that list and the
+//    weights that take its place.
 #include <algorithm>
 #include <cstring>
 
@@ -102,7 +102,8 @@ struct Row {
   __device__ Row(const Piece& p, size_t index)
       : logits(p.logits + index * static_cast<size_t>(p.stride)), spec(p.spec[index]), mask(p.mask + index * static_cast<size_t>(p.words)),
         seen(p.seen + index * static_cast<size_t>(p.words)), score(p.score + index * static_cast<size_t>(p.vocab)),
-        weight(p.weight + index * static_cast<size_t>(p.vocab)), survey(p.survey + index * static_cast<size_t>(p.parts)), vocab(p.vocab), parts(p.parts) {}
+        weight(p.weight + index * static_cast<size_t>(p.vocab)), survey(p.survey + index * static_cast<size_t>(p.parts)), vocab(p.vocab),
+        parts(p.parts) {}
 
   __device__ bool greedy() const { return !(spec.temperature > 0); }
   __device__ bool allowed(int i) const { return !spec.has_mask || (mask[i / 32] >> (i % 32) & 1); }
@@ -210,7 +211,8 @@ __device__ bool measure(Row& row, Shared& s) {
 // The `count` most likely tokens in order: collected in any order, then each put to the place that its rank has among them.
 __device__ void report_top(const Row& row, int count, TokenLogprob* top, Shared& s) {
   auto rank = [&](int i) { return rank_of(row.logits[i], i); };
-  Rank last = count < row.vocab ? last_kept<true>(s.histogram, row.vocab, static_cast<unsigned long long>(count), rank, [](int) { return 1; }) : 0;
+  Rank last =
+      count < row.vocab ? last_kept<true>(s.histogram, row.vocab, static_cast<unsigned long long>(count), rank, [](int) { return 1; }) : 0;
   if (threadIdx.x == 0) s.listed = 0;
   __syncthreads();                               // the list is empty before anyone appends
   each(row.vocab, [&](int i) {
@@ -273,10 +275,14 @@ __device__ void keep_top_p(const Row& row, float largest, Shared& s) {
     if (row.in(i)) sum += row.weight[i];
   });
   unsigned long long total = static_cast<unsigned long long>(block_sum(sum, s.sum));
-  unsigned long long q32 = row.spec.top_p > 0 ? static_cast<unsigned long long>(math::round_int(static_cast<double>(row.spec.top_p) * 0x1p32)) : 0;
+  unsigned long long q32 = row.spec.top_p > 0
+                               ? static_cast<unsigned long long>(math::round_int(static_cast<double>(row.spec.top_p) * 0x1p32))
+                               : 0;
   unsigned long long limit = __umul64hi(q32, total) << 32 | (q32 * total) >> 32;
   if (limit == 0) limit = 1;
-  auto rank = [&](int i) { return row.weight[i] < 0 ? 0 : static_cast<Rank>(row.weight[i]) << 22 | (0x3fffffu - static_cast<uint32_t>(i)); };
+  auto rank = [&](int i) {
+    return row.weight[i] < 0 ? 0 : static_cast<Rank>(row.weight[i]) << 22 | (0x3fffffu - static_cast<uint32_t>(i));
+  };
   Rank last = last_kept<false>(s.histogram, row.vocab, limit, rank, [&](int i) { return row.weight[i]; });
   drop(row, [&](int i) { return rank(i) < last; });
 }
@@ -415,8 +421,8 @@ void sample(Context& c, const float* logits, int rows, int vocab, int stride, co
                  reinterpret_cast<uint32_t*>(host + l.seen + at));
     }
     check(cudaMemcpyAsync(device, host, l.sent, cudaMemcpyHostToDevice, c.stream), "sending what a sample asks for");
-    Piece p{logits + static_cast<size_t>(row) * static_cast<size_t>(stride), vocab, stride, static_cast<int>(words), max_top, parts_of(c, count, vocab),
-            reinterpret_cast<const RowSpec*>(device), reinterpret_cast<const uint32_t*>(device + l.mask),
+    Piece p{logits + static_cast<size_t>(row) * static_cast<size_t>(stride), vocab, stride, static_cast<int>(words), max_top,
+            parts_of(c, count, vocab), reinterpret_cast<const RowSpec*>(device), reinterpret_cast<const uint32_t*>(device + l.mask),
             reinterpret_cast<const uint32_t*>(device + l.seen), reinterpret_cast<float*>(device + l.score),
             reinterpret_cast<long long*>(device + l.weight), reinterpret_cast<Survey*>(device + l.survey),
             reinterpret_cast<Sampled*>(device + l.out), reinterpret_cast<TokenLogprob*>(device + l.top)};
@@ -429,7 +435,9 @@ void sample(Context& c, const float* logits, int rows, int vocab, int stride, co
     check(cudaStreamSynchronize(c.stream), "sampling");
     std::memcpy(out + row, host + l.sent, static_cast<size_t>(count) * sizeof(Sampled));
     size_t columns = static_cast<size_t>(max_top);
-    if (top) std::memcpy(top + static_cast<size_t>(row) * columns, host + l.sent + (l.top - l.out), static_cast<size_t>(count) * columns * sizeof(TokenLogprob));
+    if (top)
+      std::memcpy(top + static_cast<size_t>(row) * columns, host + l.sent + (l.top - l.out),
+                  static_cast<size_t>(count) * columns * sizeof(TokenLogprob));
   }
 }
 

@@ -31,7 +31,8 @@ class Staging {
       int count = static_cast<int>(std::min<int64_t>(most, src.rows - first));
       Piece& p = pieces_[turn];
       check(cudaEventSynchronize(p.done), "converting weights");
-      std::memcpy(p.host, static_cast<const uint8_t*>(src.data) + static_cast<size_t>(first) * row_bytes, static_cast<size_t>(count) * row_bytes);
+      std::memcpy(p.host, static_cast<const uint8_t*>(src.data) + static_cast<size_t>(first) * row_bytes,
+                  static_cast<size_t>(count) * row_bytes);
       for (int i = 0; i < count; ++i) p.host_rows[i] = to_row + (row_map ? row_map[first + i] : first + i);
       send(p.device, p.host, static_cast<size_t>(count) * row_bytes, c.stream);
       send(p.device_rows, p.host_rows, static_cast<size_t>(count) * sizeof(int32_t), c.stream);
