@@ -230,8 +230,9 @@ void check_window(const Fields& fields, const ModelConfig& c, const std::string&
   bool mistral_default = architecture == "MistralForCausalLM" && !fields.object().find("sliding_window");
   int64_t window = mistral_default ? 4096 : fields.integer_or("sliding_window", none, 1, none);
   if (window < c.max_positions)
-    fields.fail("sliding_window", "is " + std::to_string(window) + (mistral_default ? " by default" : "") + ", less than max_position_embeddings " +
-                std::to_string(c.max_positions) + "; ibid does not run an active sliding window");
+    fields.fail("sliding_window",
+                "is " + std::to_string(window) + (mistral_default ? " by default" : "") + ", less than max_position_embeddings " +
+                    std::to_string(c.max_positions) + "; ibid does not run an active sliding window");
 }
 
 void read_sizes(const Fields& f, const std::string& architecture, ModelConfig& c) {
@@ -319,7 +320,8 @@ ParsedConfig config_from_gguf(const Json& metadata, int64_t embedding_rows, bool
   if (general.integer_or("split.count", 1, 0, 1 << 20) > 1)
     general.fail("split.count", "is above 1: ibid does not read split files; merge them with gguf-split");
   const std::string architecture = general.text("general.architecture");
-  const Architecture* known = std::find_if(std::begin(kArchitectures), std::end(kArchitectures), [&](const Architecture& a) { return architecture == a.normalised; });
+  const Architecture* known = std::find_if(std::begin(kArchitectures), std::end(kArchitectures),
+                                           [&](const Architecture& a) { return architecture == a.normalised; });
   if (known == std::end(kArchitectures))
     general.fail("general.architecture", "is " + architecture + ", which ibid does not run");
   const std::string prefix = architecture + ".";
@@ -347,7 +349,8 @@ ParsedConfig config_from_gguf(const Json& metadata, int64_t embedding_rows, bool
 std::vector<std::string> tensor_names(const ModelConfig& config, const Biases& biases) {
   struct Part { const char* name; bool bias; };
   const Part parts[] = {{"self_attn.q_proj", biases.qkv}, {"self_attn.k_proj", biases.qkv}, {"self_attn.v_proj", biases.qkv},
-                        {"self_attn.o_proj", biases.o}, {"mlp.gate_proj", biases.mlp}, {"mlp.up_proj", biases.mlp}, {"mlp.down_proj", biases.mlp}};
+                        {"self_attn.o_proj", biases.o}, {"mlp.gate_proj", biases.mlp}, {"mlp.up_proj", biases.mlp},
+                        {"mlp.down_proj", biases.mlp}};
   std::vector<std::string> names = {"model.embed_tokens.weight", "model.norm.weight"};
   if (!config.tied) names.push_back("lm_head.weight");
   for (int layer = 0; layer < config.layers; ++layer) {

@@ -24,7 +24,9 @@ class DeviceProxy : public kernels::Device {
   int step_rows() const override { return to_.step_rows(); }
   size_t weight_bytes(int n, int k, kernels::Profile profile) const override { return to_.weight_bytes(n, k, profile); }
   size_t quant_rows_bytes(int max_rows, int k) const override { return to_.quant_rows_bytes(max_rows, k); }
-  size_t quant_heads_bytes(int max_rows, int heads, int head_dim) const override { return to_.quant_heads_bytes(max_rows, heads, head_dim); }
+  size_t quant_heads_bytes(int max_rows, int heads, int head_dim) const override {
+    return to_.quant_heads_bytes(max_rows, heads, head_dim);
+  }
   size_t kv_page_bytes(const kernels::KvShape& shape) const override { return to_.kv_page_bytes(shape); }
   size_t table_bytes(const kernels::StoredMatrix& table) const override { return to_.table_bytes(table); }
   kernels::StoredMatrix place_table(const kernels::StoredMatrix& table, void* to) override { return to_.place_table(table, to); }
@@ -33,16 +35,21 @@ class DeviceProxy : public kernels::Device {
     return to_.convert_weight(w, to_row, src, row_map);
   }
   void embed(const kernels::StoredMatrix& table, const kernels::Batch& batch, float* x) override { to_.embed(table, batch, x); }
-  void norm_quantize(const float* x, const float* weight, float eps, int rows, int k, const kernels::QuantRows& out, uint8_t* bad) override {
+  void norm_quantize(const float* x, const float* weight, float eps, int rows, int k, const kernels::QuantRows& out,
+                     uint8_t* bad) override {
     to_.norm_quantize(x, weight, eps, rows, k, out, bad);
   }
-  void quantize(const float* x, int rows, int k, const kernels::QuantRows& out, uint8_t* bad) override { to_.quantize(x, rows, k, out, bad); }
+  void quantize(const float* x, int rows, int k, const kernels::QuantRows& out, uint8_t* bad) override {
+    to_.quantize(x, rows, k, out, bad);
+  }
   void matmul(const kernels::Weight& w, const kernels::QuantRows& a, int rows, float* y, const float* residual) override {
     to_.matmul(w, a, rows, y, residual);
   }
-  void gated_matmul(const kernels::Weight& w, const kernels::QuantRows& a, int rows, int f, float* y) override { to_.gated_matmul(w, a, rows, f, y); }
-  void rope_store(const float* qkv, int heads, const kernels::Batch& batch, const kernels::Rope& rope, int layer, const kernels::KvCache& kv,
-                  const kernels::QuantHeads& q_out, uint8_t* bad) override {
+  void gated_matmul(const kernels::Weight& w, const kernels::QuantRows& a, int rows, int f, float* y) override {
+    to_.gated_matmul(w, a, rows, f, y);
+  }
+  void rope_store(const float* qkv, int heads, const kernels::Batch& batch, const kernels::Rope& rope, int layer,
+                  const kernels::KvCache& kv, const kernels::QuantHeads& q_out, uint8_t* bad) override {
     to_.rope_store(qkv, heads, batch, rope, layer, kv, q_out, bad);
   }
   void attention(const kernels::QuantHeads& q, int heads, const kernels::Batch& batch, const int32_t* query_rows, int queries, int layer,

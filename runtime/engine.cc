@@ -48,8 +48,10 @@ EngineOptions checked(EngineOptions o, const ModelFiles& model, const kernels::D
   if (o.context == 0) o.context = most;
   if (o.chunk == 0) o.chunk = device.step_rows();
   if (o.context < 1 || o.context > most) {
-    throw Error(ErrorKind::bad_data, model.path, "a context of " + std::to_string(o.context) + " positions was asked for, but the model was trained for " +
-                std::to_string(most), "set decoding.context to at most " + std::to_string(most));
+    throw Error(ErrorKind::bad_data, model.path,
+                "a context of " + std::to_string(o.context) + " positions was asked for, but the model was trained for " +
+                    std::to_string(most),
+                "set decoding.context to at most " + std::to_string(most));
   }
   IBID_CHECK(o.max_batch >= 1 && o.max_batch <= 1 << 16 && o.chunk >= 1 && o.chunk <= 1 << 20);
   return o;
@@ -69,12 +71,16 @@ int page_count(const kernels::Device& device, const EngineOptions& o, size_t pag
   const size_t least = pages_for(o.context), budget = kv_budget(device, o);
   const size_t count = std::min(budget / page_bytes, (o.prefix_cache ? 2 : 1) * least * o.max_batch);
   if (count < least && o.kv_bytes == 0) {
-    throw Error(ErrorKind::temporary, device.describe(), "one sequence of " + std::to_string(o.context) + " positions needs " +
-                std::to_string(least * page_bytes) + " bytes beside the model, but " + std::to_string(device.free_bytes()) + " are free", "lower decoding.context, or wait for the GPU");
+    throw Error(ErrorKind::temporary, device.describe(),
+                "one sequence of " + std::to_string(o.context) + " positions needs " + std::to_string(least * page_bytes) +
+                    " bytes beside the model, but " + std::to_string(device.free_bytes()) + " are free",
+                "lower decoding.context, or wait for the GPU");
   }
   if (count < least) {
-    throw Error(ErrorKind::usage, "K/V cache", "a budget of " + std::to_string(budget) + " bytes cannot hold one sequence of " +
-                std::to_string(o.context) + " positions, which needs " + std::to_string(least * page_bytes), "raise --memory (on a GPU --gpu-memory) or lower decoding.context");
+    throw Error(ErrorKind::usage, "K/V cache",
+                "a budget of " + std::to_string(budget) + " bytes cannot hold one sequence of " + std::to_string(o.context) +
+                    " positions, which needs " + std::to_string(least * page_bytes),
+                "raise --memory (on a GPU --gpu-memory) or lower decoding.context");
   }
   return static_cast<int>(std::min<size_t>(count, 1 << 24));
 }
@@ -163,8 +169,9 @@ int Engine::Impl::reserve_then_count_pages() {
   if (!device->reserve({.rows = max_rows(), .wanted = options.max_batch, .heads = config.heads, .kv_heads = config.kv_heads,
                         .head_dim = config.head_dim, .max_pages = pages_for(options.context), .widest = widest_matrix(config),
                         .vocab = config.vocab})) {
-    throw Error(ErrorKind::temporary, device->describe(), "no memory for the scratch space of a step: " +
-                std::to_string(weights.memory->total() + work.memory.total()) + " bytes are held already, " + std::to_string(device->free_bytes()) + " are free",
+    throw Error(ErrorKind::temporary, device->describe(),
+                "no memory for the scratch space of a step: " + std::to_string(weights.memory->total() + work.memory.total()) +
+                    " bytes are held already, " + std::to_string(device->free_bytes()) + " are free",
                 "lower --batch or --chunk");
   }
   return page_count(*device, options, device->kv_page_bytes(kv.shape));
@@ -216,7 +223,8 @@ std::optional<Answer> Engine::Impl::next() {
 void Engine::Impl::run_step() {
   IBID_CHECK(scheduler.plan(step));
   for (const PageCopy& copy : step.copies) device->copy_page(kv, copy.from, copy.to);
-  if (scheduler.take_table_change()) device->upload(page_table, scheduler.page_table().data(), scheduler.page_table().size() * sizeof(int32_t));
+  if (scheduler.take_table_change())
+    device->upload(page_table, scheduler.page_table().data(), scheduler.page_table().size() * sizeof(int32_t));
   evaluate();
   if (!step.wanted.empty()) {
     show_rows();
@@ -311,7 +319,9 @@ std::vector<float> Engine::Impl::logits(const std::vector<int32_t>& prompt) {
   IBID_CHECK(live.empty());
   check_ids(prompt);
   const int n = static_cast<int>(prompt.size()), stride = std::min(options.chunk, options.max_batch);
-  if (n > options.context) throw Error(ErrorKind::bad_data, path, "a prompt of " + std::to_string(n) + " tokens exceeds the context of " + std::to_string(options.context));
+  if (n > options.context)
+    throw Error(ErrorKind::bad_data, path,
+                "a prompt of " + std::to_string(n) + " tokens exceeds the context of " + std::to_string(options.context));
   std::vector<int32_t> table(pages_for(n));
   for (int32_t& page : table) page = pages.acquire();
   device->upload(page_table, table.data(), table.size() * sizeof(int32_t));

@@ -210,7 +210,8 @@ class Reader {
     uint64_t start = padded(pos_), next = 0;
     for (TensorEntry& t : tensors) {
       if (t.offset != next)
-        fail("tensor \"" + t.name + "\" begins at " + std::to_string(t.offset) + ", not at " + std::to_string(next) + " behind the one before it");
+        fail("tensor \"" + t.name + "\" begins at " + std::to_string(t.offset) + ", not at " + std::to_string(next) +
+             " behind the one before it");
       if (start > file_.size() || padded(t.bytes) > file_.size() - start - next)
         fail("tensor \"" + t.name + "\" of " + std::to_string(t.bytes) + " bytes ends beyond the file");
       next += padded(t.bytes);

@@ -32,7 +32,8 @@ int common_prefix(TokenSpan a, TokenSpan b) {
   return static_cast<int>(std::mismatch(a.begin(), a.begin() + n, b.begin()).first - a.begin());
 }
 
-KvPages::KvPages(int pages, bool share_prefixes) : share_(share_prefixes), references_(pages, 0), node_(pages, nullptr), root_(new PrefixNode) {
+KvPages::KvPages(int pages, bool share_prefixes)
+    : share_(share_prefixes), references_(pages, 0), node_(pages, nullptr), root_(new PrefixNode) {
   for (int32_t p = pages - 1; p >= 0; p--) free_.push_back(p);
 }
 

@@ -6,7 +6,8 @@
 // 2. Bytes that are written over the file show in the mapping. touched() sees it by the time of modification; where a writer has set
 //    that back, by the time of change (ctime), which renaming and linking move too. It asks the open file, so another file that
 //    takes the name changes nothing here.
-// 3. A file that shrinks ends the process with SIGBUS when what is gone is read: nobody can check that before (step/cli.h says it in words).
+// 3. A file that shrinks ends the process with SIGBUS when what is gone is read:
+//    nobody can check that before (step/cli.h says it in words).
 #pragma once
 #include <time.h>
 

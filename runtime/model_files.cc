@@ -128,7 +128,8 @@ void read_shards(const Folder& folder, ModelFiles& m, std::vector<Stored>& store
   std::error_code ignored;
   const bool pickled = std::filesystem::exists(folder.path_of("pytorch_model.bin"), ignored);
   throw Error(ErrorKind::not_found, folder.path_of(kSingle), "no such file",
-              std::string("ibid reads folders with safetensors (model.safetensors, or shards with their index), and GGUF files by their own names; ") +
+              std::string("ibid reads folders with safetensors (model.safetensors, or shards with their index), "
+                          "and GGUF files by their own names; ") +
                   (pickled ? "convert pytorch_model.bin with transformers' save_pretrained" : "is the download complete?"));
 }
 
@@ -193,7 +194,8 @@ void bind_tensors(const ParsedConfig& parsed, const std::vector<Stored>& stored,
   for (const Stored& s : stored) {
     const std::string& name = s.entry.name;
     if (!expected.count(name))
-      throw Error(ErrorKind::bad_data, s.file->path(), "tensor " + name + " is not part of a " + parsed.config.architecture + " model of this configuration",
+      throw Error(ErrorKind::bad_data, s.file->path(),
+                  "tensor " + name + " is not part of a " + parsed.config.architecture + " model of this configuration",
                   "it may change the arithmetic in a way that ibid does not know");
     m.tensors.emplace(name, bind_tensor(s.entry, s.file->bytes(), s.file->path()));
   }

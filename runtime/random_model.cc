@@ -120,11 +120,13 @@ Json tokenizer_of(int vocab) {
   Json::Object ids;
   for (int id = 0; id < vocab; id++)
     ids.emplace_back(id < 256 ? tokenize::byte_level_symbol(static_cast<uint8_t>(id)) : std::to_string(id) + ".", Json(id));
-  const Json byte_level = Json::parse(R"({"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true})", "random model");
+  const Json byte_level = Json::parse(R"({"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true})",
+                                      "random model");
   Json model = Json::parse(R"({"type":"BPE","dropout":null,"unk_token":null,"continuing_subword_prefix":null,"end_of_word_suffix":null,
                                "fuse_unk":false,"byte_fallback":false,"merges":[]})", "random model");
   model.set("vocab", Json(std::move(ids)));
-  Json t = Json::parse(R"({"version":"1.0","truncation":null,"padding":null,"added_tokens":[],"normalizer":null,"post_processor":null})", "random model");
+  Json t = Json::parse(R"({"version":"1.0","truncation":null,"padding":null,"added_tokens":[],"normalizer":null,"post_processor":null})",
+                       "random model");
   t.set("pre_tokenizer", byte_level);
   t.set("decoder", byte_level);
   t.set("model", std::move(model));

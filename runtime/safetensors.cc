@@ -97,7 +97,8 @@ void check_tiling(const std::vector<TensorEntry>& tensors, uint64_t data_bytes, 
   uint64_t next = 0;
   for (const TensorEntry& t : tensors) {
     if (t.offset != next)
-      fail(where, "tensor \"" + t.name + "\" begins at " + std::to_string(t.offset) + ", the one before it ends at " + std::to_string(next));
+      fail(where,
+           "tensor \"" + t.name + "\" begins at " + std::to_string(t.offset) + ", the one before it ends at " + std::to_string(next));
     next += t.bytes;   // both below 2^63
     if (next > data_bytes) fail(where, "tensor \"" + t.name + "\" ends beyond the file");
   }

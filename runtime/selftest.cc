@@ -471,7 +471,8 @@ const std::vector<Entry>& entries() {
                                             "convert_weight", "rope_table", "rope_store", "attention", "copy_page"};
     for (const char* shape : {"tiny", "tiny-llama", "tiny-qwen3"}) {
       for (int p = 0; p < 2; p++) {
-        e.push_back({{std::string("generation ") + shape + " " + kProfileNames[p], whole}, [=](Selftest& s) { return s.generation(shape, kProfiles[p]); }});
+        e.push_back({{std::string("generation ") + shape + " " + kProfileNames[p], whole},
+                     [=](Selftest& s) { return s.generation(shape, kProfiles[p]); }});
       }
     }
     return e;

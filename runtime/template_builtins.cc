@@ -10,7 +10,8 @@ namespace ibid::runtime {
 
 Values Arguments::bind(const std::string& function, std::initializer_list<const char*> parameters, size_t required) const {
   if (positional.size() > parameters.size())
-    fault(function + "() takes at most " + std::to_string(parameters.size()) + " arguments (" + std::to_string(positional.size()) + " given)");
+    fault(function + "() takes at most " + std::to_string(parameters.size()) + " arguments (" + std::to_string(positional.size()) +
+          " given)");
   Values out = positional;
   out.resize(parameters.size(), Value::missing());
   for (const auto& [name, value] : named) {
@@ -37,7 +38,9 @@ int64_t integer_of(const Value& v, const char* what) {
   return v.integer();
 }
 
-int64_t integer_or(const Value& v, int64_t when_missing, const char* what) { return v.is(Kind::missing) ? when_missing : integer_of(v, what); }
+int64_t integer_or(const Value& v, int64_t when_missing, const char* what) {
+  return v.is(Kind::missing) ? when_missing : integer_of(v, what);
+}
 bool truth_or(const Value& v, bool when_missing) { return v.is(Kind::missing) ? when_missing : truth(v); }
 Value same_safety(const Value& like, std::string bytes) { return Value(std::move(bytes), like.safe()); }
 
@@ -87,7 +90,8 @@ Value range_value(const RangeBounds& r, Budget& budget) {
   if (count > kMaxRange) fault("range too big: the sandbox blocks ranges larger than 100000");
   budget.spend(static_cast<int64_t>(count));
   Values items;
-  for (int64_t i = 0; i < static_cast<int64_t>(count); ++i) items.push_back(Value(static_cast<int64_t>(r.start + static_cast<__int128>(i) * r.step)));
+  for (int64_t i = 0; i < static_cast<int64_t>(count); ++i)
+    items.push_back(Value(static_cast<int64_t>(r.start + static_cast<__int128>(i) * r.step)));
   Value v = Value::view("range", std::move(items));
   v.as<List>().range = r;
   return v;
@@ -159,7 +163,8 @@ Value global_file(Interpreter& in, const Arguments& arguments) {
 
 GlobalFunction find_global(std::string_view name) {
   static constexpr Named<GlobalFunction> table[] = {{"dict", global_dict}, {"file", global_file}, {"namespace", global_namespace},
-                                                    {"raise_exception", global_raise}, {"range", global_range}, {"strftime_now", global_strftime}};
+                                                    {"raise_exception", global_raise}, {"range", global_range},
+                                                    {"strftime_now", global_strftime}};
   return look_up(table, name);
 }
 

@@ -56,7 +56,8 @@ bool is_refused_attribute(const Value& v, std::string_view name); // Python's va
 struct Callable : Object {
   virtual Value call(Interpreter&, const Arguments&) = 0;
   virtual Value attribute(Interpreter&, std::string_view) const { return Value::missing(); }      // Kind::missing when it has none
-  virtual bool refuses(std::string_view) const { return false; }                                  // an attribute of Python's that is not here
+  // an attribute of Python's that is not here
+  virtual bool refuses(std::string_view) const { return false; }
 };
 
 // Used by several of the tables.

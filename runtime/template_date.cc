@@ -8,8 +8,8 @@
 namespace ibid::runtime {
 namespace {
 
-constexpr std::array<const char*, 12> kMonths = {"January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
-                                                 "November", "December"};
+constexpr std::array<const char*, 12> kMonths = {"January", "February", "March", "April", "May", "June", "July", "August", "September",
+                                                 "October", "November", "December"};
 constexpr std::array<const char*, 7> kDays = {"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"};
 
 struct Date { int year, month, day; };

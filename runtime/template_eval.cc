@@ -119,7 +119,8 @@ Interpreter::Flow Interpreter::run_statement(const Stmt& s, std::string& out) {
     case StmtKind::filter_block: {
       Value body(run_scoped(s.body));
       Value filtered = eval_filter(*s.expr, &body);
-      if (!filtered.is(Kind::string)) fault(std::string("{% filter %} must give a string, not ") + type_name(filtered));    // joined as it is
+      // joined as it is
+      if (!filtered.is(Kind::string)) fault(std::string("{% filter %} must give a string, not ") + type_name(filtered));
       append(out, filtered.text());
       break;
     }
@@ -292,7 +293,8 @@ void Interpreter::bind_macro(const Stmt& s, const Arguments& arguments) {
     fault("macro '" + name + "' takes no keyword argument '" + left[0].first + "'");
   }
   if (s.uses_varargs) {
-    set_variable(program_.varargs_symbol, Value::tuple(Values(arguments.positional.begin() + static_cast<std::ptrdiff_t>(given), arguments.positional.end())));
+    set_variable(program_.varargs_symbol,
+                 Value::tuple(Values(arguments.positional.begin() + static_cast<std::ptrdiff_t>(given), arguments.positional.end())));
   } else if (arguments.positional.size() > count) {
     fault("macro '" + name + "' takes not more than " + std::to_string(count) + " argument(s)");
   }

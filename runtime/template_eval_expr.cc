@@ -11,7 +11,8 @@ struct Global : Callable {
   Value call(Interpreter& in, const Arguments& arguments) override { return function(in, arguments); }
   bool refuses(std::string_view attribute) const override {            // of Python's types of these names
     if (name == "dict") return attribute == "fromkeys" || find_method(Kind::dict, attribute) || is_forbidden_method(Kind::dict, attribute);
-    return name == "range" && (attribute == "count" || attribute == "index" || attribute == "start" || attribute == "stop" || attribute == "step");
+    return name == "range" &&
+           (attribute == "count" || attribute == "index" || attribute == "start" || attribute == "stop" || attribute == "step");
   }
 };
 
@@ -136,7 +137,8 @@ Value Interpreter::item(const Value& object, const Value& key) {
   } else if (key.is_integral() && object.is(Kind::string)) {
     const int64_t count = length(object);                  // paid for below, by slice() or here
     Value start(key.integer());
-    if (key.integer() == -1) return count == 0 ? undefined("str object has no element -1") : slice(object, start, Value(), Value(), budget_);
+    if (key.integer() == -1)
+      return count == 0 ? undefined("str object has no element -1") : slice(object, start, Value(), Value(), budget_);
     if (key.integer() >= -count && key.integer() < count) return slice(object, start, Value(key.integer() + 1), Value(), budget_);
     budget_.room(object.text().size());
   }

@@ -48,7 +48,9 @@ Value sort_key(Interpreter& in, const Value& item, const Value& attribute, bool 
 // Stable, and by keys made beforehand.
 using Keyed = std::pair<Value, Value>;                   // key, item
 void sort_keyed(Interpreter& in, std::vector<Keyed>& keyed, bool reverse) {
-  auto before = [&](const Keyed& a, const Keyed& b) { return compare(reverse ? b.first : a.first, reverse ? a.first : b.first, in.budget(), "<") < 0; };
+  auto before = [&](const Keyed& a, const Keyed& b) {
+    return compare(reverse ? b.first : a.first, reverse ? a.first : b.first, in.budget(), "<") < 0;
+  };
   std::stable_sort(keyed.begin(), keyed.end(), before);
 }
 

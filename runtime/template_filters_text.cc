@@ -163,7 +163,8 @@ Value truncate(Interpreter& in, const Value& v, const Arguments& a) {
   const std::string& end = text_of(p[2], "truncate");
   in.budget().room(end.size());
   int64_t limit = integer_or(p[0], 255, "truncate"), leeway = integer_or(p[3], 5, "truncate");
-  if (limit < text::length(end)) fault("truncate: expected length >= " + std::to_string(text::length(end)) + ", got " + std::to_string(limit));
+  if (limit < text::length(end))
+    fault("truncate: expected length >= " + std::to_string(text::length(end)) + ", got " + std::to_string(limit));
   if (leeway < 0) fault("truncate: expected leeway >= 0, got " + std::to_string(leeway));
   in.budget().room(s.size());
   if (text::length(s) - leeway <= limit) return v;
@@ -293,10 +294,11 @@ Value round(Interpreter&, const Value& v, const Arguments& a) {
 
 FilterFunction find_text_filter(std::string_view name) {
   static constexpr Named<FilterFunction> table[] = {
-      {"abs", absolute}, {"capitalize", case_filter<text::capitalize>}, {"center", center}, {"d", default_value}, {"default", default_value},
-      {"e", escape}, {"escape", escape}, {"float", to_float}, {"format", format}, {"indent", indent}, {"int", to_int},
-      {"lower", case_filter<text::lower>}, {"replace", replace}, {"round", round}, {"safe", safe}, {"string", string}, {"title", title},
-      {"tojson", tojson}, {"trim", trim}, {"truncate", truncate}, {"upper", case_filter<text::upper>}, {"wordcount", wordcount}};
+      {"abs", absolute}, {"capitalize", case_filter<text::capitalize>}, {"center", center}, {"d", default_value},
+      {"default", default_value}, {"e", escape}, {"escape", escape}, {"float", to_float}, {"format", format}, {"indent", indent},
+      {"int", to_int}, {"lower", case_filter<text::lower>}, {"replace", replace}, {"round", round}, {"safe", safe}, {"string", string},
+      {"title", title}, {"tojson", tojson}, {"trim", trim}, {"truncate", truncate}, {"upper", case_filter<text::upper>},
+      {"wordcount", wordcount}};
   return look_up(table, name);
 }
 

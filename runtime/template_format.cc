@@ -32,7 +32,8 @@ std::string real_digits(double v, char type, int64_t precision, bool alternate) 
   if (precision < 0) precision = 6;
   if (type == 'g' && precision == 0) precision = 1;
   char buffer[1024];
-  std::chars_format form = type == 'f' ? std::chars_format::fixed : type == 'e' ? std::chars_format::scientific : std::chars_format::general;
+  std::chars_format form = type == 'f' ? std::chars_format::fixed
+                         : type == 'e' ? std::chars_format::scientific : std::chars_format::general;
   auto [end, error] = std::to_chars(buffer, buffer + sizeof buffer, v, form, static_cast<int>(precision));
   IBID_CHECK(error == std::errc());
   std::string out(buffer, end);
@@ -123,7 +124,8 @@ std::string first_characters(std::string s, int64_t precision) {
 
 class PercentFormatter {
  public:
-  PercentFormatter(const Value& format, const Value& values, Budget& budget) : format_(format.text()), safe_(format.safe()), values_(values), budget_(budget) {}
+  PercentFormatter(const Value& format, const Value& values, Budget& budget)
+      : format_(format.text()), safe_(format.safe()), values_(values), budget_(budget) {}
 
   std::string run() {
     budget_.room(format_.size());
@@ -136,7 +138,8 @@ class PercentFormatter {
       budget_.check_size(out_.size());
     }
     bool one_for_all = values_.is(Kind::dict) || (!values_.is(Kind::tuple) && taken_ > 0);
-    if (!one_for_all && taken_ < (values_.is(Kind::tuple) ? values_.items().size() : 1)) fault("not all arguments converted during string formatting");
+    if (!one_for_all && taken_ < (values_.is(Kind::tuple) ? values_.items().size() : 1))
+      fault("not all arguments converted during string formatting");
     budget_.room(out_.size());
     return std::move(out_);
   }
@@ -195,7 +198,8 @@ class PercentFormatter {
       return laid_out(first_characters(std::move(s), spec.precision), spec, false, budget_);
     }
     if (std::string_view("diuxXo").find(spec.type) != std::string_view::npos) return integer(spec);
-    if (std::string_view("feEgG").find(spec.type) == std::string_view::npos) fault(std::string("unsupported format character '") + spec.type + "'");
+    if (std::string_view("feEgG").find(spec.type) == std::string_view::npos)
+      fault(std::string("unsupported format character '") + spec.type + "'");
     const Value& v = next_value();
     use(v);
     if (!v.is_number()) fault(std::string("must be real number, not ") + type_name(v));
@@ -274,7 +278,8 @@ std::string brace_value(const Value& v, std::string_view spec_text, Budget& budg
 
 class BraceFormatter {
  public:
-  BraceFormatter(const Value& format, const Arguments& arguments, Budget& budget) : format_(format), arguments_(arguments), budget_(budget) {}
+  BraceFormatter(const Value& format, const Arguments& arguments, Budget& budget)
+      : format_(format), arguments_(arguments), budget_(budget) {}
 
   std::string run() {
     const std::string& s = format_.text();
@@ -345,9 +350,13 @@ class BraceFormatter {
 
 }  // namespace
 
-std::string percent_format(const Value& format, const Value& values, Budget& budget) { return PercentFormatter(format, values, budget).run(); }
+std::string percent_format(const Value& format, const Value& values, Budget& budget) {
+  return PercentFormatter(format, values, budget).run();
+}
 
-std::string brace_format(const Value& format, const Arguments& arguments, Budget& budget) { return BraceFormatter(format, arguments, budget).run(); }
+std::string brace_format(const Value& format, const Arguments& arguments, Budget& budget) {
+  return BraceFormatter(format, arguments, budget).run();
+}
 
 // Decimal rounding of the exact binary value, ties to even, as CPython does it: through digits.
 double round_half_even(double v, int64_t digits) {

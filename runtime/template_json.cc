@@ -1,4 +1,5 @@
-// Between JSON and values: what the caller gives, and tojson (json.dumps with the options that transformers exposes). Declared in template_builtins.h.
+// Between JSON and values: what the caller gives, and tojson (json.dumps with the options that transformers exposes).
+// Declared in template_builtins.h.
 #include <algorithm>
 #include <charconv>
 #include <cmath>

@@ -170,7 +170,8 @@ class Lexer {
       if (pos_ >= source_.size()) fail(start, "'" + source_.substr(start, 2) + "' without its end '" + std::string(close) + "'");
       char sign = sign_at(pos_);
       bool is_block = close == "%}";
-      if (brackets.empty() && (starts(pos_, close) || (sign == '-' && starts(pos_ + 1, close)) || (sign == '+' && is_block && starts(pos_ + 1, close)))) {
+      if (brackets.empty() &&
+          (starts(pos_, close) || (sign == '-' && starts(pos_ + 1, close)) || (sign == '+' && is_block && starts(pos_ + 1, close)))) {
         if (starts(pos_, close)) sign = '\0';
         push(is_block ? TokenKind::block_end : TokenKind::variable_end, pos_);
         pos_ += sign ? 3 : 2;
@@ -226,7 +227,8 @@ class Lexer {
 
   void number() {
     size_t start = pos_;
-    bool after_dot = !tokens_.empty() && tokens_.back().kind == TokenKind::op && tokens_.back().text == "." && tokens_.back().at + 1 == start;
+    bool after_dot = !tokens_.empty() && tokens_.back().kind == TokenKind::op && tokens_.back().text == "." &&
+                     tokens_.back().at + 1 == start;
     std::string lexeme = digits();
     bool real = false;
     if (!after_dot && starts(pos_, ".") && pos_ + 1 < source_.size() && is_digit(source_[pos_ + 1])) {
@@ -250,7 +252,8 @@ class Lexer {
   }
 
   void integer_token(const std::string& lexeme, size_t start) {
-    if (lexeme.size() > 1 && lexeme[0] == '0' && lexeme.find_first_not_of('0') != std::string::npos) fail(start, "a number may not start with 0");
+    if (lexeme.size() > 1 && lexeme[0] == '0' && lexeme.find_first_not_of('0') != std::string::npos)
+      fail(start, "a number may not start with 0");
     Token& t = push(TokenKind::integer, start);
     auto [end, error] = std::from_chars(lexeme.data(), lexeme.data() + lexeme.size(), t.integer);
     if (error != std::errc() || end != lexeme.data() + lexeme.size()) fail(start, "integer does not fit in 64 bits");
@@ -314,7 +317,8 @@ class Lexer {
     uint32_t v = 0;
     std::string_view digits = rest(pos_).substr(0, count);
     auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), v, 16);
-    if (digits.size() != count || error != std::errc() || end != digits.data() + count) fail(at, "escape needs " + std::to_string(count) + " hexadecimal digits");
+    if (digits.size() != count || error != std::errc() || end != digits.data() + count)
+      fail(at, "escape needs " + std::to_string(count) + " hexadecimal digits");
     if (v > 0x10FFFF || (v >= 0xD800 && v <= 0xDFFF)) fail(at, "escape is not a character");
     append_utf8(out, v);
     pos_ += count;

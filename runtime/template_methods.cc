@@ -144,12 +144,14 @@ bool bounds_cross(const Value& start, const Value& end, int64_t length) {
 template <bool kStart>
 Value has_affix(Interpreter& in, const Value& self, const Arguments& a) {
   Values p = a.bind(kStart ? "startswith" : "endswith", {"prefix", "start", "end"}, 1);
-  Value part = given(p[1]) || given(p[2]) ? slice(self, given(p[1]) ? p[1] : Value(), given(p[2]) ? p[2] : Value(), Value(), in.budget()) : self;
+  Value part = given(p[1]) || given(p[2]) ? slice(self, given(p[1]) ? p[1] : Value(), given(p[2]) ? p[2] : Value(), Value(), in.budget())
+                                          : self;
   use(p[0]);
   const bool nowhere = (given(p[1]) || given(p[2])) && bounds_cross(p[1], p[2], length(self));
   const Values only{p[0]};
   for (const Value& affix : p[0].is(Kind::tuple) ? p[0].items() : only) {
-    if (!affix.is(Kind::string)) fault(std::string(kStart ? "startswith" : "endswith") + " first arg must be str or a tuple of str, not " + type_name(affix));
+    if (!affix.is(Kind::string))
+      fault(std::string(kStart ? "startswith" : "endswith") + " first arg must be str or a tuple of str, not " + type_name(affix));
     const std::string& s = part.text();
     const std::string& x = affix.text();
     in.budget().spend(static_cast<int64_t>(x.size() / 64 + 1));
@@ -310,11 +312,11 @@ bool among(const char* const (&names)[N], std::string_view name) {
 }
 
 // What Python's types have, less what is here.
-constexpr const char* kRefusedOfText[] = {"casefold", "center", "encode", "expandtabs", "format_map", "isascii", "isidentifier", "isprintable",
-                                          "istitle", "maketrans", "rfind", "rindex", "rpartition", "swapcase", "translate"};
+constexpr const char* kRefusedOfText[] = {"casefold", "center", "encode", "expandtabs", "format_map", "isascii", "isidentifier",
+                                          "isprintable", "istitle", "maketrans", "rfind", "rindex", "rpartition", "swapcase", "translate"};
 constexpr const char* kRefusedOfMarkup[] = {"escape", "striptags", "unescape"};
-constexpr const char* kRefusedOfIntegers[] = {"as_integer_ratio", "bit_count", "bit_length", "conjugate", "denominator", "from_bytes", "imag",
-                                              "is_integer", "numerator", "real", "to_bytes"};
+constexpr const char* kRefusedOfIntegers[] = {"as_integer_ratio", "bit_count", "bit_length", "conjugate", "denominator", "from_bytes",
+                                              "imag", "is_integer", "numerator", "real", "to_bytes"};
 constexpr const char* kRefusedOfReals[] = {"as_integer_ratio", "conjugate", "fromhex", "hex", "imag", "is_integer", "real"};
 constexpr const char* kRefusedOfGenerators[] = {"close", "gi_running", "gi_suspended", "gi_yieldfrom", "send", "throw"};
 

@@ -146,7 +146,8 @@ Value slice_text(const Value& v, const Bounds& b, int64_t length) {
     if (b.start >= b.stop) return same_safety(v, "");
     size_t from = ascii ? static_cast<size_t>(b.start) : text::byte_offset(s, b.start);
     std::string_view rest = std::string_view(s).substr(from);
-    return same_safety(v, std::string(rest.substr(0, ascii ? static_cast<size_t>(b.stop - b.start) : text::byte_offset(rest, b.stop - b.start))));
+    return same_safety(v, std::string(rest.substr(0, ascii ? static_cast<size_t>(b.stop - b.start)
+                                                           : text::byte_offset(rest, b.stop - b.start))));
   }
   std::vector<size_t> starts;                          // of each character, and the end
   for (size_t at = 0; at < s.size(); text::next(s, at)) starts.push_back(at);
@@ -188,7 +189,8 @@ Value add(const Value& a, const Value& b, Budget& budget) {
   use(b);
   if (a.is(Kind::string) && b.is(Kind::string)) {
     bool safe = a.safe() || b.safe();
-    std::string left = safe && !a.safe() ? escape_html(a.text(), budget) : "", right = safe && !b.safe() ? escape_html(b.text(), budget) : "";
+    std::string left = safe && !a.safe() ? escape_html(a.text(), budget) : "";
+    std::string right = safe && !b.safe() ? escape_html(b.text(), budget) : "";
     const std::string& l = safe && !a.safe() ? left : a.text();
     const std::string& r = safe && !b.safe() ? right : b.text();
     budget.room(l.size() + r.size());

@@ -227,7 +227,8 @@ void Parser::parameters(Stmt& stmt) {
     for (const Parameter& other : stmt.parameters)
       if (other.symbol == p.symbol) fail(name.at, "parameter '" + name.text + "' appears twice");
     if (take_op("=")) p.fallback = expression();
-    else if (!stmt.parameters.empty() && stmt.parameters.back().fallback) fail(name.at, "a parameter without a default follows one that has it");
+    else if (!stmt.parameters.empty() && stmt.parameters.back().fallback)
+      fail(name.at, "a parameter without a default follows one that has it");
     stmt.parameters.push_back(std::move(p));
   }
   expect_op(")");

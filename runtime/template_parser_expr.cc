@@ -338,7 +338,8 @@ ExprPtr Parser::one_test(ExprPtr input) {
   e->name = name.text;
   require_named(find_test(e->name) != nullptr, "test", name);
   e->args.push_back(std::move(input));
-  bool value_follows = at(TokenKind::name) || at(TokenKind::text) || at(TokenKind::integer) || at(TokenKind::real) || at_op("[") || at_op("{");
+  bool value_follows = at(TokenKind::name) || at(TokenKind::text) || at(TokenKind::integer) || at(TokenKind::real) || at_op("[") ||
+                       at_op("{");
   if (at_op("(")) {
     arguments(*e);
   } else if (value_follows && !at_name("else") && !at_name("or") && !at_name("and")) {

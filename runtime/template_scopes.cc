@@ -56,8 +56,8 @@ class Analysis {
     if (e->kind == ExprKind::name || e->kind == ExprKind::namespace_target) names.load(e->symbol);
     for (const ExprPtr& a : e->args) visit(a.get(), names);
     for (const auto& [name, a] : e->named) visit(a.get(), names);
-    if (e->kind == ExprKind::call && e->args[0]->kind == ExprKind::name && program_.names[e->args[0]->symbol] == "file" && e->args.size() > 1 &&
-        e->args[1]->kind == ExprKind::constant && e->args[1]->value.is(Kind::string))
+    if (e->kind == ExprKind::call && e->args[0]->kind == ExprKind::name && program_.names[e->args[0]->symbol] == "file" &&
+        e->args.size() > 1 && e->args[1]->kind == ExprKind::constant && e->args[1]->value.is(Kind::string))
       read_.files.insert(e->args[1]->value.text());
   }
 

@@ -28,7 +28,8 @@ bool is_iterable(Interpreter&, const Value& v, const Arguments& a) {
 // Whatever has a length and items: a mapping and an undefined value too, a generator not.
 bool is_sequence(Interpreter&, const Value& v, const Arguments& a) {
   use_if_strict(v);
-  return plain(a) && (v.is(Kind::list) || v.is(Kind::tuple) || v.is(Kind::string) || v.is(Kind::dict) || v.is(Kind::undefined) || is_range(v));
+  return plain(a) &&
+         (v.is(Kind::list) || v.is(Kind::tuple) || v.is(Kind::string) || v.is(Kind::dict) || v.is(Kind::undefined) || is_range(v));
 }
 
 // The classes of undefined values and of the loop have a __call__, whatever it does.
@@ -67,8 +68,12 @@ bool divisible(const Value& v, const Value& by) {
   return !truth(arithmetic(ExprKind::modulo, v, by, enough));
 }
 
-bool is_even(Interpreter&, const Value& v, const Arguments& a) { return plain(a) && divisible(Value(integer_of(v, "even")), Value(int64_t{2})); }
-bool is_odd(Interpreter&, const Value& v, const Arguments& a) { return plain(a) && !divisible(Value(integer_of(v, "odd")), Value(int64_t{2})); }
+bool is_even(Interpreter&, const Value& v, const Arguments& a) {
+  return plain(a) && divisible(Value(integer_of(v, "even")), Value(int64_t{2}));
+}
+bool is_odd(Interpreter&, const Value& v, const Arguments& a) {
+  return plain(a) && !divisible(Value(integer_of(v, "odd")), Value(int64_t{2}));
+}
 
 bool is_divisible(Interpreter&, const Value& v, const Arguments& a) {
   return divisible(Value(integer_of(v, "divisibleby")), Value(integer_of(a.bind("divisibleby", {"num"}, 1)[0], "divisibleby")));
@@ -96,12 +101,12 @@ TestFunction find_test(std::string_view name) {
       {">", compares<CompareOp::gt>}, {">=", compares<CompareOp::ge>}, {"boolean", is_kind<Kind::boolean>}, {"callable", is_callable},
       {"defined", is_defined}, {"divisibleby", is_divisible}, {"eq", compares<CompareOp::eq>}, {"equalto", compares<CompareOp::eq>},
       {"escaped", is_escaped}, {"even", is_even}, {"false", is_false}, {"filter", is_name<find_filter>}, {"float", is_kind<Kind::real>},
-      {"ge", compares<CompareOp::ge>}, {"greaterthan", compares<CompareOp::gt>}, {"gt", compares<CompareOp::gt>}, {"in", compares<CompareOp::in>},
-      {"integer", is_kind<Kind::integer>}, {"iterable", is_iterable}, {"le", compares<CompareOp::le>}, {"lessthan", compares<CompareOp::lt>},
-      {"lower", is_case<text::is_lower>}, {"lt", compares<CompareOp::lt>}, {"mapping", is_kind<Kind::dict>}, {"ne", compares<CompareOp::ne>},
-      {"none", is_kind<Kind::none>}, {"number", is_number}, {"odd", is_odd}, {"sameas", is_same}, {"sequence", is_sequence},
-      {"string", is_kind<Kind::string>}, {"test", is_name<find_test>}, {"true", is_true}, {"undefined", is_undefined},
-      {"upper", is_case<text::is_upper>}};
+      {"ge", compares<CompareOp::ge>}, {"greaterthan", compares<CompareOp::gt>}, {"gt", compares<CompareOp::gt>},
+      {"in", compares<CompareOp::in>}, {"integer", is_kind<Kind::integer>}, {"iterable", is_iterable}, {"le", compares<CompareOp::le>},
+      {"lessthan", compares<CompareOp::lt>}, {"lower", is_case<text::is_lower>}, {"lt", compares<CompareOp::lt>},
+      {"mapping", is_kind<Kind::dict>}, {"ne", compares<CompareOp::ne>}, {"none", is_kind<Kind::none>}, {"number", is_number},
+      {"odd", is_odd}, {"sameas", is_same}, {"sequence", is_sequence}, {"string", is_kind<Kind::string>}, {"test", is_name<find_test>},
+      {"true", is_true}, {"undefined", is_undefined}, {"upper", is_case<text::is_upper>}};
   return look_up(table, name);
 }
 

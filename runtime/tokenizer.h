@@ -43,7 +43,8 @@ class Tokenizer {
   int size() const;                                 // ids are [0, size()); a model may have more rows
   std::string_view token_text(int32_t id) const;    // as the vocabulary writes it (for `show`)
   bool is_special(int32_t id) const;
-  int32_t find_special(std::string_view text) const;   // the first special token that encode() recognises in text; -1: none. Errors: as encode()
+  // the first special token that encode() recognises in text; -1: none. Errors: as encode()
+  int32_t find_special(std::string_view text) const;
   int32_t id_of(std::string_view token) const;      // of a whole vocabulary entry or added token; -1 when there is none
   int32_t bos_id() const;                           // -1: none
   int32_t eos_id() const;                           // -1: none

@@ -26,7 +26,8 @@ bool ends_with_word(std::string_view text) { return !text.empty() && (flags_at(t
 
 size_t spaces_at_start(std::string_view text) {
   size_t i = 0;
-  while (i < text.size() && (flags_at(text, i) & kSpace)) i += static_cast<size_t>(utf8_at(text.data() + i, text.data() + text.size()).size);
+  while (i < text.size() && (flags_at(text, i) & kSpace))
+    i += static_cast<size_t>(utf8_at(text.data() + i, text.data() + text.size()).size);
   return i;
 }
 
@@ -62,7 +63,8 @@ void AddedTokens::set(std::vector<AddedToken> tokens) {
       while (low < high) {
         auto before = [length](const AddedToken& t) { return static_cast<unsigned char>(t.content[t.content.size() - 1 - length]); };
         const unsigned char byte = before(tokens_[low]);
-        const auto same_end = std::find_if(tokens_.begin() + low, tokens_.begin() + high, [&](const AddedToken& t) { return before(t) != byte; });
+        const auto same_end = std::find_if(tokens_.begin() + low, tokens_.begin() + high,
+                                           [&](const AddedToken& t) { return before(t) != byte; });
         const auto child = static_cast<uint32_t>(states_.size()), fallback = length == 0 ? 0 : next(states_[state].fallback, byte, steps);
         const bool whole = tokens_[low].content.size() == length + 1;
         states_.push_back({0, fallback, whole ? static_cast<int32_t>(low) : states_[fallback].longest, byte});
@@ -81,7 +83,8 @@ uint32_t AddedTokens::next(uint32_t state, unsigned char byte, uint64_t& steps) 
     ++steps;
     if (state == 0) return last_[byte];
     const auto end = states_.begin() + states_[state + 1].children;
-    const auto child = std::lower_bound(states_.begin() + states_[state].children, end, byte, [](const State& s, unsigned char b) { return s.byte < b; });
+    const auto child = std::lower_bound(states_.begin() + states_[state].children, end, byte,
+                                        [](const State& s, unsigned char b) { return s.byte < b; });
     if (child != end && child->byte == byte) return static_cast<uint32_t>(child - states_.begin());
   }
 }

@@ -127,7 +127,8 @@ void read_tokens(const Json& metadata, Parts& parts) {
     if (!tokens[i].is_string()) fail("tokens", "token " + std::to_string(i) + " is not a string of UTF-8");
     std::string text = tokens[i].as_string();
     if (text.empty()) text = "[EMPTY_" + std::to_string(i) + "]";          // as llama.cpp names it
-    if (text.size() > kMaxTokenBytes) fail("tokens", "token " + std::to_string(i) + " is longer than " + std::to_string(kMaxTokenBytes) + " bytes");
+    if (text.size() > kMaxTokenBytes)
+      fail("tokens", "token " + std::to_string(i) + " is longer than " + std::to_string(kMaxTokenBytes) + " bytes");
     if (int32_t other = parts.texts.find(text); other >= 0)
       fail("tokens", "tokens " + std::to_string(other) + " and " + std::to_string(i) + " have the same text");
     parts.texts.add(id, text);
@@ -135,8 +136,10 @@ void read_tokens(const Json& metadata, Parts& parts) {
     bool matched = special || types[i] == kUserDefined;
     parts.flags.push_back(static_cast<uint8_t>((special ? Parts::kSpecial : 0) | (matched ? Parts::kRawText : 0)));
     if (!matched) continue;
-    if (text.size() > kMaxAddedBytes) fail("tokens", "token " + std::to_string(i) + " is matched in text and longer than " + std::to_string(kMaxAddedBytes) + " bytes");
-    if ((added_bytes += text.size()) > kMaxAddedTotal) fail("tokens", "those that are matched in text have more than " + std::to_string(kMaxAddedTotal) + " bytes in all");
+    if (text.size() > kMaxAddedBytes)
+      fail("tokens", "token " + std::to_string(i) + " is matched in text and longer than " + std::to_string(kMaxAddedBytes) + " bytes");
+    if ((added_bytes += text.size()) > kMaxAddedTotal)
+      fail("tokens", "those that are matched in text have more than " + std::to_string(kMaxAddedTotal) + " bytes in all");
     added.push_back({id, std::move(text), special});
   }
   parts.added.set(std::move(added));

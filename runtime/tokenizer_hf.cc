@@ -81,8 +81,10 @@ int32_t checked_id(const JsonPart& part, int64_t id) {
 }
 
 void add_text(const JsonPart& part, Parts& parts, int32_t id, const std::string& text) {
-  if (text.size() > kMaxTokenBytes) part.fail("token " + std::to_string(id) + " is longer than " + std::to_string(kMaxTokenBytes) + " bytes");
-  if (parts.texts.has(id)) part.fail("token id " + std::to_string(id) + " is given to \"" + std::string(parts.texts.text(id)) + "\" and to \"" + text + "\"");
+  if (text.size() > kMaxTokenBytes)
+    part.fail("token " + std::to_string(id) + " is longer than " + std::to_string(kMaxTokenBytes) + " bytes");
+  if (parts.texts.has(id))
+    part.fail("token id " + std::to_string(id) + " is given to \"" + std::string(parts.texts.text(id)) + "\" and to \"" + text + "\"");
   if (parts.texts.find(text) >= 0) part.fail("token \"" + text + "\" is there twice");
   parts.texts.add(id, text);
 }
@@ -179,19 +181,23 @@ void read_added_tokens(const JsonPart& list, Parts& parts) {
     token.rstrip = item.flag("rstrip", false);
     if (token.content.empty()) continue;
     if (int32_t known = parts.texts.find(token.content); known < 0) add_text(item, parts, token.id, token.content);
-    else if (known != token.id) item.fail("\"" + token.content + "\" has id " + std::to_string(token.id) + " here and " + std::to_string(known) + " in the vocabulary");
+    else if (known != token.id)
+      item.fail("\"" + token.content + "\" has id " + std::to_string(token.id) + " here and " + std::to_string(known) +
+                " in the vocabulary");
     parts.flags.resize(static_cast<size_t>(parts.texts.size()));
     if (token.special) parts.flags[static_cast<size_t>(token.id)] |= Parts::kSpecial;
 
     bool is_normalized = item.flag("normalized", !token.special);
     if (is_normalized) token.content = parts.normalizer.apply(token.content);
-    if (token.content.empty() || token.content.size() > kMaxAddedBytes) item.fail("content must have 1 to " + std::to_string(kMaxAddedBytes) + " bytes when it is matched");
+    if (token.content.empty() || token.content.size() > kMaxAddedBytes)
+      item.fail("content must have 1 to " + std::to_string(kMaxAddedBytes) + " bytes when it is matched");
     if ((bytes += token.content.size()) > kMaxAddedTotal) list.fail("more than " + std::to_string(kMaxAddedTotal) + " bytes in all");
     seen.push_back((is_normalized ? "n" : "p") + token.content);
     (is_normalized ? normalized : plain).push_back(std::move(token));
   }
   std::sort(seen.begin(), seen.end());
-  if (auto twice = std::adjacent_find(seen.begin(), seen.end()); twice != seen.end()) list.fail("two tokens match the same text \"" + twice->substr(1) + "\"");
+  if (auto twice = std::adjacent_find(seen.begin(), seen.end()); twice != seen.end())
+    list.fail("two tokens match the same text \"" + twice->substr(1) + "\"");
   parts.added.set(std::move(plain));
   parts.normalized_added.set(std::move(normalized));
 }
@@ -215,7 +221,8 @@ bool is_bpe(const JsonPart& model) {
 Tokenizer Tokenizer::from_huggingface(const Json& json, const Json& config) {
   using namespace tokenize;
   JsonPart file(json, "");
-  if (auto version = file.find("version"); version && version->text() != "1.0") version->fail("version \"" + version->text() + "\" is not supported");
+  if (auto version = file.find("version"); version && version->text() != "1.0")
+    version->fail("version \"" + version->text() + "\" is not supported");
   JsonPart model = file.at("model");
   if (!is_bpe(model)) model.fail("missing \"type\"");
 

@@ -24,7 +24,8 @@ std::string literal_pattern(const JsonPart& part) {
 
 std::string one_character(const JsonPart& part) {
   const std::string& text = part.text();
-  if (text.empty() || utf8_at(text.data(), text.data() + text.size()).size != static_cast<int>(text.size())) part.fail("expected one character");
+  if (text.empty() || utf8_at(text.data(), text.data() + text.size()).size != static_cast<int>(text.size()))
+    part.fail("expected one character");
   return text;
 }
 
@@ -131,7 +132,8 @@ std::vector<int32_t> template_ids(const JsonPart& processor, const std::string& 
   std::vector<int32_t> ids;
   for (const JsonPart& item : listed.at("ids").items()) {
     int64_t id = item.integer();
-    if (id < 0 || id >= kMaxIds || !parts.texts.has(static_cast<int32_t>(id))) item.fail("token " + std::to_string(id) + " is not in the vocabulary");
+    if (id < 0 || id >= kMaxIds || !parts.texts.has(static_cast<int32_t>(id)))
+      item.fail("token " + std::to_string(id) + " is not in the vocabulary");
     ids.push_back(static_cast<int32_t>(id));
   }
   return ids;

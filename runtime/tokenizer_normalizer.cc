@@ -39,7 +39,8 @@ std::string Normalizer::apply(std::string_view text) const {
   for (const NormalizeStep& step : steps) {
     out = apply_step(step, out, most);
     if (out.size() > most)
-      throw Error(ErrorKind::bad_data, "tokenizer", "the normalizer makes " + std::to_string(text.size()) + " bytes of text more than sixteen times as long");
+      throw Error(ErrorKind::bad_data, "tokenizer",
+                  "the normalizer makes " + std::to_string(text.size()) + " bytes of text more than sixteen times as long");
   }
   return out;
 }

@@ -123,7 +123,8 @@ size_t match_digit_triples(const Text& text) {
 }
 
 bool is_llama_punctuation(Char c) {
-  return (c.flags & kPunctuation) || (c.code < 0x80 && std::string_view("$+<=>^~|").find(static_cast<char>(c.code)) != std::string_view::npos);
+  return (c.flags & kPunctuation) ||
+         (c.code < 0x80 && std::string_view("$+<=>^~|").find(static_cast<char>(c.code)) != std::string_view::npos);
 }
 
 size_t match_before_mark(const Text& text, std::string_view mark) {

@@ -77,7 +77,8 @@ size_t TextTable::slot_of(std::string_view text, uint32_t hash) const {
   for (size_t i = hash & mask;; i = (i + 1) & mask) {
     const Slot& slot = slots_[i];
     if (slot.id < 0) return i;
-    if (slot.hash == hash && slot.length == text.size() && std::memcmp(bytes_.data() + slot.offset, text.data(), text.size()) == 0) return i;
+    if (slot.hash == hash && slot.length == text.size() && std::memcmp(bytes_.data() + slot.offset, text.data(), text.size()) == 0)
+      return i;
   }
 }
 

@@ -47,7 +47,8 @@ class Loader {
     throw Error(ErrorKind::bad_data, files_.path, what, hint);
   }
 
-  struct Part { std::string name; int rows, at; std::vector<int32_t> row_map; };   // row i becomes row at + (row_map.empty() ? i : row_map[i])
+  // row i becomes row at + (row_map.empty() ? i : row_map[i])
+  struct Part { std::string name; int rows, at; std::vector<int32_t> row_map; };
   Weight fuse(const std::string& prefix, const std::vector<Part>& parts, int n, int k, const char* what);
 
   kernels::Device& device_;
@@ -63,12 +64,13 @@ const Tensor* Loader::find(const std::string& name, const std::vector<int64_t>& 
   if (it == files_.tensors.end()) return nullptr;
   const Tensor& t = it->second;
   if (t.shape != shape) {
-    refuse("tensor '" + name + "' is " + kernels::storage(t.dtype).name + " of shape " + shape_text(t.shape) + ", but the model's config asks for shape " +
-           shape_text(shape), "config and weights belong to different models");
+    refuse("tensor '" + name + "' is " + kernels::storage(t.dtype).name + " of shape " + shape_text(t.shape) +
+               ", but the model's config asks for shape " + shape_text(shape),
+           "config and weights belong to different models");
   }
   if (shape.back() % kernels::storage(t.dtype).block != 0) {
-    refuse("tensor '" + name + "' is " + kernels::storage(t.dtype).name + ", but its rows of " + std::to_string(shape.back()) + " are no multiple of " +
-           std::to_string(kernels::storage(t.dtype).block));
+    refuse("tensor '" + name + "' is " + kernels::storage(t.dtype).name + ", but its rows of " + std::to_string(shape.back()) +
+           " are no multiple of " + std::to_string(kernels::storage(t.dtype).block));
   }
   used_.insert(name);
   return &t;
@@ -168,7 +170,8 @@ LayerWeights Loader::layer(int index) {
   const int q = c_.heads * c_.head_dim, kv = c_.kv_heads * c_.head_dim, f = c_.intermediate;
   LayerWeights l;
   l.attention_norm = norm(at + "input_layernorm.weight", c_.hidden);
-  l.qkv = fuse(at + "self_attn.", {{"q_proj", q, 0, rotary_rows(c_.heads)}, {"k_proj", kv, q, rotary_rows(c_.kv_heads)}, {"v_proj", kv, q + kv, {}}},
+  l.qkv = fuse(at + "self_attn.",
+               {{"q_proj", q, 0, rotary_rows(c_.heads)}, {"k_proj", kv, q, rotary_rows(c_.kv_heads)}, {"v_proj", kv, q + kv, {}}},
                q + 2 * kv, c_.hidden, "query, key and value weights");
   if (c_.head_norms) {
     l.q_norm = norm(at + "self_attn.q_norm.weight", c_.head_dim);
@@ -176,7 +179,8 @@ LayerWeights Loader::layer(int index) {
   }
   l.o = fuse(at + "self_attn.", {{"o_proj", c_.hidden, 0, {}}}, c_.hidden, q, "attention output weights");
   l.mlp_norm = norm(at + "post_attention_layernorm.weight", c_.hidden);
-  l.gate_up = fuse(at + "mlp.", {{"gate_proj", f, 0, gate_rows()}, {"up_proj", f, kernels::kGate, gate_rows()}}, kernels::gated_rows(f), c_.hidden, "gate and up weights");
+  l.gate_up = fuse(at + "mlp.", {{"gate_proj", f, 0, gate_rows()}, {"up_proj", f, kernels::kGate, gate_rows()}}, kernels::gated_rows(f),
+                   c_.hidden, "gate and up weights");
   l.down = fuse(at + "mlp.", {{"down_proj", c_.hidden, 0, {}}}, c_.hidden, f, "down weights");
   return l;
 }
@@ -210,10 +214,12 @@ void check_sums(const ModelConfig& c, const std::string& where) {
     if (!holds) throw Error(ErrorKind::bad_data, where, what);
   };
   auto within = [&](int64_t value, int64_t most, const std::string& what) {
-    require(value >= 1 && value <= most, what + " is " + std::to_string(value) + ", but numerics v1 holds for 1 to " + std::to_string(most));
+    require(value >= 1 && value <= most,
+            what + " is " + std::to_string(value) + ", but numerics v1 holds for 1 to " + std::to_string(most));
   };
-  // The bounds of NUMERICS.md, section 13. The deepest product whose int32 sums of digit products cannot overflow: H L + L H, each below 128 * 127 in magnitude.
-  // One weight digit would allow twice that; one bound for every profile keeps a model's verdict the same under all.
+  // The bounds of NUMERICS.md, section 13. The deepest product whose int32 sums of digit products cannot overflow: H L + L H, each below
+  // 128 * 127 in magnitude. One weight digit would allow twice that;
+  // one bound for every profile keeps a model's verdict the same under all.
   constexpr int64_t depth = 66051;
   static_assert(2 * 128 * 127 * depth < int64_t{1} << 31);
   // Then |S| <= depth * 32639^2 < 2^47, far below the 2^51 up to which it becomes a float32 in one rounding.
@@ -227,7 +233,8 @@ void check_sums(const ModelConfig& c, const std::string& where) {
   within(int64_t{c.heads} * c.head_dim, depth, "heads times head size");
   within(c.vocab, 1 << 20, "the vocabulary");                          // sum of RNE(exp(.) 2^40) stays below 2^63
   within(c.max_positions, 1 << 27, "the number of positions");
-  require(c.heads % c.kv_heads == 0, std::to_string(c.heads) + " heads cannot share " + std::to_string(c.kv_heads) + " key/value heads evenly");
+  require(c.heads % c.kv_heads == 0,
+          std::to_string(c.heads) + " heads cannot share " + std::to_string(c.kv_heads) + " key/value heads evenly");
   require(c.head_dim % 2 == 0, "the head size " + std::to_string(c.head_dim) + " is odd, so it has no rotary pairs");
   require(std::isfinite(c.norm_eps) && c.norm_eps > 0, "the norm's epsilon (rms_norm_eps) is not a positive number in float32");
   require(c.rope_theta >= 1 && c.rope_theta <= 1e300, "the rotary base (rope_theta) is not within 1 to 1e300");   // exp64 and log64, 9.3
@@ -263,13 +270,17 @@ std::vector<float> rope_angles(const ModelFiles& files, int context) {
   const ModelConfig& c = files.config;
   const std::vector<double> divisors = rope_divisors(files);
   if (!divisors.empty() && divisors.size() != static_cast<size_t>(c.head_dim) / 2) {
-    throw Error(ErrorKind::bad_data, files.path, "there are " + std::to_string(divisors.size()) + " rotary divisors for a head size of " + std::to_string(c.head_dim));
+    throw Error(ErrorKind::bad_data, files.path,
+                "there are " + std::to_string(divisors.size()) + " rotary divisors for a head size of " + std::to_string(c.head_dim));
   }
   // sincos64 is defined below 2^20 (NUMERICS 9.3); far beyond, processors would differ in what they make of the quadrant.
   for (size_t i = 0; i < static_cast<size_t>(c.head_dim) / 2; i++) {
-    const double divisor = divisors.empty() ? 1 : divisors[i], frequency = kernels::math::pow64(c.rope_theta, -2.0 * static_cast<double>(i) / c.head_dim) / divisor;
+    const double divisor = divisors.empty() ? 1 : divisors[i];
+    const double frequency = kernels::math::pow64(c.rope_theta, -2.0 * static_cast<double>(i) / c.head_dim) / divisor;
     if (!(frequency * (context - 1) < 0x1p20))
-      throw Error(ErrorKind::bad_data, files.path, "rotary frequency " + std::to_string(i) + " makes angles of 2^20 and more within a context of " + std::to_string(context));
+      throw Error(ErrorKind::bad_data, files.path,
+                  "rotary frequency " + std::to_string(i) + " makes angles of 2^20 and more within a context of " +
+                      std::to_string(context));
   }
   std::vector<float> table(static_cast<size_t>(context) * c.head_dim);
   kernels::rope_table(c.rope_theta, c.head_dim, divisors.empty() ? nullptr : divisors.data(), context, table.data());

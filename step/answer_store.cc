@@ -20,10 +20,13 @@ AnswerKeys::AnswerKeys(const Manifest& m) : samples_(m.decoding.method == Method
   const DecodingSpec& d = m.decoding;
   Json::Array stop;
   for (const std::string& s : d.stop) stop.emplace_back(s);
-  Json::Object all{{"ibid_answer", 1}, {"model", m.model.digest}, {"semantics", name_of(m.semantics)}, {"context", d.context}, {"max_tokens", d.max_tokens},
-                   {"repetition_penalty", decimal(d.repetition_penalty)}, {"stop", std::move(stop)}, {"logprobs", m.output.logprobs}, {"method", name_of(d.method)}};
+  Json::Object all{{"ibid_answer", 1}, {"model", m.model.digest}, {"semantics", name_of(m.semantics)}, {"context", d.context},
+                   {"max_tokens", d.max_tokens}, {"repetition_penalty", decimal(d.repetition_penalty)}, {"stop", std::move(stop)},
+                   {"logprobs", m.output.logprobs}, {"method", name_of(d.method)}};
   if (samples_)
-    for (Json::Member& more : Json::Object{{"temperature", decimal(d.temperature)}, {"top_k", d.top_k}, {"top_p", decimal(d.top_p)}, {"min_p", decimal(d.min_p)}}) all.push_back(std::move(more));
+    for (Json::Member& more : Json::Object{{"temperature", decimal(d.temperature)}, {"top_k", d.top_k}, {"top_p", decimal(d.top_p)},
+                                           {"min_p", decimal(d.min_p)}})
+      all.push_back(std::move(more));
   base_ = sha256(canonical(Json(std::move(all))));
 }
 

@@ -78,7 +78,8 @@ class RawInput {
     do n = ::read(fd_, buffer_.data() + size_, buffer_.size() - size_);
     while (n < 0 && (errno == EINTR || would_block(fd_, POLLIN)));
     if (n < 0) throw Error(ErrorKind::io, name_, std::string("cannot read: ") + std::strerror(errno));
-    if (n == 0 && state() != begun_) throw Error(ErrorKind::io, name_, "was written to, or touched, while it was read", "run again when nothing writes to it any more");
+    if (n == 0 && state() != begun_)
+      throw Error(ErrorKind::io, name_, "was written to, or touched, while it was read", "run again when nothing writes to it any more");
     size_ += static_cast<size_t>(n);
     return n > 0;
   }
@@ -138,7 +139,8 @@ struct RawArchive {
   }
   [[noreturn]] void failed(const std::string& name) const {
     if (failure) std::rethrow_exception(failure);
-    throw Error(ErrorKind::bad_data, name, "cannot read on: " + message(archive.handle), "is the file damaged or cut short? compare it with its source");
+    throw Error(ErrorKind::bad_data, name, "cannot read on: " + message(archive.handle),
+                "is the file damaged or cut short? compare it with its source");
   }
 };
 
@@ -159,7 +161,8 @@ ByteSource open_input(const std::string& path) {
   if (opened == ARCHIVE_EOF) return [](char*, size_t) -> size_t { return 0; };
   if (opened != ARCHIVE_OK) in->failed(name);
   constexpr int kOnce = 2;                             // filters: zstd, and none
-  if (archive_filter_count(handle) > kOnce) throw Error(ErrorKind::bad_data, name, "is packed more than once", "one layer of zstd or gzip is unpacked: unpack it first");
+  if (archive_filter_count(handle) > kOnce)
+    throw Error(ErrorKind::bad_data, name, "is packed more than once", "one layer of zstd or gzip is unpacked: unpack it first");
   return pieces_of([in, name] { return in->next_block(name); }, raw);
 }
 
@@ -221,7 +224,8 @@ TarFile::TarFile(const std::string& path) : path_(path), fd_(open_for_reading(pa
   struct stat s;
   if (::fstat(fd_, &s) != 0 || !S_ISREG(s.st_mode)) {
     ::close(fd_);
-    throw Error(ErrorKind::not_found, path, "not a regular file; a bundle is read at several places", "write the pipe's content to a file first");
+    throw Error(ErrorKind::not_found, path, "not a regular file; a bundle is read at several places",
+                "write the pipe's content to a file first");
   }
   file_size_ = static_cast<uint64_t>(s.st_size);
   try {
@@ -285,17 +289,22 @@ void TarFile::list_entries() {
   struct archive* in = listing.archive.handle;
   archive_read_support_format_tar(in);
   if (archive_read_open2(in, &listing, nullptr, &Listing::read, &Listing::skip, nullptr) != ARCHIVE_OK)
-    listing.damaged("not a tar file, so not a bundle", "a bundle is what 'ibid run --bundle FILE' writes; if it was compressed since, unpack it first");
+    listing.damaged("not a tar file, so not a bundle",
+                    "a bundle is what 'ibid run --bundle FILE' writes; if it was compressed since, unpack it first");
   uint64_t end = 0;
   archive_entry* entry = nullptr;
   int result;
-  while ((result = archive_read_next_header(in, &entry)) == ARCHIVE_OK || result == ARCHIVE_WARN) {      // a name of an owner that it cannot convert
+  // a name of an owner that it cannot convert
+  while ((result = archive_read_next_header(in, &entry)) == ARCHIVE_OK || result == ARCHIVE_WARN) {
     const char* name = archive_entry_pathname(entry);
     std::string at = name ? name : "(unnamed)";
     const bool folder = archive_entry_filetype(entry) == AE_IFDIR && archive_entry_size(entry) == 0;   // as skopeo and tar write them
-    if ((!folder && archive_entry_filetype(entry) != AE_IFREG) || archive_entry_hardlink(entry)) throw Error(ErrorKind::corrupt, path_, "entry " + at + " is not a regular file");
-    if (folder && (at.starts_with('/') || ("/" + at + "/").find("/../") != std::string::npos)) throw Error(ErrorKind::corrupt, path_, "entry " + at + " leads out of the tar");
-    if (!places_.emplace(at, folder ? kFolder : entries_.size()).second) throw Error(ErrorKind::corrupt, path_, "entry " + at + " stands twice");
+    if ((!folder && archive_entry_filetype(entry) != AE_IFREG) || archive_entry_hardlink(entry))
+      throw Error(ErrorKind::corrupt, path_, "entry " + at + " is not a regular file");
+    if (folder && (at.starts_with('/') || ("/" + at + "/").find("/../") != std::string::npos))
+      throw Error(ErrorKind::corrupt, path_, "entry " + at + " leads out of the tar");
+    if (!places_.emplace(at, folder ? kFolder : entries_.size()).second)
+      throw Error(ErrorKind::corrupt, path_, "entry " + at + " stands twice");
     const auto header = static_cast<uint64_t>(archive_read_header_position(in));
     if (header != end) throw Error(ErrorKind::corrupt, path_, "entry " + at + " does not begin where the one before it ends");
     TarEntry e{at, 0, static_cast<uint64_t>(archive_entry_size(entry))};
@@ -304,7 +313,8 @@ void TarFile::list_entries() {
     end = e.offset + round_up(e.size);
     if (!folder) entries_.push_back(std::move(e));
   }
-  if (result != ARCHIVE_EOF) listing.damaged("damaged tar after entry " + (entries_.empty() ? "(none)" : entries_.back().name) + ": " + message(in));
+  if (result != ARCHIVE_EOF)
+    listing.damaged("damaged tar after entry " + (entries_.empty() ? "(none)" : entries_.back().name) + ": " + message(in));
   check_end(end);
 }
 
@@ -314,7 +324,8 @@ void TarFile::check_end(uint64_t end) const {
   for (uint64_t at = end; at < file_size_;) {
     const size_t n = read_at(at, piece, sizeof piece);
     if (n == 0) throw Error(ErrorKind::io, path_, "became shorter while it was read");
-    if (std::any_of(piece, piece + n, [](char c) { return c != 0; })) throw Error(ErrorKind::corrupt, path_, "bytes after the end of the tar");
+    if (std::any_of(piece, piece + n, [](char c) { return c != 0; }))
+      throw Error(ErrorKind::corrupt, path_, "bytes after the end of the tar");
     at += n;
   }
 }
@@ -346,7 +357,8 @@ const TarEntry* TarFile::find(std::string_view name) const {
 }
 
 std::string TarFile::read(const TarEntry& entry, uint64_t from, uint64_t size) const {
-  if (from > entry.size || size > entry.size - from) throw Error(ErrorKind::corrupt, path_, entry.name + " is shorter than its own table says");
+  if (from > entry.size || size > entry.size - from)
+    throw Error(ErrorKind::corrupt, path_, entry.name + " is shorter than its own table says");
   std::string out(size, '\0');
   if (read_at(entry.offset + from, out.data(), size) != size) throw Error(ErrorKind::io, path_, "became shorter while it was read");
   return out;

@@ -2,7 +2,8 @@
 //
 // 1. A tar that ibid writes is fixed for each version of the format: pax_restricted (ustar until 8 GiB), time 0, owner 0,
 //    mode 0644, entries in the order they are added.
-// 2. Reading trusts nothing: entries are regular files (folders are passed over), lie one behind the other, and the end marker and zeros end it.
+// 2. Reading trusts nothing: entries are regular files (folders are passed over), lie one behind the other,
+//    and the end marker and zeros end it.
 // 3. Input is decompressed by content (zstd here, gzip in gzip.h), never by its name; a checksum that does not hold is an error.
 #pragma once
 #include <functional>

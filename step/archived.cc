@@ -35,7 +35,8 @@ Error no_record(const Bundle& bundle, const std::string& name) {
   std::string hint = "records of this step are numbers, from " + std::to_string(n) + " to " + std::to_string(bundle.end());
   if (bundle.ids().records == 0) hint = "it holds no records";
   else if (has_ids(bundle)) hint = "records of this step have ids, and the first is " + BundleCursor(bundle).at(bundle.first()).id;
-  return Error(ErrorKind::bad_data, bundle.path(), "no record " + name, hint + "; a record without an id of its own is called '#' and its number, like #4");
+  return Error(ErrorKind::bad_data, bundle.path(), "no record " + name,
+               hint + "; a record without an id of its own is called '#' and its number, like #4");
 }
 
 std::vector<std::string> changed_from_written(const Bundle& bundle) {

@@ -3,10 +3,11 @@
 // A record's id, and that it could not be named, follow from its fields and from the records before it; why one without fields could
 // not be read follows from its bytes. An archive says all this beside them, and none of it is in the step id; so none of it is believed:
 // an answer could be hidden under a "bad_record", and noise, which hangs on the id, chosen by choosing ids.
-// 1. One thing the archive alone can say: that a row, with which nothing else is wrong, has another number of fields than its header, since the
-//    header is not kept. That the row was not read is in the step id all the same. Old bundles also say how many the header has (record_check.cc).
-// 2. A shard, or a choice of records, does not know all that came before: there a record may be called a double of what is not there, if it says so
-//    in our words. What is there is unique.
+// 1. One thing the archive alone can say: that a row, with which nothing else is wrong, has another number of fields than its header, since
+//    the header is not kept. That the row was not read is in the step id all the same.
+//    Old bundles also say how many the header has (record_check.cc).
+// 2. A shard, or a choice of records, does not know all that came before: there a record may be called a double of what is not there, if it
+//    says so in our words. What is there is unique.
 #pragma once
 #include <string>
 #include <vector>

@@ -23,13 +23,15 @@ std::string ShardPart::range() const {
   return first() == end() ? "none" + whole + " records" : "records " + std::to_string(first() + 1) + " to " + std::to_string(end()) + whole;
 }
 
-std::string ShardPart::describe() const { return name() + ", " + range() + "; result is that of the part, step and input are claims until the merge"; }
+std::string ShardPart::describe() const {
+  return name() + ", " + range() + "; result is that of the part, step and input are claims until the merge";
+}
 
 uint64_t ShardPart::begin_of(uint64_t i) const { return input_records / of * (i - 1) + std::min(i - 1, input_records % of); }
 
 bool is_safe_title(const std::string& title) {
-  return !title.empty() && title[0] != '/' && title[0] != '.' && title.find("..") == std::string::npos && title.find('\0') == std::string::npos &&
-         title.size() < 200 && is_utf8(title);
+  return !title.empty() && title[0] != '/' && title[0] != '.' && title.find("..") == std::string::npos &&
+         title.find('\0') == std::string::npos && title.size() < 200 && is_utf8(title);
 }
 
 bool is_model_of(const std::string& digest, const Json::Array& files) {
@@ -39,7 +41,8 @@ bool is_model_of(const std::string& digest, const Json::Array& files) {
 BundleWriter::BundleWriter(OutputFile* out, BundleHead head) : out_(out), head_(std::move(head)) {
   for (const EmbeddedFile& file : head_.model)
     if (!is_safe_title(file.title))
-      throw Error(ErrorKind::bad_data, file.path, "a file of this name cannot go into a bundle", "rename it: UTF-8, less than 200 bytes, no '.' in front and no '..'");
+      throw Error(ErrorKind::bad_data, file.path, "a file of this name cannot go into a bundle",
+                  "rename it: UTF-8, less than 200 bytes, no '.' in front and no '..'");
   if (out_) tar_.emplace(*out_);
   if (head_.shard) next_ = head_.shard->first();
 }
@@ -133,9 +136,11 @@ void BundleWriter::write_model() {
   const size_t before = layers_.size();
   for (const EmbeddedFile& file : head_.model) write_model_file(file);
   Json::Array files;
-  for (size_t i = before; i < layers_.size(); ++i) files.push_back(Json::Object{{"path", layers_[i].title}, {"sha256", layers_[i].digest.substr(7)}, {"size", layers_[i].size}});
+  for (size_t i = before; i < layers_.size(); ++i)
+    files.push_back(Json::Object{{"path", layers_[i].title}, {"sha256", layers_[i].digest.substr(7)}, {"size", layers_[i].size}});
   if (!is_model_of(head_.config.at("model").at("digest").as_string(), files))
-    throw Error(ErrorKind::io, head_.model.front().path, "cannot be embedded: the model was replaced since it was opened", "put the pinned model back and run again");
+    throw Error(ErrorKind::io, head_.model.front().path, "cannot be embedded: the model was replaced since it was opened",
+                "put the pinned model back and run again");
 }
 
 std::string BundleWriter::input_digest() const {
@@ -175,7 +180,8 @@ BundleIds BundleWriter::finish() {
 std::string BundleWriter::config_blob(const BundleIds& ids, const std::string& own_input) const {
   Json::Array segments;
   for (const Segment& s : segments_)
-    segments.push_back(Json::Object{{"first", s.first}, {"count", s.count}, {"records", digest_text(s.records)}, {"outcomes", digest_text(s.outcomes)}});
+    segments.push_back(Json::Object{{"first", s.first}, {"count", s.count}, {"records", digest_text(s.records)},
+                                    {"outcomes", digest_text(s.outcomes)}});
   Json::Object statuses;
   for (const auto& [status, count] : statuses_) statuses.emplace_back(status, count);
   Json::Object blob{{"ibid_bundle", kBundleVersion},

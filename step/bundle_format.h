@@ -28,7 +28,8 @@ inline constexpr const char* kModelFile = "application/vnd.ibid.model-file.v1";
 // What a file of an embedded model may be called: nothing that leads out of a folder, or that JSON cannot hold.
 bool is_safe_title(const std::string& title);
 
-// Whether these files, as [{"path","sha256","size"}, ...], are the model of that digest: the one file, or the list of them (model_store.h, 1).
+// Whether these files, as [{"path","sha256","size"}, ...], are the model of that digest:
+// the one file, or the list of them (model_store.h, 1).
 bool is_model_of(const std::string& digest, const Json::Array& files);
 
 // "blobs/sha256/HEX" of "sha256:HEX"

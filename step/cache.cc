@@ -30,7 +30,8 @@ bool make_folder(const std::string& path) { return ::mkdir(path.c_str(), 0777) =
 
 // The whole file when it is regular and of a size that a sealed answer can have.
 std::optional<std::string> read_entry(int fd, const struct stat& s) {
-  if (!S_ISREG(s.st_mode) || s.st_size < static_cast<off_t>(kSealHead + kSealTail) || s.st_size > static_cast<off_t>(kMaxSealed)) return std::nullopt;
+  if (!S_ISREG(s.st_mode) || s.st_size < static_cast<off_t>(kSealHead + kSealTail) || s.st_size > static_cast<off_t>(kMaxSealed))
+    return std::nullopt;
   std::string bytes(static_cast<size_t>(s.st_size), '\0');
   for (size_t at = 0; at < bytes.size();) {
     ssize_t n = ::read(fd, bytes.data() + at, bytes.size() - at);
@@ -67,9 +68,11 @@ std::vector<Entry> list_entries(const std::string& folder) {
 
 }  // namespace
 
-Cache::Cache(const std::string& folder, uint64_t max_bytes, bool with_top) : root_(folder + "/ibid-answers-1"), max_bytes_(max_bytes), with_top_(with_top) {
+Cache::Cache(const std::string& folder, uint64_t max_bytes, bool with_top)
+    : root_(folder + "/ibid-answers-1"), max_bytes_(max_bytes), with_top_(with_top) {
   if (!make_folder(folder) || !make_folder(root_))
-    throw Error(ErrorKind::cannot_create, folder, std::string("cannot make the cache: ") + std::strerror(errno), "does the folder above it exist, and may you write there?");
+    throw Error(ErrorKind::cannot_create, folder, std::string("cannot make the cache: ") + std::strerror(errno),
+                "does the folder above it exist, and may you write there?");
   std::random_device random;
   process_ = static_cast<uint64_t>(random()) << 32 | random();
   next_folder_ = static_cast<unsigned>(process_ % kFolders);
@@ -110,7 +113,8 @@ void Cache::keep(const Digest& key, const AnswerRecord& answer) {
   std::string sealed = seal(key, answer, with_top_), path = path_of(key);
   if (!write(path, sealed)) {
     if (errno == EACCES) {                              // a folder that another user made; those that we make are ours to write
-      if (!std::exchange(denied_said_, true)) warn("cache: cannot write " + path + ": " + std::strerror(EACCES) + "; what belongs into such folders is not kept");
+      if (!std::exchange(denied_said_, true))
+        warn("cache: cannot write " + path + ": " + std::strerror(EACCES) + "; what belongs into such folders is not kept");
       return;
     }
     writable_ = false;

@@ -190,10 +190,14 @@ Args::Args(const Command& command, const std::vector<std::string>& words) {
   if (has("--help")) return;
   int n = static_cast<int>(operands_.size());
   if (n < command.min_operands || (command.max_operands >= 0 && n > command.max_operands))
-    throw Error(ErrorKind::usage, std::string("ibid ") + command.name, n < command.min_operands ? operand_name(command, operands_.size()) + " is missing" : "too many operands: " + operands_.back(),
+    throw Error(ErrorKind::usage, std::string("ibid ") + command.name,
+                n < command.min_operands ? operand_name(command, operands_.size()) + " is missing"
+                                         : "too many operands: " + operands_.back(),
                 usage_line(command));
   for (size_t i = 0; i < operands_.size(); ++i)
-    if (operands_[i].empty()) throw Error(ErrorKind::usage, std::string("ibid ") + command.name, with_article(operand_name(command, i)) + " is empty: is a variable empty?", usage_line(command));
+    if (operands_[i].empty())
+      throw Error(ErrorKind::usage, std::string("ibid ") + command.name,
+                  with_article(operand_name(command, i)) + " is empty: is a variable empty?", usage_line(command));
 }
 
 std::optional<std::string> Args::get(const std::string& flag) const {
@@ -213,7 +217,10 @@ int64_t Args::number(const std::string& flag, int64_t otherwise, int64_t low, in
   int64_t v = 0;
   auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), v);
   if (error != std::errc() || end != text->data() + text->size() || v < low || v > high)
-    throw Error(ErrorKind::usage, flag, "'" + *text + "' is not a whole number " + (high == INT64_MAX ? "of at least " + std::to_string(low) : "from " + std::to_string(low) + " to " + std::to_string(high)));
+    throw Error(ErrorKind::usage, flag,
+                "'" + *text + "' is not a whole number " +
+                    (high == INT64_MAX ? "of at least " + std::to_string(low)
+                                       : "from " + std::to_string(low) + " to " + std::to_string(high)));
   return v;
 }
 
@@ -223,7 +230,10 @@ uint64_t Args::bytes(const std::string& flag, uint64_t otherwise) const {
   uint64_t v = 0;
   auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), v);
   std::string suffix(text->substr(static_cast<size_t>(end - text->data())));
-  int shift = suffix.empty() ? 0 : suffix == "k" || suffix == "K" ? 10 : suffix == "M" || suffix == "m" ? 20 : suffix == "G" || suffix == "g" ? 30 : -1;
+  int shift = suffix.empty() ? 0
+            : suffix == "k" || suffix == "K" ? 10
+            : suffix == "M" || suffix == "m" ? 20
+            : suffix == "G" || suffix == "g" ? 30 : -1;
   if (error != std::errc() || shift < 0 || v > (uint64_t{1} << 62 >> shift))
     throw Error(ErrorKind::usage, flag, "'" + *text + "' is not a size", "write bytes, or a whole number with k, M or G: " + flag + " 2G");
   return v << shift;
@@ -257,7 +267,8 @@ std::string help_text(const Command& c) {
 }
 
 std::string overview_text() {
-  std::string out = "ibid runs an LLM call as a pipeline step, and can run it again next year with the same bytes coming out.\n\nusage: ibid COMMAND ...\n\n";
+  std::string out = "ibid runs an LLM call as a pipeline step, and can run it again next year with the same bytes coming out.\n\n"
+                    "usage: ibid COMMAND ...\n\n";
   for (const Command& c : commands()) {
     std::string summary = c.summary;
     out += "  " + padded(c.name, 13) + summary.substr(0, summary.find('\n')) + "\n";
@@ -289,7 +300,8 @@ std::string printable(std::string_view text) {
 void set_log(const LogOptions& options) {
   g_log = options;
   set_last_words(Interrupted{0}.message);
-  g_bus_words = kept_line(line_of("error", "a file that was being read became shorter, or its disk failed (SIGBUS)", "was the model written over? put the pinned model back and run again"));
+  g_bus_words = kept_line(line_of("error", "a file that was being read became shorter, or its disk failed (SIGBUS)",
+                                  "was the model written over? put the pinned model back and run again"));
 }
 
 bool stderr_takes() {
@@ -300,7 +312,8 @@ bool stderr_takes() {
 bool stderr_is_terminal() { return ::isatty(STDERR_FILENO) == 1; }
 
 Progress::Progress(std::optional<uint64_t> total_records)
-    : total_(total_records), redraws_(stderr_is_terminal() && g_log.format == LogFormat::text), start_(monotonic_seconds()), last_(start_) {}
+    : total_(total_records), redraws_(stderr_is_terminal() && g_log.format == LogFormat::text), start_(monotonic_seconds()),
+      last_(start_) {}
 
 void Progress::update(uint64_t records, uint64_t tokens) {
   double t = monotonic_seconds();

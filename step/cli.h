@@ -1,4 +1,5 @@
-// The command line: one table of commands and flags, from which parsing, help, the manual page and completions come; and the rules of stderr.
+// The command line: one table of commands and flags, from which parsing, help, the manual page and completions come;
+// and the rules of stderr.
 //
 // 1. Results go to stdout or to the files that were named; everything else goes to stderr, prefixed "ibid: ".
 // 2. Messages start in lower case and end without a full stop; an error says what, where, and what to do next.
@@ -98,9 +99,9 @@ bool stderr_takes();                                  // whether a line can be w
 
 // --- signals: SIGINT, SIGTERM, SIGHUP, and SIGUSR1, SIGUSR2 and SIGXCPU (what Slurm, LSF and SGE send before the end of the time) ask the
 // command to stop between steps of the engine; it then unwinds and dies by the signal. When a step takes longer than kPatienceSeconds,
-// or a reader takes nothing from standard output for so long, the process removes its temporary files and dies at once: nothing is lost but the
-// records in hand, since a journal is written answer by answer. Either way one line says what is kept, also with --quiet. A signal that was ignored when the process began stays ignored.
-// SIGBUS (a mapped file became shorter) ends the process at once, in the same order.
+// or a reader takes nothing from standard output for so long, the process removes its temporary files and dies at once: nothing is lost but
+// the records in hand, since a journal is written answer by answer. Either way one line says what is kept, also with --quiet. A signal that
+// was ignored when the process began stays ignored. SIGBUS (a mapped file became shorter) ends the process at once, in the same order.
 constexpr unsigned kPatienceSeconds = 3;
 void catch_signals();
 struct Interrupted {

@@ -174,8 +174,8 @@ complete -c ibid -f
   for (const Command& c : commands()) {
     std::string when = "complete -c ibid -n '__ibid_is " + std::string(c.name) + "'";
     for (const Flag& f : all_flags(c))
-      out += when + (f.name[1] == '-' ? " -l " + std::string(f.name + 2) : " -s " + std::string(f.name + 1)) + (f.value ? fish_action(f.value) : "") +
-             " -d " + fish_quoted(f.help) + "\n";
+      out += when + (f.name[1] == '-' ? " -l " + std::string(f.name + 2) : " -s " + std::string(f.name + 1)) +
+             (f.value ? fish_action(f.value) : "") + " -d " + fish_quoted(f.help) + "\n";
     if (kind_of(c.operands) == Kind::choice) out += when + " -a " + fish_quoted(choices(c.operands)) + "\n";
     else if (kind_of(c.operands) != Kind::none) out += when + " -F\n";
   }
@@ -195,10 +195,11 @@ std::string man_page() {
     out += ".br\n";
   }
   out += ".SH DESCRIPTION\n";
-  for (const char* line : {"One step id, one result: the same step gives the same bytes on every machine, with any number of threads, shards and caches.",
-                           "Results go to standard output or the named files, everything else to standard error; outputs appear whole or not at all.",
-                           "Options of a command may stand anywhere behind its name, as --name VALUE or --name=VALUE; -- ends them.",
-                           "- is standard input where an INPUT is named, and standard output where an output is."})
+  for (const char* line :
+       {"One step id, one result: the same step gives the same bytes on every machine, with any number of threads, shards and caches.",
+        "Results go to standard output or the named files, everything else to standard error; outputs appear whole or not at all.",
+        "Options of a command may stand anywhere behind its name, as --name VALUE or --name=VALUE; -- ends them.",
+        "- is standard input where an INPUT is named, and standard output where an output is."})
     out += roff(line) + "\n";
   out += ".SH COMMANDS\n";
   for (const Command& c : commands()) {
@@ -207,7 +208,8 @@ std::string man_page() {
     out += roff_flags(c.flags) + ".PP\nFor example:\n.PP\n.nf\n.RS\n" + roff(c.example) + "\n.RE\n.fi\n";
   }
   out += ".SH OPTIONS\nOf every command:\n" + roff_flags(common_flags()) + ".PP\nWithout a command:\n";
-  out += roff_flags({{"--version", nullptr, "print the version; with --verbose also compiler, flags and machine"}, {"--help", nullptr, "list the commands"}});
+  out += roff_flags({{"--version", nullptr, "print the version; with --verbose also compiler, flags and machine"},
+                     {"--help", nullptr, "list the commands"}});
   out += ".SH EXIT STATUS\n";
   for (const ExitCode& e : exit_codes()) out += std::string(".TP\n.B ") + e.code + "\n" + roff(sentence(e.means)) + "\n";
   out += ".PP\nTrying again can help after 74, 75 and a death by signal; after every other code it gives the same again.\n"

@@ -149,7 +149,8 @@ class Limits {
   std::vector<kernels::Roofline> seen_;
 };
 
-std::vector<Line> measure(runtime::Engine& engine, Bench& bench, const runtime::ModelConfig& config, kernels::Profile profile, Load load, int repeat) {
+std::vector<Line> measure(runtime::Engine& engine, Bench& bench, const runtime::ModelConfig& config, kernels::Profile profile, Load load,
+                          int repeat) {
   using kernels::Roofline;
   int products = 2 * kernels::weight_digits(profile);
   Work work = macs_per_row(config, products);
@@ -183,7 +184,8 @@ std::vector<Line> measure(runtime::Engine& engine, Bench& bench, const runtime::
 }  // namespace
 
 int command_bench(const Args& args) {
-  kernels::Profile profile = args.choice("--profile", "w16a16", {"w16a16", "w8a16"}) == "w8a16" ? kernels::Profile::w8a16 : kernels::Profile::w16a16;
+  kernels::Profile profile =
+      args.choice("--profile", "w16a16", {"w16a16", "w8a16"}) == "w8a16" ? kernels::Profile::w8a16 : kernels::Profile::w16a16;
   bool tsv = args.choice("--format", "text", {"text", "tsv"}) == "tsv";
   double start = monotonic_seconds();
   std::optional<runtime::RandomModel> random;
@@ -207,7 +209,8 @@ int command_bench(const Args& args) {
   runtime::Engine engine(std::move(opened.device), files, tokenizer, options);
   stats = &engine.stats();
   double ready = monotonic_seconds() - start;
-  note(engine.device().describe() + ", " + (real ? base_name(*args.get("--model")) : args.text("--shape", "qwen2-0.5b")) + ", " + args.text("--profile", "w16a16"));
+  note(engine.device().describe() + ", " + (real ? base_name(*args.get("--model")) : args.text("--shape", "qwen2-0.5b")) + ", " +
+       args.text("--profile", "w16a16"));
   int vocab = std::min(tokenizer.size(), files.config.vocab);
   Bench bench(engine, vocab, stamps);
   std::vector<Line> lines = measure(engine, bench, files.config, profile, load, static_cast<int>(args.number("--repeat", 3, 1, 99)));

@@ -52,8 +52,11 @@ class Pairs {
   uint64_t count() const { return count_; }
   void print_count() const {
     if (count_ == 0) return;
-    std::printf("records %llu differ, %llu of them in the status or text of an answer%s\n", static_cast<unsigned long long>(count_), static_cast<unsigned long long>(texts_),
-                texts_ > 0 && texts_ < count_ && listed_.limit > 0 && listed_.limit < count_ && !listed_.answers ? " (--answers lists these alone)" : "");
+    std::printf("records %llu differ, %llu of them in the status or text of an answer%s\n", static_cast<unsigned long long>(count_),
+                static_cast<unsigned long long>(texts_),
+                texts_ > 0 && texts_ < count_ && listed_.limit > 0 && listed_.limit < count_ && !listed_.answers
+                    ? " (--answers lists these alone)"
+                    : "");
   }
 
  private:
@@ -63,7 +66,8 @@ class Pairs {
     return texts;
   }
   static void print(const ProvedRecord& a, const ProvedRecord& b) {
-    std::string head = "record  " + std::to_string(a.number + 1) + (a.number == b.number ? "" : ", in B " + std::to_string(b.number + 1)) + " (" + a.id + "): ";
+    std::string head = "record  " + std::to_string(a.number + 1) + (a.number == b.number ? "" : ", in B " + std::to_string(b.number + 1)) +
+                       " (" + a.id + "): ";
     auto line = [&](const std::string& what) { std::printf("%s\n", printable(head + what).c_str()); };
     if (a.record_text != b.record_text) list_record_differences(a.record, b.record, line);
     if (a.outcome_text != b.outcome_text) line(first_difference(a.outcome, b.outcome, "A", "B", [](int32_t) { return std::string(); }));
@@ -76,7 +80,9 @@ class Pairs {
 struct Differences { uint64_t records = 0, besides = 0; };
 
 Differences diff_by_place(const Bundle& a, const Bundle& b, const Listed& listed) {
-  if (a.first() != b.first()) throw Error(ErrorKind::incomparable, b.path(), "begins at another record than " + a.path(), "compare whole bundles, or the same shard of two runs");
+  if (a.first() != b.first())
+    throw Error(ErrorKind::incomparable, b.path(), "begins at another record than " + a.path(),
+                "compare whole bundles, or the same shard of two runs");
   BundleCursor left(a), right(b);
   Pairs differing(listed);
   for (uint64_t n = a.first(); n < std::min(a.end(), b.end()); ++n) {
@@ -85,7 +91,8 @@ Differences diff_by_place(const Bundle& a, const Bundle& b, const Listed& listed
     if (ra.record_text != rb.record_text || ra.outcome_text != rb.outcome_text) differing.add(ra, rb);
   }
   if (a.ids().records != b.ids().records)
-    std::printf("records %llu in A, %llu in B\n", static_cast<unsigned long long>(a.ids().records), static_cast<unsigned long long>(b.ids().records));
+    std::printf("records %llu in A, %llu in B\n", static_cast<unsigned long long>(a.ids().records),
+                static_cast<unsigned long long>(b.ids().records));
   differing.print_count();
   return {differing.count(), a.ids().records != b.ids().records};
 }
@@ -140,7 +147,8 @@ class Alone {
     if (++count_ <= limit_) names_ += (count_ > 1 ? ", " : "") + name();
   }
   uint64_t print() const {
-    const std::string more = count_ <= limit_ ? "" : (names_.empty() ? "" : " and ") + std::to_string(count_ - limit_) + (names_.empty() ? "" : " more");
+    const std::string more =
+        count_ <= limit_ ? "" : (names_.empty() ? "" : " and ") + std::to_string(count_ - limit_) + (names_.empty() ? "" : " more");
     if (count_) std::printf("only in %s: %s%s\n", bundle_, printable(names_).c_str(), more.c_str());
     return count_;
   }
@@ -180,7 +188,8 @@ Differences diff_by_id(const Bundle& a, const Bundle& b, const Listed& listed) {
 }
 
 void print_part(const char* name, const Bundle& bundle) {
-  if (const std::optional<ShardPart>& s = bundle.shard()) std::printf("part    %s is %s, %s\n", name, s->name().c_str(), s->range().c_str());
+  if (const std::optional<ShardPart>& s = bundle.shard())
+    std::printf("part    %s is %s, %s\n", name, s->name().c_str(), s->range().c_str());
 }
 
 Differences diff_records(const Bundle& a, const Bundle& b, const Listed& listed) {

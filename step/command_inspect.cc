@@ -15,8 +15,9 @@ namespace {
 
 void print_ids(const Bundle& b) {
   const BundleIds& ids = b.ids();
-  std::printf("bundle  %s\nstep    %s\nresult  %s\nconfig  %s\ninput   %s\nmodel   %s\nrecords %llu", ids.bundle_id.c_str(), ids.step_id.c_str(), ids.result_digest.c_str(),
-              ids.config_id.c_str(), ids.input_digest.c_str(), b.config().at("model").at("digest").as_string().c_str(), static_cast<unsigned long long>(ids.records));
+  std::printf("bundle  %s\nstep    %s\nresult  %s\nconfig  %s\ninput   %s\nmodel   %s\nrecords %llu", ids.bundle_id.c_str(),
+              ids.step_id.c_str(), ids.result_digest.c_str(), ids.config_id.c_str(), ids.input_digest.c_str(),
+              b.config().at("model").at("digest").as_string().c_str(), static_cast<unsigned long long>(ids.records));
   for (const auto& [status, count] : b.statuses()) std::printf(", %llu %s", static_cast<unsigned long long>(count), status.c_str());
   std::printf("\n");
   if (b.shard()) std::printf("part    %s\n", b.shard()->describe().c_str());
@@ -124,7 +125,8 @@ std::optional<std::string> expected_id(const Args& args) {
   std::string id = lower_case(*given);
   if (id.find(':') == std::string::npos) id = "sha256:" + id;
   if (is_digest_text(id)) return id;
-  throw Error(ErrorKind::usage, "--expect", "'" + *given + "' is not a digest", given->empty() ? "is a variable empty?" : "a bundle id is sha256: and 64 hexadecimal digits; 'ibid verify BUNDLE' prints it");
+  throw Error(ErrorKind::usage, "--expect", "'" + *given + "' is not a digest",
+              given->empty() ? "is a variable empty?" : "a bundle id is sha256: and 64 hexadecimal digits; 'ibid verify BUNDLE' prints it");
 }
 
 // A sound bundle is still the wrong one when it is not the one that was asked for.
@@ -132,16 +134,21 @@ void require_id(const Bundle& bundle, const std::string& expected) {
   const BundleIds& ids = bundle.ids();
   if (expected == ids.bundle_id) return;
   const std::string model = bundle.config().at("model").at("digest").as_string();
-  for (const auto& [name, id] : {std::pair{"step id", ids.step_id}, {"result digest", ids.result_digest}, {"config id", ids.config_id}, {"input digest", ids.input_digest}, {"model digest", model}})
+  for (const auto& [name, id] : {std::pair{"step id", ids.step_id}, {"result digest", ids.result_digest}, {"config id", ids.config_id},
+                                 {"input digest", ids.input_digest}, {"model digest", model}})
     if (expected == id)
-      throw Error(ErrorKind::corrupt, bundle.path(), std::string("a sound bundle, but ") + expected + " is its " + name + "; its bundle id is " + ids.bundle_id, "--expect takes a bundle id");
-  throw Error(ErrorKind::corrupt, bundle.path(), "a sound bundle, but another one\n  expected " + expected + "\n  found    " + ids.bundle_id);
+      throw Error(ErrorKind::corrupt, bundle.path(),
+                  std::string("a sound bundle, but ") + expected + " is its " + name + "; its bundle id is " + ids.bundle_id,
+                  "--expect takes a bundle id");
+  throw Error(ErrorKind::corrupt, bundle.path(),
+              "a sound bundle, but another one\n  expected " + expected + "\n  found    " + ids.bundle_id);
 }
 
 void require_sound(const Bundle& bundle) {
   const std::vector<std::string> damage = damage_of(bundle);
   if (damage.empty()) return;
-  std::string all = std::to_string(damage.size()) + " part" + (damage.size() == 1 ? "" : "s") + " of the bundle " + (damage.size() == 1 ? "is" : "are") + " damaged";
+  std::string all = std::to_string(damage.size()) + " part" + (damage.size() == 1 ? "" : "s") + " of the bundle " +
+                    (damage.size() == 1 ? "is" : "are") + " damaged";
   for (const std::string& d : damage) all += "\n  " + d;
   throw Error(ErrorKind::corrupt, bundle.path(), all, "compare the file with its source, or fetch it again");
 }
@@ -152,7 +159,8 @@ void require_sound(const Bundle& bundle) {
 int command_verify(const Args& args) {
   const std::vector<std::string>& paths = args.operands();
   const std::optional<std::string> expected = expected_id(args);
-  if (expected && paths.size() > 1) throw Error(ErrorKind::usage, "--expect", "is the id of one bundle, but " + std::to_string(paths.size()) + " are named");
+  if (expected && paths.size() > 1)
+    throw Error(ErrorKind::usage, "--expect", "is the id of one bundle, but " + std::to_string(paths.size()) + " are named");
   int code = kDone;
   for (const std::string& path : paths) {
     try {
@@ -171,11 +179,14 @@ int command_verify(const Args& args) {
 }
 
 int command_show(const Args& args) {
-  if (args.has("--limit") && !args.has("--html")) throw Error(ErrorKind::usage, "--limit", "says how many records the page of --html shows");
+  if (args.has("--limit") && !args.has("--html"))
+    throw Error(ErrorKind::usage, "--limit", "says how many records the page of --html shows");
   Bundle bundle(args.operands()[0]);
   const char* whole = args.has("--rows") ? "--rows" : args.has("--html") ? "--html" : nullptr;
-  if (whole && args.operands().size() > 1) throw Error(ErrorKind::usage, whole, "writes what the whole bundle holds; it does not go with a RECORD");
-  if (args.has("--rows") && (args.has("--html") || args.has("--json"))) throw Error(ErrorKind::usage, "--rows", "does not go with --html or --json", "one at a time");
+  if (whole && args.operands().size() > 1)
+    throw Error(ErrorKind::usage, whole, "writes what the whole bundle holds; it does not go with a RECORD");
+  if (args.has("--rows") && (args.has("--html") || args.has("--json")))
+    throw Error(ErrorKind::usage, "--rows", "does not go with --html or --json", "one at a time");
   if (args.has("--html") && args.has("--json")) throw Error(ErrorKind::usage, "--json", "does not go with --html", "one at a time");
   if (args.has("--model") && !args.has("--rows")) throw Error(ErrorKind::usage, "--model", "is for the log-probabilities of --rows");
   if (args.operands().size() > 1) return show_record(bundle, args.operands()[1], args.has("--json"));

@@ -12,11 +12,13 @@
 namespace ibid::step {
 namespace {
 
-// Records that the step's templates cannot be rendered for: what a run says of them before it asks the model. Errors: bad_data, when the step does not accept so many.
+// Records that the step's templates cannot be rendered for: what a run says of them before it asks the model.
+// Errors: bad_data, when the step does not accept so many.
 void check_records(const Args& args, const Manifest& manifest) {
   constexpr uint64_t kListed = 10;
   const ChatSetup any_chat{"{% for m in messages %}{{ m.content }}{% endfor %}", "", ""};
-  const PromptBuilder prompts(manifest, any_chat, {[](std::string_view) { return size_t{0}; }, [](std::string_view) { return std::string(); }});
+  const PromptBuilder prompts(manifest, any_chat,
+                              {[](std::string_view) { return size_t{0}; }, [](std::string_view) { return std::string(); }});
   RunInput input(args, manifest, "");
   uint64_t records = 0, failed = 0;
   std::string list, hint;
@@ -73,12 +75,14 @@ int command_pin(const Args& args) {
   const std::string root = files.gguf ? "" : model_signing_root(model);
   const std::string digest = check.found();                         // behind all reading: also of the root's bytes
   const runtime::ModelConfig& c = files.config;
-  std::printf("# %s: %s, %d layers, hidden %d, %d heads (%d K/V), vocabulary %d, trained for %d positions\n", base_name(path_with_name(path)).c_str(), c.architecture.c_str(), c.layers,
-              c.hidden, c.heads, c.kv_heads, c.vocab, c.max_positions);
+  std::printf("# %s: %s, %d layers, hidden %d, %d heads (%d K/V), vocabulary %d, trained for %d positions\n",
+              base_name(path_with_name(path)).c_str(), c.architecture.c_str(), c.layers, c.hidden, c.heads, c.kv_heads, c.vocab,
+              c.max_positions);
   if (!root.empty()) std::printf("# OpenSSF model-signing root of these files: %s\n", root.c_str());
   std::printf("model:\n  digest: %s\n", digest.c_str());
   if (args.has("--write")) {
-    if (!is_utf8(path_with_name(path))) throw Error(ErrorKind::usage, "--write", "the model's name is no text (UTF-8), and a sidecar could not say it", "rename the model");
+    if (!is_utf8(path_with_name(path)))
+      throw Error(ErrorKind::usage, "--write", "the model's name is no text (UTF-8), and a sidecar could not say it", "rename the model");
     OutputFile sidecar(sidecar_path(path));
     sidecar.write(sidecar_text(path, digest));
     sidecar.commit();

@@ -33,10 +33,13 @@ Error foreign(const Shard& shard, const Shard& other, const std::string& what, c
 // Every shard is of one run: of one step, over one input, cut into one number of parts.
 void check_kin(const Shard& s, const Shard& first) {
   if (s.ids.config_id != first.ids.config_id)
-    throw foreign(s, first, "is a shard of another step: config " + s.ids.config_id + ", not " + first.ids.config_id, "'ibid diff' of the two names the difference");
+    throw foreign(s, first, "is a shard of another step: config " + s.ids.config_id + ", not " + first.ids.config_id,
+                  "'ibid diff' of the two names the difference");
   if (s.ids.input_digest != first.ids.input_digest || s.part.input_records != first.part.input_records)
-    throw foreign(s, first, "is a shard of another input: " + s.ids.input_digest + ", not " + first.ids.input_digest, "run every shard on the same input");
-  if (s.part.of != first.part.of) throw foreign(s, first, "is " + s.part.name() + ", not of " + std::to_string(first.part.of), "merge the shards of one cut");
+    throw foreign(s, first, "is a shard of another input: " + s.ids.input_digest + ", not " + first.ids.input_digest,
+                  "run every shard on the same input");
+  if (s.part.of != first.part.of)
+    throw foreign(s, first, "is " + s.part.name() + ", not of " + std::to_string(first.part.of), "merge the shards of one cut");
 }
 
 // The shards in their order. Errors: bad_data, naming what is missing, doubled or foreign; those of Bundle.
@@ -44,7 +47,9 @@ std::vector<Shard> line_up(const std::vector<std::string>& paths) {
   std::vector<Shard> shards;
   for (const std::string& path : paths) {
     Bundle bundle(path);
-    if (!bundle.shard()) throw Error(ErrorKind::bad_data, path, "is a whole bundle, not a shard", "merge takes the bundles of 'ibid run --shard I/N', or with --input FILE those of runs over pieces of FILE");
+    if (!bundle.shard())
+      throw Error(ErrorKind::bad_data, path, "is a whole bundle, not a shard",
+                  "merge takes the bundles of 'ibid run --shard I/N', or with --input FILE those of runs over pieces of FILE");
     shards.push_back({path, bundle.ids(), *bundle.shard()});
     check_kin(shards.back(), shards.front());
   }
@@ -61,13 +66,15 @@ std::vector<Shard> line_up(const std::vector<std::string>& paths) {
   };
   for (size_t i = 0; i < shards.size(); ++i) {
     if (i > 0 && shards[i].part.index == shards[i - 1].part.index)
-      throw Error(ErrorKind::bad_data, shards[i].path, "is " + shards[i].part.name() + ", and so is " + shards[i - 1].path, "name each shard once");
+      throw Error(ErrorKind::bad_data, shards[i].path, "is " + shards[i].part.name() + ", and so is " + shards[i - 1].path,
+                  "name each shard once");
     expect(shards[i].part.index);
     next = shards[i].part.index + 1;
   }
   expect(shards.front().part.of + 1);
   if (missing_count > kListedMissing) missing += "\n  and " + std::to_string(missing_count - kListedMissing) + " more";
-  if (missing_count > 0) throw Error(ErrorKind::bad_data, "ibid merge", "shards are missing:" + missing, "run them, or name their bundles too");
+  if (missing_count > 0)
+    throw Error(ErrorKind::bad_data, "ibid merge", "shards are missing:" + missing, "run them, or name their bundles too");
   return shards;
 }
 
@@ -100,7 +107,8 @@ std::vector<FileRead> files_merged(const Args& args) {
 BundleHead merged_head(const Bundle& part, const Args& args, const Manifest& manifest) {
   BundleHead head{part.config(), part.side_files(), part.step_text(), {}, std::nullopt};
   if (!args.has("--embed-model")) return head;
-  if (!args.has("--model")) throw Error(ErrorKind::usage, "--embed-model", "needs --model PATH", "name the model's file or folder, or a folder of models");
+  if (!args.has("--model"))
+    throw Error(ErrorKind::usage, "--embed-model", "needs --model PATH", "name the model's file or folder, or a folder of models");
   head.model = model_embedding(model_of_runs(args, manifest).path);
   return head;
 }
@@ -118,7 +126,8 @@ Taken take_proved(const ProvedRecord& r, uint64_t number, const std::string& pat
 
 int command_merge(const Args& args) {
   if (args.has("--input")) return merge_pieces(args);
-  if (args.has("--model") && !args.has("--embed-model")) throw Error(ErrorKind::usage, "--model", "merge needs a model for --embed-model alone");
+  if (args.has("--model") && !args.has("--embed-model"))
+    throw Error(ErrorKind::usage, "--model", "merge needs a model for --embed-model alone");
   Outputs outputs(args, files_merged(args));
   std::vector<Shard> shards = line_up(args.operands());
   std::optional<Manifest> manifest;
@@ -140,7 +149,9 @@ int command_merge(const Args& args) {
     progress.update(outputs.tally().records, outputs.tally().answer_tokens);
   }
   if (outputs.bundle().input_digest() != shards.front().ids.input_digest)
-    throw Error(ErrorKind::corrupt, "ibid merge", "the records of all shards do not give the input digest that they claim: " + shards.front().ids.input_digest, "'ibid verify' checks each shard");
+    throw Error(ErrorKind::corrupt, "ibid merge",
+                "the records of all shards do not give the input digest that they claim: " + shards.front().ids.input_digest,
+                "'ibid verify' checks each shard");
   return outputs.report(outputs.commit());
 }
 

@@ -29,7 +29,9 @@ class TemporaryFolder {
   TemporaryFolder() {
     const char* base = std::getenv("TMPDIR");
     path_ = std::string(base && *base ? base : "/tmp") + "/ibid-model-XXXXXX";   // the X are mkdtemp's to fill
-    if (!mkdtemp(path_.data())) throw Error(ErrorKind::cannot_create, path_, "cannot create a folder for the embedded model", "set TMPDIR to a folder with room for it");
+    if (!mkdtemp(path_.data()))
+      throw Error(ErrorKind::cannot_create, path_, "cannot create a folder for the embedded model",
+                  "set TMPDIR to a folder with room for it");
   }
   ~TemporaryFolder() { clear(); }
   void clear() const {
@@ -46,7 +48,8 @@ class TemporaryFolder {
 class Archive {
  public:
   Archive(const Bundle& bundle, const InputSpec& spec, std::optional<std::set<uint64_t>> chosen)
-      : bundle_(bundle), cursor_(bundle), chosen_(std::move(chosen)), records_(spec, !chosen_ && bundle.first() == 0), number_(bundle.first()) {}
+      : bundle_(bundle), cursor_(bundle), chosen_(std::move(chosen)), records_(spec, !chosen_ && bundle.first() == 0),
+        number_(bundle.first()) {}
 
   bool next(Record& record) {
     for (; number_ < bundle_.end(); ++number_) {
@@ -97,7 +100,9 @@ std::set<uint64_t> named_records(const Bundle& bundle, const std::string& text) 
     named.insert(found->number);
   }
   // Nothing compared is nothing different: it would pass for a check.
-  if (named.empty()) throw Error(ErrorKind::usage, "--records", "names no record: is a variable empty?", "--records ID,ID,...; without it all records are compared");
+  if (named.empty())
+    throw Error(ErrorKind::usage, "--records", "names no record: is a variable empty?",
+                "--records ID,ID,...; without it all records are compared");
   return named;
 }
 
@@ -111,13 +116,15 @@ std::optional<std::set<uint64_t>> chosen_records(const Bundle& bundle, const Arg
   if (k >= bundle.ids().records) return std::nullopt;
   // Ranks every record by a digest that nobody could steer when the bundle was made, and takes the first K.
   std::vector<std::pair<Digest, uint64_t>> ranks;
-  for (uint64_t i = bundle.first(); i < bundle.end(); ++i) ranks.emplace_back(sha256("ibid sample v1\n" + bundle.ids().bundle_id + "\n" + std::to_string(i)), i);
+  for (uint64_t i = bundle.first(); i < bundle.end(); ++i)
+    ranks.emplace_back(sha256("ibid sample v1\n" + bundle.ids().bundle_id + "\n" + std::to_string(i)), i);
   std::nth_element(ranks.begin(), ranks.begin() + static_cast<long>(k), ranks.end());
   for (uint64_t i = 0; i < k; ++i) chosen.insert(ranks[i].second);
   return chosen;
 }
 
-std::string describe_difference(const std::string& number_and_id, const std::pair<std::string, std::string>& archived, const Answered& now, const Session& session, bool with_top) {
+std::string describe_difference(const std::string& number_and_id, const std::pair<std::string, std::string>& archived, const Answered& now,
+                                const Session& session, bool with_top) {
   std::string record = now.record_leaf_text();
   if (record != archived.first) {
     Json before = Json::parse(archived.first, number_and_id), after = Json::parse(record, number_and_id);
@@ -126,7 +133,9 @@ std::string describe_difference(const std::string& number_and_id, const std::pai
     return number_and_id + ": " + first;
   }
   auto text = [&](int32_t id) { return id >= 0 && id < session.tokenizer().size() ? std::string(session.tokenizer().token_text(id)) : ""; };
-  return number_and_id + ": " + first_difference(Json::parse(archived.second, number_and_id), Json::parse(now.outcome_leaf_text(with_top), number_and_id), "archived", "now", text);
+  return number_and_id + ": " +
+         first_difference(Json::parse(archived.second, number_and_id), Json::parse(now.outcome_leaf_text(with_top), number_and_id),
+                          "archived", "now", text);
 }
 
 std::string model_for(const Bundle& bundle, const Args& args, const std::string& digest, std::optional<TemporaryFolder>& extracted) {
@@ -138,14 +147,16 @@ std::string model_for(const Bundle& bundle, const Args& args, const std::string&
     }
   }
   if (bundle.has_model()) return bundle.extract_model(extracted.emplace().path());
-  throw Error(ErrorKind::incomparable, bundle.path(), "the weights are not in the bundle, and --model is missing: " + digest, "name the model's file or folder, or a folder of models");
+  throw Error(ErrorKind::incomparable, bundle.path(), "the weights are not in the bundle, and --model is missing: " + digest,
+              "name the model's file or folder, or a folder of models");
 }
 
 // One-sided 95 % bound of Clopper and Pearson on the share of differing records, when none of k differed.
 std::string bound_text(uint64_t k) {
   char text[160];
-  std::snprintf(text, sizeof text, "%llu of %llu equal: with 95 %% confidence at most %.3g %% of the records differ", static_cast<unsigned long long>(k),
-                static_cast<unsigned long long>(k), -100 * std::expm1(std::log(0.05) / static_cast<double>(k)));
+  std::snprintf(text, sizeof text, "%llu of %llu equal: with 95 %% confidence at most %.3g %% of the records differ",
+                static_cast<unsigned long long>(k), static_cast<unsigned long long>(k),
+                -100 * std::expm1(std::log(0.05) / static_cast<double>(k)));
   return text;
 }
 
@@ -178,7 +189,8 @@ Compared compare_all(Session& session, Archive& archive, uint64_t expected, Bund
                progress.update(++all.records, all.tokens);
                if (record == before.first && outcome == before.second) return;
                if (++all.differing <= kListedDifferences)
-                 all.differences.push_back(describe_difference("record " + a.record.id + " (number " + std::to_string(a.record.index + 1) + ")", before, a, session, with_top));
+                 all.differences.push_back(describe_difference(
+                     "record " + a.record.id + " (number " + std::to_string(a.record.index + 1) + ")", before, a, session, with_top));
              });
   return all;
 }
@@ -189,10 +201,11 @@ void print_comparison(const Bundle& bundle, const Compared& compared, const std:
   if (bundle.shard()) std::printf("part    %s\n", bundle.shard()->name().c_str());
   if (!result.empty()) std::printf("result  %s\n", result.c_str());
   if (!result.empty() && compared.differing > 0) std::printf("archive %s\n", bundle.ids().result_digest.c_str());
-  std::printf("records %llu of %llu compared, %llu differ\n", static_cast<unsigned long long>(compared.records), static_cast<unsigned long long>(bundle.ids().records),
-              static_cast<unsigned long long>(compared.differing));
+  std::printf("records %llu of %llu compared, %llu differ\n", static_cast<unsigned long long>(compared.records),
+              static_cast<unsigned long long>(bundle.ids().records), static_cast<unsigned long long>(compared.differing));
   for (const std::string& d : compared.differences) std::printf("%s\n", printable(d).c_str());
-  if (const uint64_t more = compared.differing - compared.differences.size(); more > 0) std::printf("and %llu more\n", static_cast<unsigned long long>(more));
+  if (const uint64_t more = compared.differing - compared.differences.size(); more > 0)
+    std::printf("and %llu more\n", static_cast<unsigned long long>(more));
 }
 
 }  // namespace
@@ -203,8 +216,10 @@ int command_rerun(const Args& args) {
   std::optional<std::set<uint64_t>> chosen = chosen_records(bundle, args);
   std::optional<TemporaryFolder> extracted;
   const bool any_model = args.has("--other-model");
-  Session session(manifest, model_for(bundle, args, manifest.model.digest, extracted), args, any_model ? std::nullopt : std::optional(ErrorKind::incomparable), Loading::when_needed);
-  if (extracted) extracted->clear();                   // it is mapped: nothing of it stays, whatever ends this process (on NFS until its end)
+  Session session(manifest, model_for(bundle, args, manifest.model.digest, extracted), args,
+                  any_model ? std::nullopt : std::optional(ErrorKind::incomparable), Loading::when_needed);
+  // it is mapped: nothing of it stays, whatever ends this process (on NFS until its end)
+  if (extracted) extracted->clear();
   std::string device = session.engine().device().describe();
   if (!any_model) require_token_texts(bundle, session.tokenizer());
   note("rerun of " + bundle.ids().step_id + " on " + device);
@@ -213,7 +228,8 @@ int command_rerun(const Args& args) {
   BundleWriter digests(nullptr, {bundle.config(), {}, "", {}, bundle.shard()});
   const Compared compared = compare_all(session, archive, chosen ? chosen->size() : bundle.ids().records, digests);
   BundleIds ids = digests.finish();
-  if (!chosen && compared.differing == 0) IBID_CHECK(ids.result_digest == bundle.ids().result_digest && ids.step_id == bundle.ids().step_id);
+  if (!chosen && compared.differing == 0)
+    IBID_CHECK(ids.result_digest == bundle.ids().result_digest && ids.step_id == bundle.ids().step_id);
   print_comparison(bundle, compared, chosen ? "" : ids.result_digest);
   if (compared.differing == 0) {
     if (args.has("--sample") && chosen) std::printf("%s\n", bound_text(compared.records).c_str());

@@ -44,8 +44,9 @@ std::string run_record(const Watch& watch, const Tally& tally, const BundleIds& 
   Json record(Json::Object{{"step_id", ids.step_id}, {"result_digest", ids.result_digest}, {"bundle_id", ids.bundle_id},
                            {"started", watch.started}, {"ended", utc_now()}, {"seconds", Json::number(std::to_string(watch.seconds()))},
                            {"host", std::string(host)}, {"device", session.device()}, {"program", version_facts()},
-                           {"records", u(tally.records)}, {"failed", u(tally.failed)}, {"answer_tokens", u(tally.answer_tokens)}, {"reused_answers", u(reused)},
-                           {"prompt_rows", u(stats.prompt_rows)}, {"cached_rows", u(stats.cached_rows)}, {"steps", u(stats.steps)}, {"weight_bytes", u(stats.weight_bytes)},
+                           {"records", u(tally.records)}, {"failed", u(tally.failed)}, {"answer_tokens", u(tally.answer_tokens)},
+                           {"reused_answers", u(reused)}, {"prompt_rows", u(stats.prompt_rows)}, {"cached_rows", u(stats.cached_rows)},
+                           {"steps", u(stats.steps)}, {"weight_bytes", u(stats.weight_bytes)},
                            {"peak_memory_bytes", u(static_cast<uint64_t>(usage.ru_maxrss) * 1024)}});
   return record.dump() + "\n";
 }
@@ -59,8 +60,10 @@ BundleHead bundle_head(const Manifest& manifest, const std::optional<ShardPart>&
 void check_flags(const Args& args, const Manifest& manifest) {
   if (!args.has("--model"))
     throw Error(ErrorKind::usage, "ibid run", "--model is missing: the step pins " + manifest.model.digest,
-                manifest.model.source.empty() ? "name the model's file or folder, or a folder of models" : "the step says the model comes from " + manifest.model.source);
-  if (args.has("--cache-size") && !args.has("--cache")) throw Error(ErrorKind::usage, "--cache-size", "bounds a cache; name one with --cache");
+                manifest.model.source.empty() ? "name the model's file or folder, or a folder of models"
+                                              : "the step says the model comes from " + manifest.model.source);
+  if (args.has("--cache-size") && !args.has("--cache"))
+    throw Error(ErrorKind::usage, "--cache-size", "bounds a cache; name one with --cache");
   if (!args.has("--shard")) return;
   if (!args.has("--bundle")) throw Error(ErrorKind::usage, "--shard", "needs --bundle FILE: bundles are what 'ibid merge' puts together");
   if (args.has("--embed-model")) throw Error(ErrorKind::usage, "--embed-model", "does not go with --shard", "give it to 'ibid merge'");
@@ -82,7 +85,8 @@ struct Kept {
     bool with_top = manifest.output.logprobs > 0;
     if (args.has("--cache")) {
       uint64_t size = args.bytes("--cache-size", kDefaultCache);
-      if (size < kSmallestCache) throw Error(ErrorKind::usage, "--cache-size", "is less than " + std::to_string(kSmallestCache >> 20) + "M");
+      if (size < kSmallestCache)
+        throw Error(ErrorKind::usage, "--cache-size", "is less than " + std::to_string(kSmallestCache >> 20) + "M");
       folder = *args.get("--cache");
       cache.emplace(folder, size, with_top);
     } else if (args.has("--resume") && outputs.beside().empty()) {
@@ -101,7 +105,8 @@ struct Kept {
     if (!journal) return left_uncounted();
     uint64_t answers = journal->held();
     if (answers == 0) return "interrupted: no answer was finished, so none is kept";
-    return "interrupted: " + std::to_string(answers) + (answers == 1 ? " answer is" : " answers are") + " kept in " + journal->path() + kGoesOn;
+    return "interrupted: " + std::to_string(answers) + (answers == 1 ? " answer is" : " answers are") + " kept in " + journal->path() +
+           kGoesOn;
   }
   std::optional<Cache> cache;
   std::optional<Journal> journal;
@@ -144,7 +149,8 @@ void answer_input(Session& session, RunInput& input, Outputs& outputs, AnswerSto
 int run_step(const Args& args, const Manifest& manifest, const std::string& model, Outputs& outputs, Kept& kept, const Watch& watch) {
   RunInput input(args, manifest, outputs.beside());
   Session session(manifest, model, args, ErrorKind::bad_data, kept.store() ? Loading::when_needed : Loading::now);
-  note("step " + (manifest.name.empty() ? base_name(args.operands()[0]) : manifest.name) + " on " + session.device() + ", " + name_of(manifest.semantics));
+  note("step " + (manifest.name.empty() ? base_name(args.operands()[0]) : manifest.name) + " on " + session.device() + ", " +
+       name_of(manifest.semantics));
 
   BundleHead head = bundle_head(manifest, input.shard());
   if (args.has("--embed-model")) head.model = model_embedding(session.model_path());
@@ -157,7 +163,8 @@ int run_step(const Args& args, const Manifest& manifest, const std::string& mode
   if (input.shard()) outputs.bundle().set_token_texts(shown.json());
   BundleIds ids = outputs.commit([&](const BundleIds& all) { return run_record(watch, outputs.tally(), all, session, kept.reused()); });
   if (kept.journal) kept.journal->remove();
-  if (kept.reused() > 0) note(std::to_string(kept.reused()) + " answers were there already" + (session.loaded() ? "" : "; the weights were not needed"));
+  if (kept.reused() > 0)
+    note(std::to_string(kept.reused()) + " answers were there already" + (session.loaded() ? "" : "; the weights were not needed"));
   if (input.shard()) note(input.shard()->name() + "; the result digest is that of this part");
   if (!input.had_records()) note("the input holds no records" + std::string(is_table(manifest.input) ? ", only a header" : ""));
   int code = outputs.report(ids);

@@ -12,7 +12,8 @@ namespace ibid::step {
 namespace {
 
 // The checks whose digests are not as they should be; `computed` hears of each.
-std::vector<std::string> selftest_failures(kernels::Device& device, const std::function<void(const std::string&, const std::string&)>& computed) {
+std::vector<std::string> selftest_failures(kernels::Device& device,
+                                           const std::function<void(const std::string&, const std::string&)>& computed) {
   std::vector<std::string> failures;
   size_t next = 0;
   runtime::run_selftest(device, [&](std::string_view name, std::string_view bytes) {
@@ -60,7 +61,9 @@ int command_selftest(const Args& args) {
     note(gpu->describe());
     sound &= check_device("cuda", *gpu, args);
   }
-  if (!sound) throw Error(ErrorKind::internal, "", "this machine or this build does not keep the promise", "please report the lines above with the output of 'ibid --version --verbose'");
+  if (!sound)
+    throw Error(ErrorKind::internal, "", "this machine or this build does not keep the promise",
+                "please report the lines above with the output of 'ibid --version --verbose'");
   return kDone;
 }
 

@@ -6,7 +6,8 @@
 namespace ibid::step {
 namespace {
 
-constexpr size_t kWhole = 100, kBefore = 40, kShown = 100;   // bytes: of a text that is shown whole; of a longer one, around where it differs
+// bytes: of a text that is shown whole; of a longer one, around where it differs
+constexpr size_t kWhole = 100, kBefore = 40, kShown = 100;
 
 size_t boundary_before(std::string_view text, size_t at) {
   while (at > 0 && at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80) --at;
@@ -20,7 +21,8 @@ std::string excerpt(std::string_view text, size_t from) {
 
 // "NAME: left -> right"; of long texts the place where they part, which may be far behind what a line holds.
 std::string change(const std::string& name, std::string_view left, std::string_view right) {
-  if (std::max(left.size(), right.size()) <= kWhole) return name + ": " + Json(std::string(left)).dump() + " -> " + Json(std::string(right)).dump();
+  if (std::max(left.size(), right.size()) <= kWhole)
+    return name + ": " + Json(std::string(left)).dump() + " -> " + Json(std::string(right)).dump();
   const size_t at = static_cast<size_t>(std::mismatch(left.begin(), left.end(), right.begin(), right.end()).first - left.begin());
   const size_t from = boundary_before(left, at > kBefore ? at - kBefore : 0);
   return name + ", byte " + std::to_string(at + 1) + ": " + excerpt(left, from) + " -> " + excerpt(right, from);
@@ -35,13 +37,14 @@ std::string token_at(const Json& answer, size_t i, const TokenText& token_text) 
   return out + " (margin " + answer.at("margins").items()[i].lexeme() + ")";
 }
 
-std::string answer_difference(const Json& left, const Json& right, const std::string& left_name, const std::string& right_name, const TokenText& token_text) {
+std::string answer_difference(const Json& left, const Json& right, const std::string& left_name, const std::string& right_name,
+                              const TokenText& token_text) {
   const Json::Array &a = left.at("ids").items(), &b = right.at("ids").items();
   for (size_t i = 0; i < std::max(a.size(), b.size()); ++i) {
     if (i < a.size() && i < b.size() && a[i].lexeme() == b[i].lexeme()) continue;
     const std::string &before = left.at("text").as_string(), &after = right.at("text").as_string();
-    return "token " + std::to_string(i + 1) + ": " + left_name + " " + token_at(left, i, token_text) + ", " + right_name + " " + token_at(right, i, token_text) +
-           (before == after ? "" : "; " + change("text", before, after));
+    return "token " + std::to_string(i + 1) + ": " + left_name + " " + token_at(left, i, token_text) + ", " + right_name + " " +
+           token_at(right, i, token_text) + (before == after ? "" : "; " + change("text", before, after));
   }
   for (const auto& [key, value] : left.members()) {
     const Json* other = right.find(key);
@@ -49,7 +52,8 @@ std::string answer_difference(const Json& left, const Json& right, const std::st
     if (other && value.is_array() && other->is_array())
       for (size_t i = 0; i < std::min(value.items().size(), other->items().size()); ++i)
         if (value.items()[i].dump() != other->items()[i].dump())
-          return key + " of token " + std::to_string(i + 1) + ": " + left_name + " " + value.items()[i].dump() + ", " + right_name + " " + other->items()[i].dump();
+          return key + " of token " + std::to_string(i + 1) + ": " + left_name + " " + value.items()[i].dump() + ", " + right_name + " " +
+                 other->items()[i].dump();
     return key + ": " + left_name + " " + value.dump() + ", " + right_name + " " + (other ? other->dump() : "(absent)");
   }
   return "the order or number of fields";
@@ -84,17 +88,20 @@ void list_differences(const Json& left, const Json& right, const std::string& pa
     return;
   }
   if (left.is_array() && right.is_array() && left.items().size() == right.items().size()) {
-    for (size_t i = 0; i < left.items().size(); ++i) list_differences(left.items()[i], right.items()[i], path + "[" + std::to_string(i) + "]", line);
+    for (size_t i = 0; i < left.items().size(); ++i)
+      list_differences(left.items()[i], right.items()[i], path + "[" + std::to_string(i) + "]", line);
     return;
   }
   if (left.dump() == right.dump()) return;
-  line(left.is_string() && right.is_string() ? change(path, left.as_string(), right.as_string()) : path + ": " + left.dump() + " -> " + right.dump());
+  line(left.is_string() && right.is_string() ? change(path, left.as_string(), right.as_string())
+                                             : path + ": " + left.dump() + " -> " + right.dump());
 }
 
 namespace {
 
 bool same_names(const Json::Array& a, const Json::Array& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Json& x, const Json& y) { return x.items()[0].as_string() == y.items()[0].as_string(); });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const Json& x, const Json& y) { return x.items()[0].as_string() == y.items()[0].as_string(); });
 }
 
 void list_fields(const Json& left, const Json& right, const std::function<void(const std::string&)>& line) {
@@ -105,7 +112,8 @@ void list_fields(const Json& left, const Json& right, const std::function<void(c
     const std::string &kind = before[1].as_string(), &other_kind = after[1].as_string();
     std::string name = "field " + before[0].as_string();
     if (kind != other_kind) name += ", " + kind + " -> " + other_kind;
-    if (kind != other_kind || before[2].as_string() != after[2].as_string()) line(change(name, before[2].as_string(), after[2].as_string()));
+    if (kind != other_kind || before[2].as_string() != after[2].as_string())
+      line(change(name, before[2].as_string(), after[2].as_string()));
   }
 }
 

@@ -1,5 +1,6 @@
-// Differences in words: of configurations every field, of records the first cause, of answers the first sample and token at which they part, with
-// the margins that were at stake there. Shared by diff and rerun. Must not know bundles, nor what a difference means for the exit code.
+// Differences in words: of configurations every field, of records the first cause, of answers the first sample and token at which they
+// part, with the margins that were at stake there. Shared by diff and rerun.
+// Must not know bundles, nor what a difference means for the exit code.
 #pragma once
 #include <functional>
 #include <string>
@@ -18,7 +19,8 @@ std::string first_difference(const Json& left, const Json& right, const std::str
 // Differences of two JSON values as "path: left -> right" lines, every differing leaf; for configurations.
 void list_differences(const Json& left, const Json& right, const std::string& path, const std::function<void(const std::string&)>& line);
 
-// Differences of two record leaves (require_leaves): the fields by name, else the prompt, else its tokens: the others follow from the first.
+// Differences of two record leaves (require_leaves): the fields by name, else the prompt, else its tokens:
+// the others follow from the first.
 void list_record_differences(const Json& left, const Json& right, const std::function<void(const std::string&)>& line);
 
 }  // namespace ibid::step

@@ -60,7 +60,8 @@ class Gunzip {
   }
 
   [[noreturn]] void damaged(const std::string& what) const {
-    throw Error(ErrorKind::bad_data, name_, "cannot read on: " + what, "is the file damaged or cut short? 'gzip -t' says; compare it with its source");
+    throw Error(ErrorKind::bad_data, name_, "cannot read on: " + what,
+                "is the file damaged or cut short? 'gzip -t' says; compare it with its source");
   }
 
   ByteSource compressed_;

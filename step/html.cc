@@ -34,7 +34,9 @@ std::string escaped(const std::string& text) {
   return out;
 }
 
-std::string row(const char* name, const std::string& value) { return std::string("<tr><td>") + name + "</td><td><code>" + escaped(value) + "</code></td></tr>\n"; }
+std::string row(const char* name, const std::string& value) {
+  return std::string("<tr><td>") + name + "</td><td><code>" + escaped(value) + "</code></td></tr>\n";
+}
 
 std::string answer_html(const Json& answer, const std::string& title) {
   const std::string& status = answer.at("status").as_string();
@@ -46,7 +48,8 @@ std::string answer_html(const Json& answer, const std::string& title) {
 
 std::string record_html(const std::string& id, const Json& record, const Json& outcome) {
   std::string first = outcome.at("answers").items().empty() ? "" : outcome.at("answers").items()[0].at("text").as_string();
-  std::string out = "<details><summary><b>" + escaped(id) + "</b> <span class=\"dim\">" + escaped(first.substr(0, first.find('\n')).substr(0, 160)) + "</span></summary>\n<table>";
+  std::string out = "<details><summary><b>" + escaped(id) + "</b> <span class=\"dim\">" +
+                    escaped(first.substr(0, first.find('\n')).substr(0, 160)) + "</span></summary>\n<table>";
   for (const Json& f : record.at("fields").items()) out += row(escaped(f.items().at(0).as_string()).c_str(), shown_field(f));
   out += "</table>\n";
   if (record.at("prompt").is_string()) out += "<p>prompt, " + std::to_string(record.at("prompt_ids").items().size()) + " tokens</p><pre>" + escaped(record.at("prompt").as_string()) + "</pre>\n";
@@ -60,9 +63,9 @@ std::string record_html(const std::string& id, const Json& record, const Json& o
 void write_html(const Bundle& bundle, uint64_t limit, OutputFile& out) {
   const BundleIds& ids = bundle.ids();
   out.write(kHead);
-  out.write("<h1>ibid bundle</h1><table>\n" + row("bundle", ids.bundle_id) + row("step", ids.step_id) + row("result", ids.result_digest) + row("input", ids.input_digest) +
-            row("model", bundle.config().at("model").at("digest").as_string()) + row("records", std::to_string(ids.records)) +
-            (bundle.shard() ? row("part", bundle.shard()->describe()) : "") + "</table>\n");
+  out.write("<h1>ibid bundle</h1><table>\n" + row("bundle", ids.bundle_id) + row("step", ids.step_id) + row("result", ids.result_digest) +
+            row("input", ids.input_digest) + row("model", bundle.config().at("model").at("digest").as_string()) +
+            row("records", std::to_string(ids.records)) + (bundle.shard() ? row("part", bundle.shard()->describe()) : "") + "</table>\n");
   for (const auto& [status, count] : bundle.statuses()) out.write("<p>" + std::to_string(count) + " records " + escaped(status) + "</p>\n");
   out.write("<h2>The step as written (no id covers this text)</h2><pre>" + escaped(bundle.step_text()) + "</pre>\n");
   std::string changed;

@@ -38,14 +38,19 @@ size_t Journal::KeyHash::operator()(const Digest& d) const {
   return h;
 }
 
-std::string Journal::path_beside(const std::string& output) { return directory_of(output) + "/" + name_with("." + base_name(output), ".ibid-journal"); }
+std::string Journal::path_beside(const std::string& output) {
+  return directory_of(output) + "/" + name_with("." + base_name(output), ".ibid-journal");
+}
 
-Journal::Journal(const std::string& path, const std::string& config_id, bool with_top) : path_(path), with_top_(with_top), synced_(monotonic_seconds()) {
+Journal::Journal(const std::string& path, const std::string& config_id, bool with_top)
+    : path_(path), with_top_(with_top), synced_(monotonic_seconds()) {
   try {
     std::string header = header_of(config_id);
     uint64_t size = open(), sound = load(header);
     if (sound == 0 && size > header.size()) {
-      if (!alone()) throw Error(ErrorKind::cannot_create, path, "is the journal of a run of another step that is not over", "wait for it, or name another output");
+      if (!alone())
+        throw Error(ErrorKind::cannot_create, path, "is the journal of a run of another step that is not over",
+                    "wait for it, or name another output");
       set_aside();
       size = open();
     }
@@ -56,7 +61,8 @@ Journal::Journal(const std::string& path, const std::string& config_id, bool wit
     if (sound > 0 && sound == size) return;
     if (!alone()) return;                              // what looks torn may be another run's next answer
     if (sound > 0 && sound < size) note("the journal's last " + std::to_string(size - sound) + " bytes are torn; they are dropped");
-    if (sound < size && ::ftruncate(fd_, static_cast<off_t>(sound)) != 0) throw Error(ErrorKind::io, path, std::string("cannot cut the journal: ") + std::strerror(errno));
+    if (sound < size && ::ftruncate(fd_, static_cast<off_t>(sound)) != 0)
+      throw Error(ErrorKind::io, path, std::string("cannot cut the journal: ") + std::strerror(errno));
     if (sound == 0) append(header);
     share();
   } catch (...) {
@@ -70,12 +76,14 @@ uint64_t Journal::open() {
   fd_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
   struct stat s{};
   if (fd_ < 0 || ::fstat(fd_, &s) != 0 || !S_ISREG(s.st_mode))
-    throw Error(ErrorKind::cannot_create, path_, std::string("cannot open the journal: ") + std::strerror(fd_ < 0 ? errno : EINVAL), "may you write in that folder, and is the journal yours?");
+    throw Error(ErrorKind::cannot_create, path_, std::string("cannot open the journal: ") + std::strerror(fd_ < 0 ? errno : EINVAL),
+                "may you write in that folder, and is the journal yours?");
   share();
   return static_cast<uint64_t>(s.st_size);
 }
 
-// Every run that has a journal open shares its lock; whoever would take it away from another asks for all of it. Not every file system has locks.
+// Every run that has a journal open shares its lock; whoever would take it away from another asks for all of it.
+// Not every file system has locks.
 void Journal::share() const { (void)::flock(fd_, LOCK_SH | LOCK_NB); }
 
 // Whether no other run has it open, and its name still leads to this file.
@@ -96,7 +104,8 @@ std::string Journal::aside(std::string_view header) const {
 // Hours of answers may be in it, and the other step be the mistake: each step's has a name of its own.
 void Journal::set_aside() {
   const std::string old = aside(read(0, kHeaderBytes));
-  if (::rename(path_.c_str(), old.c_str()) != 0) throw Error(ErrorKind::cannot_create, old, std::string("cannot keep the journal of another step: ") + std::strerror(errno));
+  if (::rename(path_.c_str(), old.c_str()) != 0)
+    throw Error(ErrorKind::cannot_create, old, std::string("cannot keep the journal of another step: ") + std::strerror(errno));
   ::close(fd_);
   fd_ = -1;
   warn("the journal " + path_ + " is of another step, or damaged: it is kept as " + base_name(old) + ", and a new one begins");
@@ -156,7 +165,8 @@ void Journal::keep(const Digest& key, const AnswerRecord& answer) {
 
 void Journal::append(const std::string& bytes) {
   if (!write_fully(fd_, bytes.data(), bytes.size()))
-    throw Error(ErrorKind::io, path_, std::string("writing the journal failed: ") + std::strerror(errno), "make room and run again with --resume: what was finished is kept");
+    throw Error(ErrorKind::io, path_, std::string("writing the journal failed: ") + std::strerror(errno),
+                "make room and run again with --resume: what was finished is kept");
 }
 
 void Journal::remove() {

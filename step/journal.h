@@ -4,8 +4,8 @@
 // 1. Safe against an end at any moment: what was appended is found again; a torn tail is recognised by its seal and dropped.
 //    A crash of the machine loses what the last kSyncSeconds wrote, at most.
 // 2. A full disk is an io error; nothing that was appended before is lost.
-// 3. A journal of another step is not used but renamed to NAME.(8 digits of its header's digest).old, and back when its step runs again. Answers are
-//    found by their prompts: another input cannot get a wrong one.
+// 3. A journal of another step is not used but renamed to NAME.(8 digits of its header's digest).old, and back when its step runs again.
+//    Answers are found by their prompts: another input cannot get a wrong one.
 // 4. Memory: some 80 bytes for each answer that was found at the start.
 // 5. One that holds no answer is not left behind; one that another run has open is neither cut, nor set aside, nor removed.
 #pragma once

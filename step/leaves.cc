@@ -99,7 +99,8 @@ std::string answer_json(const AnswerRecord& a, bool with_top) {
   if (with_top) {
     out += ",\"top\":";
     append_array(out, a.tokens, [&](const runtime::AnswerToken& t) {
-      append_array(out, t.top, [&](const kernels::TokenLogprob& l) { out += "[" + std::to_string(l.id) + "," + float_text(l.logprob) + "]"; });
+      append_array(out, t.top,
+                   [&](const kernels::TokenLogprob& l) { out += "[" + std::to_string(l.id) + "," + float_text(l.logprob) + "]"; });
     });
   }
   if (!a.error.empty()) {
@@ -144,9 +145,11 @@ AnswerRecord answer_of(const Json& answer, const std::string& where) {
   AnswerRecord a{text_of(member(answer, "status", where), where), text_of(member(answer, "text", where), where), {}, ""};
   if (!is_status(a.status)) throw malformed(where, "an unknown status: " + a.status);
   if (const Json* error = answer.find("error")) a.error = text_of(*error, where);
-  const Json::Array &ids = items_of(answer, "ids", where), &logprobs = items_of(answer, "logprobs", where), &margins = items_of(answer, "margins", where);
+  const Json::Array &ids = items_of(answer, "ids", where), &logprobs = items_of(answer, "logprobs", where);
+  const Json::Array& margins = items_of(answer, "margins", where);
   const Json::Array* top = answer.find("top") ? &items_of(answer, "top", where) : nullptr;
-  if (logprobs.size() != ids.size() || margins.size() != ids.size() || (top && top->size() != ids.size())) throw malformed(where, "an answer whose lists differ in length");
+  if (logprobs.size() != ids.size() || margins.size() != ids.size() || (top && top->size() != ids.size()))
+    throw malformed(where, "an answer whose lists differ in length");
   for (size_t i = 0; i < ids.size(); ++i) {
     runtime::AnswerToken t;
     t.id = token_of(ids[i], where);

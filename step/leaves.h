@@ -1,13 +1,16 @@
 // What a bundle keeps of each record: the record leaf (input and prompt) and the outcome leaf (answers), as JSON lines.
 //
-//   record   {"id":..,"fields":[[name,kind,lexeme],..],"prompt":..|null,"prompt_ids":[..]|null,"truncated":{"kept_bytes":..,"total_bytes":..}?}
+//   record   {"id":..,"fields":[[name,kind,lexeme],..],"prompt":..|null,"prompt_ids":[..]|null,
+//             "truncated":{"kept_bytes":..,"total_bytes":..}?}
 //   outcome  {"id":..,"answers":[{"status":..,"text":..,"ids":[..],"logprobs":[..],"margins":[..],"top":[[[id,logprob],..],..]?,
 //             "error":..?},..]}
-// 1. The bytes are a function of the step alone: strings as RFC 8785 has them, no blanks; a float is the shortest decimal that reads back to the same float32,
-//    plain or as d.de-07, whichever is shorter, and plain when neither is. Margins, none below zero: kernels/NUMERICS.md, 11.8. `top` stands in all answers of a step with logprobs.
-// 2. Keys stand in the order above; what is absent is left out (truncated, top, error) or null: a bad_record and a template_error have no prompt
-//    and one answer; all others have a prompt of tokens and `samples` answers, whose lists are of one length. An answer that is ok or truncated has at
-//    least one token, at most max_tokens, and no error; any other has an error, and text and tokens only as a numeric_error, from before it.
+// 1. The bytes are a function of the step alone: strings as RFC 8785 has them, no blanks; a float is the shortest decimal that reads back
+//    to the same float32, plain or as d.de-07, whichever is shorter, and plain when neither is. Margins, none below zero:
+//    kernels/NUMERICS.md, 11.8. `top` stands in all answers of a step with logprobs.
+// 2. Keys stand in the order above; what is absent is left out (truncated, top, error) or null: a bad_record and a template_error have no
+//    prompt and one answer; all others have a prompt of tokens and `samples` answers, whose lists are of one length. An answer that is ok
+//    or truncated has at least one token, at most max_tokens, and no error;
+//    any other has an error, and text and tokens only as a numeric_error, from before it.
 // 3. `truncated` stands where the step's field was cut: how many bytes of its text were kept, fewer than it has.
 #pragma once
 #include <cstdint>

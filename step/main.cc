@@ -28,7 +28,8 @@ const Command& named_command(const std::string& word) {
   std::vector<std::string_view> known{"help", "--help", "--version"};
   for (const Command& c : commands()) known.push_back(c.name);
   const std::string near = did_you_mean(word, known);
-  throw Error(ErrorKind::usage, "ibid", (word.starts_with('-') ? "unknown option " : "unknown command ") + word, near.empty() ? "ibid --help lists the commands" : near);
+  throw Error(ErrorKind::usage, "ibid", (word.starts_with('-') ? "unknown option " : "unknown command ") + word,
+              near.empty() ? "ibid --help lists the commands" : near);
 }
 
 bool asks_for_help(const std::string& word) { return word == "--help" || word == "-h" || word == "help"; }
@@ -49,7 +50,8 @@ int dispatch(const std::vector<std::string>& words) {
   const Command& command = named_command(words[0]);
   Args args(command, {words.begin() + 1, words.end()});
   if (args.has("--help")) return print(help_text(command));
-  set_log({args.choice("--log-format", "text", {"text", "json"}) == "json" ? LogFormat::json : LogFormat::text, args.has("--quiet"), args.has("--verbose")});
+  set_log({args.choice("--log-format", "text", {"text", "json"}) == "json" ? LogFormat::json : LogFormat::text, args.has("--quiet"),
+           args.has("--verbose")});
   return command.run(args);
 }
 
@@ -79,18 +81,22 @@ int guarded(const std::vector<std::string>& words) {
   } catch (const Error& e) {
     return fail_with(e);
   } catch (const kernels::DeviceFull& e) {
-    const std::string sizes = e.needed ? ": " + std::to_string(e.needed) + " bytes are needed, " + std::to_string(e.available) + " are free" : "";
-    return fail_with(Error(ErrorKind::temporary, "", std::string("out of memory on the GPU: ") + e.doing + sizes, "wait until others have left it, or lower --gpu-memory or --batch"));
+    const std::string sizes =
+        e.needed ? ": " + std::to_string(e.needed) + " bytes are needed, " + std::to_string(e.available) + " are free" : "";
+    return fail_with(Error(ErrorKind::temporary, "", std::string("out of memory on the GPU: ") + e.doing + sizes,
+                           "wait until others have left it, or lower --gpu-memory or --batch"));
   } catch (const kernels::DeviceFailed& e) {
     return fail_with(Error(ErrorKind::temporary, "", e.what(), "the GPU or its driver failed: another try, or another node, may succeed"));
   } catch (const std::bad_alloc&) {
-    return fail_with(Error(ErrorKind::temporary, "", "out of memory", "give the job more memory; a run needs less with a smaller --memory"));
+    return fail_with(Error(ErrorKind::temporary, "", "out of memory",
+                           "give the job more memory; a run needs less with a smaller --memory"));
   } catch (const std::filesystem::filesystem_error& e) {
     return fail_with(Error(ErrorKind::io, e.path1().string(), e.code().message()));
   } catch (const std::exception& e) {
     const auto* system = dynamic_cast<const std::system_error*>(&e);
     if (system && system->code() == std::errc::resource_unavailable_try_again)
-      return fail_with(Error(ErrorKind::temporary, "", "no further thread can be started", "give the job more processes or memory; a run needs fewer with a smaller --threads"));
+      return fail_with(Error(ErrorKind::temporary, "", "no further thread can be started",
+                             "give the job more processes or memory; a run needs fewer with a smaller --threads"));
     return fail_with(Error(ErrorKind::internal, "", e.what(), "this is a bug in ibid; please report it with the command line"));
   }
 }
@@ -105,7 +111,9 @@ void occupy_standard_streams() {
 // Whoever shares our standard output may have set it not to wait: then stdio gives up where a pipe is full, and write_fully does not.
 void write_stdout_fully() {
   cookie_io_functions_t through{};
-  through.write = [](void*, const char* data, size_t size) { return write_fully(STDOUT_FILENO, data, size) ? static_cast<ssize_t>(size) : 0; };
+  through.write = [](void*, const char* data, size_t size) {
+    return write_fully(STDOUT_FILENO, data, size) ? static_cast<ssize_t>(size) : 0;
+  };
   std::FILE* out = ::fopencookie(nullptr, "w", through);
   if (!out) std::abort();
   if (::isatty(STDOUT_FILENO)) std::setvbuf(out, nullptr, _IOLBF, BUFSIZ);      // as stdio has it

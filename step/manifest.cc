@@ -37,7 +37,8 @@ std::string text_of(const std::vector<Problem>& problems) {
   }
   std::string text = std::to_string(problems.size()) + " things are wrong with the manifest";
   for (size_t i = 0; i < problems.size() && i < kMaxShownProblems; ++i) text.append("\n").append(describe(problems[i]));
-  if (problems.size() > kMaxShownProblems) text.append("\nand ").append(std::to_string(problems.size() - kMaxShownProblems)).append(" more\n");
+  if (problems.size() > kMaxShownProblems)
+    text.append("\nand ").append(std::to_string(problems.size() - kMaxShownProblems)).append(" more\n");
   text.pop_back();
   return text;
 }
@@ -104,9 +105,11 @@ std::string read_text(const std::string& path) {
 
 // Files that people name in a manifest's place, known by their first bytes. Errors: bad_data.
 void refuse_archive(std::string_view text, const std::string& path) {
-  if (text.substr(0, 2) == "\x1F\x8B" || text.substr(0, 4) == "\x28\xB5\x2F\xFD") throw Error(ErrorKind::bad_data, path, "this is compressed data, not a step", "unpack it");
+  if (text.substr(0, 2) == "\x1F\x8B" || text.substr(0, 4) == "\x28\xB5\x2F\xFD")
+    throw Error(ErrorKind::bad_data, path, "this is compressed data, not a step", "unpack it");
   if (text.size() >= 512 && text.substr(257, 6) == std::string_view("ustar\0", 6))
-    throw Error(ErrorKind::bad_data, path, "this is a bundle, not a step", "'ibid show " + path + "' prints its configuration, 'ibid rerun " + path + "' runs it again");
+    throw Error(ErrorKind::bad_data, path, "this is a bundle, not a step",
+                "'ibid show " + path + "' prints its configuration, 'ibid rerun " + path + "' runs it again");
 }
 
 Json strings(const std::vector<std::string>& texts) {
@@ -130,7 +133,8 @@ Json prompt_config(const PromptSpec& prompt) {
   for (const auto& [name, file] : prompt.files) files.emplace_back(name, Json::Object{{"digest", file.digest}});
   out.set("files", std::move(files));
   if (!prompt.date.empty()) out.set("date", prompt.date);
-  if (prompt.special_tokens != SpecialTokens::recognise) out.set("special_tokens", name_of(prompt.special_tokens));   // later than 0.1: absent means recognise
+  // later than 0.1: absent means recognise
+  if (prompt.special_tokens != SpecialTokens::recognise) out.set("special_tokens", name_of(prompt.special_tokens));
   if (!prompt.text) out.set("template_args", prompt.template_args);
   return out;
 }

@@ -12,7 +12,8 @@ namespace {
 using Kind = YamlNode::Kind;
 
 // What the chat template gets from ibid and from the model; template_args may not replace it.
-constexpr std::string_view kChatVariables[] = {"messages", "add_generation_prompt", "bos_token", "eos_token", "strftime_now", "raise_exception"};
+constexpr std::string_view kChatVariables[] = {"messages", "add_generation_prompt", "bos_token", "eos_token", "strftime_now",
+                                               "raise_exception"};
 
 template <typename Names>
 bool contains(const Names& names, std::string_view name) { return std::find(std::begin(names), std::end(names), name) != std::end(names); }
@@ -82,8 +83,10 @@ class Checker {
   void input() {
     if (!knows_format()) return;
     if (node("input.escapes") && m_.input.format != InputFormat::tsv)
-      problem(key_at("input", "escapes"), "escapes belong to format tsv", "remove it: csv quotes what it must, and other formats need none");
-    if (node("input.quotes") && !is_table(m_.input)) problem(key_at("input", "quotes"), "quotes belong to formats csv and tsv", "remove it");
+      problem(key_at("input", "escapes"), "escapes belong to format tsv",
+              "remove it: csv quotes what it must, and other formats need none");
+    if (node("input.quotes") && !is_table(m_.input))
+      problem(key_at("input", "quotes"), "quotes belong to formats csv and tsv", "remove it");
     if (!node("input.id")) return;
     const std::string format = name_of(m_.input.format);
     if (m_.input.format == InputFormat::text)
@@ -143,18 +146,25 @@ class Checker {
   }
 
   void no_such_field(const Position& where, const std::string& name) {
-    problem(where, std::string("records of format ") + name_of(m_.input.format) + " have no field '" + name + "'", which_of(name, fixed_fields_, "they have "));
+    problem(where, std::string("records of format ") + name_of(m_.input.format) + " have no field '" + name + "'",
+            which_of(name, fixed_fields_, "they have "));
   }
 
-  // For {{ my column }} and {{ Größe }}: the parser stopped behind "{{" and words alone, at one more word or a letter that is not ASCII. Else "".
+  // For {{ my column }} and {{ Größe }}: the parser stopped behind "{{" and words alone,
+  // at one more word or a letter that is not ASCII. Else "".
   static std::string hint_on_names(std::string_view text, size_t line, size_t column, std::string_view what) {
     constexpr std::string_view kCharacter = "unexpected character '";
     for (; line > 1 && text.find('\n') != std::string_view::npos; --line) text.remove_prefix(text.find('\n') + 1);
     const std::string_view before = text.substr(0, column > 0 ? column - 1 : 0);
     const size_t open = before.rfind("{{");
-    if (open == std::string_view::npos || !std::all_of(before.begin() + static_cast<std::ptrdiff_t>(open) + 2, before.end(), [](char c) { return c == ' ' || is_word(c); })) return "";
-    const bool letter = what.starts_with(kCharacter) && is_word(before.back()) && static_cast<unsigned char>(what[kCharacter.size()]) >= 0x80;
-    return letter || what.starts_with("expected '}}', found '") ? "a field is one word of ASCII letters, digits and _: rename a column that is not" : "";
+    if (open == std::string_view::npos ||
+        !std::all_of(before.begin() + static_cast<std::ptrdiff_t>(open) + 2, before.end(), [](char c) { return c == ' ' || is_word(c); }))
+      return "";
+    const bool letter = what.starts_with(kCharacter) && is_word(before.back()) &&
+                        static_cast<unsigned char>(what[kCharacter.size()]) >= 0x80;
+    return letter || what.starts_with("expected '}}', found '")
+               ? "a field is one word of ASCII letters, digits and _: rename a column that is not"
+               : "";
   }
 
   // where is "NAME:line:column"; a place in the manifest when the scalar's lines are the manifest's own.
@@ -235,9 +245,13 @@ bool reads_fields(const Manifest& manifest) {
   std::vector<std::string> texts;
   if (manifest.prompt.text) texts.push_back(*manifest.prompt.text);
   for (const Message& message : manifest.prompt.messages) texts.push_back(message.content);
-  return std::any_of(texts.begin(), texts.end(), [](const std::string& text) { return !runtime::Template(text, "", runtime::UndefinedIs::an_error).free_variables().empty(); });
+  return std::any_of(texts.begin(), texts.end(), [](const std::string& text) {
+    return !runtime::Template(text, "", runtime::UndefinedIs::an_error).free_variables().empty();
+  });
 }
 
-void check_manifest(const Manifest& manifest, const YamlNode& root, std::vector<Problem>& problems) { Checker(manifest, root, problems).run(); }
+void check_manifest(const Manifest& manifest, const YamlNode& root, std::vector<Problem>& problems) {
+  Checker(manifest, root, problems).run();
+}
 
 }  // namespace ibid::step

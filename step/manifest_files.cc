@@ -102,7 +102,8 @@ SideFileSource disk_source(const Manifest& manifest, const std::string& manifest
       throw Error(ErrorKind::usage, where, "the text of side file '" + name + "' stands in the manifest",
           "remove the option, or the text from the manifest");
     if (path.empty()) throw Error(ErrorKind::usage, where, "no path is given", "write --file NAME=PATH");
-    if (!places.emplace(name, path).second) throw Error(ErrorKind::usage, where, "side file '" + name + "' is given twice", "remove one of them");
+    if (!places.emplace(name, path).second)
+      throw Error(ErrorKind::usage, where, "side file '" + name + "' is given twice", "remove one of them");
   }
   return [manifest_path, places](const std::string& name, SideFile& file, Problem& problem) -> std::optional<std::string> {
     auto place = places.find(name);

@@ -59,7 +59,8 @@ std::string one_of(const Names& names) {
 
 // A text as an item of [...]: in quotes where YAML could take it for something else.
 std::string list_item(const std::string& text) {
-  bool plain = !text.empty() && std::isalpha(static_cast<unsigned char>(text.front())) && std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isalnum(c) || c == '_' || c == ' '; });
+  bool plain = !text.empty() && std::isalpha(static_cast<unsigned char>(text.front())) &&
+               std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isalnum(c) || c == '_' || c == ' '; });
   for (const char* word : {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}) plain = plain && text != word;
   return plain ? text : Json(text).dump();
 }
@@ -102,7 +103,8 @@ class MapReader {
     if (kind == Kind::number && is_json_number(entry.value.text)) advice = "write it without quotes: " + entry.value.text;
     if (kind == Kind::text && entry.value.kind == Kind::map && entry.value.at.source->name.starts_with("--set ")) advice = "the value is YAML: put it in quotes of its own, '" + entry.value.at.source->name.substr(6) + "=\"...\"'";
     if (kind == Kind::text && begins_template(entry.value.at)) advice = kQuoteTemplate;
-    if (kind == Kind::list && entry.key != "messages" && entry.value.kind == Kind::text && entry.value.text.find('\n') == std::string::npos) advice = "write  [" + list_item(entry.value.text) + "]";
+    if (kind == Kind::list && entry.key != "messages" && entry.value.kind == Kind::text && entry.value.text.find('\n') == std::string::npos)
+      advice = "write  [" + list_item(entry.value.text) + "]";
     problem(entry.value.at, dotted(entry.key) + " must be " + describe_kind(kind) + ", found " + describe_kind(entry.value.kind), advice);
     return false;
   }
@@ -236,7 +238,8 @@ void read_files(MapReader& prompt, PromptSpec& out, std::vector<Problem>& proble
     const std::string path = "prompt.files." + entry.key;
     MapReader map(entry.value, entry.key_at, path, "prompt.files.*", problems);
     if (entry.key.empty() || entry.key.size() > kMaxNameBytes || entry.key.find_first_of("/\n=") != std::string::npos)
-      map.problem(entry.key_at, "a side file's name must be short, on one line and without '/' or '='", "it is a name for templates, such as criteria; where the file lies is its path");
+      map.problem(entry.key_at, "a side file's name must be short, on one line and without '/' or '='",
+                  "it is a name for templates, such as criteria; where the file lies is its path");
     if (entry.value.kind != Kind::map) continue;
     SideFile file;
     map.text("path", file.path);
@@ -255,7 +258,11 @@ bool is_iso_date(std::string_view s) {
   if (s.size() != 10 || s[4] != '-' || s[7] != '-') return false;
   for (size_t i : {0, 1, 2, 3, 5, 6, 8, 9})
     if (s[i] < '0' || s[i] > '9') return false;
-  auto number = [&](size_t from, size_t count) { int v = 0; for (size_t i = 0; i < count; ++i) v = v * 10 + (s[from + i] - '0'); return v; };
+  auto number = [&](size_t from, size_t count) {
+    int v = 0;
+    for (size_t i = 0; i < count; ++i) v = v * 10 + (s[from + i] - '0');
+    return v;
+  };
   const int year = number(0, 4), month = number(5, 2), day = number(8, 2);
   static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
   return year >= 1 && month >= 1 && month <= 12 && day >= 1 && day <= days[month - 1] + (month == 2 && is_leap(year));
@@ -273,7 +280,8 @@ Json template_value(const YamlNode& node, const std::string& path, std::vector<P
       if (is_json_number(node.text)) {
         try { form = canonical(Json::number(node.text)); } catch (const Error&) {}
       }
-      const bool looks_whole = form.find_first_of(".e") == std::string::npos, is_whole = node.text.find_first_of(".eE") == std::string::npos;
+      const bool looks_whole = form.find_first_of(".e") == std::string::npos;
+      const bool is_whole = node.text.find_first_of(".eE") == std::string::npos;
       if (!form.empty() && looks_whole == is_whole && node.text != "-0") return Json::number(form);
       note(problems, node.at, path + ": the number " + node.text + " has no canonical form that a template would print alike",
                           "write a whole number below 2^53, a fraction like 0.5, or text in quotes");
@@ -281,13 +289,15 @@ Json template_value(const YamlNode& node, const std::string& path, std::vector<P
     }
     case Kind::list: {
       Json::Array items;
-      for (const YamlNode& item : node.items) items.push_back(template_value(item, path + "[" + std::to_string(items.size()) + "]", problems));
+      for (const YamlNode& item : node.items)
+        items.push_back(template_value(item, path + "[" + std::to_string(items.size()) + "]", problems));
       return Json(std::move(items));
     }
     case Kind::map: break;
   }
   Json::Object members;
-  for (const YamlEntry& entry : node.entries) members.emplace_back(entry.key, template_value(entry.value, path + "." + entry.key, problems));
+  for (const YamlEntry& entry : node.entries)
+    members.emplace_back(entry.key, template_value(entry.value, path + "." + entry.key, problems));
   std::sort(members.begin(), members.end(), [](const auto& a, const auto& b) { return utf16_less(a.first, b.first); });
   return Json(std::move(members));
 }
@@ -305,7 +315,8 @@ void read_prompt(MapReader map, PromptSpec& out, std::vector<Problem>& problems)
   read_files(map, out, problems);
   if (const YamlEntry* date = map.find("date"); date && map.wants(*date, Kind::text)) {
     if (is_iso_date(date->value.text)) out.date = date->value.text;
-    else map.problem(date->value.at, "prompt.date must be a day like 2026-11-22, found '" + date->value.text + "'", "year, month and day of the calendar: what strftime_now says");
+    else map.problem(date->value.at, "prompt.date must be a day like 2026-11-22, found '" + date->value.text + "'",
+                     "year, month and day of the calendar: what strftime_now says");
   }
   map.choice("special_tokens", kSpecialTokens, out.special_tokens);
   if (const YamlEntry* args = map.find("template_args"); args && map.wants(*args, Kind::map))
@@ -329,7 +340,8 @@ void read_stop(MapReader& map, std::vector<std::string>& out) {
     if (item.kind != Kind::text || text.empty() || text.size() > kMaxStopBytes)
       map.problem(item.at, path + " must be text of 1 to " + std::to_string(kMaxStopBytes) + " bytes",
           item.kind == Kind::number ? "put it in quotes" : "remove it, or shorten it");
-    else if (std::find(out.begin(), out.end(), text) != out.end()) map.problem(item.at, path + " repeats an earlier stop text", "remove it");
+    else if (std::find(out.begin(), out.end(), text) != out.end())
+      map.problem(item.at, path + " repeats an earlier stop text", "remove it");
     else if (out.size() == kMaxStops) map.problem(item.at, "more than " + std::to_string(kMaxStops) + " stop texts", "remove the rest");
     else out.push_back(text);
   });
@@ -342,7 +354,8 @@ void read_decoding(MapReader map, DecodingSpec& out, std::vector<Problem>& probl
   map.integer("top_k", 0, 1 << 20, out.top_k);
   map.decimal("top_p", [](float v) { return v > 0 && v <= 1; }, "above 0, up to 1", "1 turns it off", out.top_p);
   map.decimal("min_p", [](float v) { return v >= 0 && v < 1; }, "from 0, below 1", "0 turns it off", out.min_p);
-  map.decimal("repetition_penalty", [](float v) { return v >= 0.1f && v <= 10; }, "from 0.1 to 10", "1 turns it off", out.repetition_penalty);
+  map.decimal("repetition_penalty", [](float v) { return v >= 0.1f && v <= 10; }, "from 0.1 to 10", "1 turns it off",
+              out.repetition_penalty);
   map.integer("seed", 0, kMaxSeed, out.seed);
   map.integer("samples", 1, 10'000, out.samples);
   map.require("max_tokens", "the most tokens that an answer may have");
@@ -358,7 +371,8 @@ void read_output(MapReader map, OutputSpec& out) {
   map.integer("logprobs", 0, 20, out.logprobs);
   std::set<std::string_view> names;
   map.list("keep", [&](const YamlNode& item, const std::string& path) {
-    if (item.kind != Kind::text || item.text.empty()) return map.problem(item.at, path + " must be the name of an input field", "write  keep: [sample, lane]");
+    if (item.kind != Kind::text || item.text.empty())
+      return map.problem(item.at, path + " must be the name of an input field", "write  keep: [sample, lane]");
     if (!names.insert(item.text).second)
       return map.problem(item.at, path + " names '" + item.text + "' again", "remove it");
     out.keep.push_back(item.text);
@@ -396,7 +410,8 @@ const std::vector<KeySet>& manifest_key_sets() {
 
 bool passes_version_gate(const YamlNode& root, std::vector<Problem>& problems) {
   if (root.kind != Kind::map) {
-    note(problems, root.at, std::string("a manifest must be a map, found ") + describe_kind(root.kind), "a step begins with  ibid: 1; on the command line it stands before its inputs");
+    note(problems, root.at, std::string("a manifest must be a map, found ") + describe_kind(root.kind),
+         "a step begins with  ibid: 1; on the command line it stands before its inputs");
     return false;
   }
   const YamlEntry* version = root.find("ibid");
@@ -413,9 +428,11 @@ Manifest read_tree(const YamlNode& root, std::vector<Problem>& problems) {
   MapReader map(root, root.at, "", "", problems);
   map.text("name", manifest.name);
   if (manifest.name.size() > kMaxNameBytes || manifest.name.find('\n') != std::string::npos)
-    map.problem(map.find("name")->value.at, "name must be one line of at most " + std::to_string(kMaxNameBytes) + " bytes", "a comment has room for the rest");
+    map.problem(map.find("name")->value.at, "name must be one line of at most " + std::to_string(kMaxNameBytes) + " bytes",
+                "a comment has room for the rest");
   auto inside = [&](const YamlEntry& entry) { return MapReader(entry.value, entry.key_at, entry.key, entry.key, problems); };
-  if (auto* entry = map.require("model", "add  model: {digest: sha256:...}; ibid pin prints it")) read_model(inside(*entry), manifest.model);
+  if (auto* entry = map.require("model", "add  model: {digest: sha256:...}; ibid pin prints it"))
+    read_model(inside(*entry), manifest.model);
   if (auto* entry = map.require("input", "add  input: {format: jsonl}")) read_input(inside(*entry), manifest.input);
   if (auto* entry = map.require("prompt", "add  prompt: {messages: [...]}")) read_prompt(inside(*entry), manifest.prompt, problems);
   if (auto* entry = map.require("decoding", "add  decoding: {max_tokens: 200}")) read_decoding(inside(*entry), manifest.decoding, problems);

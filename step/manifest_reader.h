@@ -30,8 +30,8 @@ bool passes_version_gate(const YamlNode& root, std::vector<Problem>& problems);
 // Stage 3: the tree becomes a Manifest; keys, types and ranges. What is wrong keeps its default.
 Manifest read_tree(const YamlNode& root, std::vector<Problem>& problems);
 
-// Stage 4: texts of side files. `text_of` is asked for those that are not inlined: it returns the bytes and sets the file's read_from, or fills
-// the problem's what, hint and missing_file.
+// Stage 4: texts of side files. `text_of` is asked for those that are not inlined: it returns the bytes and sets the file's read_from, or
+// fills the problem's what, hint and missing_file.
 using SideFileSource = std::function<std::optional<std::string>(const std::string& name, SideFile& file, Problem& problem)>;
 void load_side_files(Manifest& manifest, const YamlNode& root, const SideFileSource& text_of, std::vector<Problem>& problems);
 

@@ -38,7 +38,8 @@ YamlNode* child(YamlNode& node, const std::string& part, const Position& at, std
     if (YamlEntry* entry = node.find(part)) return &entry->value;
     const size_t bracket = part.find('[');             // as messages write it
     if (bracket != std::string::npos && part.back() == ']' && node.find(part.substr(0, bracket))) {
-      note(problems, at, "'" + part + "' is no key", "an item is a part of its own: " + part.substr(0, bracket) + "." + part.substr(bracket + 1, part.size() - bracket - 2));
+      note(problems, at, "'" + part + "' is no key",
+           "an item is a part of its own: " + part.substr(0, bracket) + "." + part.substr(bracket + 1, part.size() - bracket - 2));
       return nullptr;
     }
     node.entries.push_back({part, at, {}});
@@ -49,30 +50,36 @@ YamlNode* child(YamlNode& node, const std::string& part, const Position& at, std
     size_t index = 0;
     auto [end, err] = std::from_chars(part.data(), part.data() + part.size(), index);
     if (err == std::errc() && end == part.data() + part.size() && index < node.items.size()) return &node.items[index];
-    note(problems, at, "'" + part + "' is not the number of an item", "items count from 0, and there are " + std::to_string(node.items.size()));
+    note(problems, at, "'" + part + "' is not the number of an item",
+         "items count from 0, and there are " + std::to_string(node.items.size()));
     return nullptr;
   }
-  note(problems, at, std::string("'") + part + "' cannot be looked up in " + describe_kind(node.kind), "look at the manifest's keys above it");
+  note(problems, at, std::string("'") + part + "' cannot be looked up in " + describe_kind(node.kind),
+       "look at the manifest's keys above it");
   return nullptr;
 }
 
 // Whether a comment ends the value, a plain scalar: the line was meant to be all of it.
 bool is_cut(std::string_view text) {
   const size_t first = text.find_first_not_of(" \t");
-  if (first == std::string_view::npos || std::string_view("\"'|>[{&!*").find(text[first]) != std::string_view::npos || text.find('\n') != std::string_view::npos) return false;
+  if (first == std::string_view::npos || std::string_view("\"'|>[{&!*").find(text[first]) != std::string_view::npos ||
+      text.find('\n') != std::string_view::npos)
+    return false;
   return text.find(" #", first) != std::string_view::npos || text.find("\t#", first) != std::string_view::npos;
 }
 
 void apply_set(YamlNode& root, const std::string& option, std::vector<Problem>& problems) {
   const size_t equals = option.find('=');
-  if (equals == std::string::npos) throw Error(ErrorKind::usage, "--set " + option, "expected key=value", "write it like --set decoding.seed=7");
+  if (equals == std::string::npos)
+    throw Error(ErrorKind::usage, "--set " + option, "expected key=value", "write it like --set decoding.seed=7");
   const std::string key = option.substr(0, equals);
   auto source = std::make_shared<const SourceText>("--set " + key, option.substr(equals + 1));
   const Position at{source, 0, 0};
 
   std::optional<YamlNode> value;
   const size_t begin = source->text.find_first_not_of(" \t\n");
-  if (begin != std::string::npos && (source->text.compare(begin, 2, "{{") == 0 || source->text.compare(begin, 2, "{%") == 0)) return note(problems, at, "a template without quotes is a map to YAML", "write  --set '" + key + "=\"{{ ... }}\"'");
+  if (begin != std::string::npos && (source->text.compare(begin, 2, "{{") == 0 || source->text.compare(begin, 2, "{%") == 0))
+    return note(problems, at, "a template without quotes is a map to YAML", "write  --set '" + key + "=\"{{ ... }}\"'");
   if (source->text.empty()) note(problems, at, "the value is empty", "for an empty text write  --set '" + key + "=\"\"'");
   else value = parse_yaml(source, problems);
   if (!value) return;

@@ -10,7 +10,8 @@ namespace ibid::step {
 
 // The head of the whole bundle, from one of its parts; with --embed-model the model's files too.
 BundleHead merged_head(const Bundle& part, const Args& args, const Manifest& manifest);
-// A record that was proved against its part's roots and is as it must be: its row is written and it is counted. Errors: those of RecordCheck.
+// A record that was proved against its part's roots and is as it must be: its row is written and it is counted.
+// Errors: those of RecordCheck.
 struct Taken { std::string fields, status; };
 Taken take_proved(const ProvedRecord& r, uint64_t number, const std::string& path, RecordCheck& check, Outputs& outputs);
 

@@ -6,7 +6,8 @@
 // 3. What only the whole shows is as the whole run has it: a record whose id stands in an earlier piece too is a bad record, and
 //    records without a name are numbered over all of the input.
 // 4. Formats whose records have no ids are refused: each piece numbers its own from 1, and noise and proofs hang on that.
-// 5. Memory: one piece is open at a time; of the others one digest each is remembered, and of the input the ids, by its reader and by the check.
+// 5. Memory: one piece is open at a time; of the others one digest each is remembered, and of the input the ids, by its
+//    reader and by the check.
 #include <deque>
 #include <map>
 
@@ -43,17 +44,23 @@ class Pieces {
   void require_none_left() const {
     if (waiting_.empty()) return;
     const Piece& left = waiting_.begin()->second.front();
-    throw Error(ErrorKind::bad_data, left.path, "no place in the input is left for this piece: it was named twice, or no other piece ends right before its first record", "name each piece once, and with --input all of the input, in its order");
+    throw Error(ErrorKind::bad_data, left.path,
+                "no place in the input is left for this piece: it was named twice, or no other piece ends right before its first record",
+                "name each piece once, and with --input all of the input, in its order");
   }
 
  private:
   void add(const std::string& path) {
     Bundle bundle(path);
-    if (bundle.shard()) throw Error(ErrorKind::bad_data, path, "is " + bundle.shard()->name() + ", not a piece", "leave --input out to merge shards");
+    if (bundle.shard())
+      throw Error(ErrorKind::bad_data, path, "is " + bundle.shard()->name() + ", not a piece", "leave --input out to merge shards");
     Piece piece{path, bundle.ids()};
     if (first_.path.empty()) first_ = piece;
     if (piece.ids.config_id != first_.ids.config_id)
-      throw Error(ErrorKind::bad_data, path, "is of another step: config " + piece.ids.config_id + ", not " + first_.ids.config_id + " (compared with " + first_.path + ")", "'ibid diff' of the two names the difference");
+      throw Error(ErrorKind::bad_data, path,
+                  "is of another step: config " + piece.ids.config_id + ", not " + first_.ids.config_id +
+                      " (compared with " + first_.path + ")",
+                  "'ibid diff' of the two names the difference");
     records_ += piece.ids.records;
     if (piece.ids.records > 0) waiting_[sha256(canonical(BundleCursor(bundle).at(0).record.at("fields")))].push_back(std::move(piece));
   }
@@ -71,13 +78,15 @@ class Walk {
     if (!bundle_ || row_ == bundle_->ids().records) open(record, fields);
     ProvedRecord r = cursor_->at(row_++);
     if (canonical(r.record.at("fields")) != fields)
-      throw Error(ErrorKind::bad_data, bundle_->path(), "its record " + std::to_string(row_) + " is not " + named(record) + " of the input", "pieces are consecutive parts of the input, whole and in its order");
+      throw Error(ErrorKind::bad_data, bundle_->path(), "its record " + std::to_string(row_) + " is not " + named(record) + " of the input",
+                  "pieces are consecutive parts of the input, whole and in its order");
     return r;
   }
   const std::string& path() const { return bundle_->path(); }
   bool at_end() const { return !bundle_ || row_ == bundle_->ids().records; }
   void finish() const {
-    if (!at_end()) throw Error(ErrorKind::bad_data, bundle_->path(), "holds records beyond the end of the input", "name all of the input with --input");
+    if (!at_end())
+      throw Error(ErrorKind::bad_data, bundle_->path(), "holds records beyond the end of the input", "name all of the input with --input");
     pieces_.require_none_left();
   }
 
@@ -86,7 +95,8 @@ class Walk {
   void open(const Record& record, const std::string& fields) {
     std::optional<Piece> piece = pieces_.take(sha256(fields));
     if (!piece)
-      throw Error(ErrorKind::bad_data, "ibid merge", "no piece begins with " + named(record) + " of the input" + (bundle_ ? ", where " + bundle_->path() + " ends" : ""),
+      throw Error(ErrorKind::bad_data, "ibid merge",
+                  "no piece begins with " + named(record) + " of the input" + (bundle_ ? ", where " + bundle_->path() + " ends" : ""),
                   "name every piece; each must keep whole records, and a header if the format has one");
     cursor_.reset();
     bundle_.emplace(piece->path);
@@ -106,7 +116,8 @@ void take_bad(Record&& record, const Manifest& manifest, Outputs& outputs) {
   a.answers.push_back({"bad_record", "", {}, *record.problem});
   a.record = std::move(record);
   outputs.take({a.record, a.answers, 0, false});
-  outputs.bundle().add(a.record.id, a.fields_canonical(), a.record_leaf_text(), a.outcome_leaf_text(manifest.output.logprobs > 0), a.status());
+  outputs.bundle().add(a.record.id, a.fields_canonical(), a.record_leaf_text(), a.outcome_leaf_text(manifest.output.logprobs > 0),
+                       a.status());
 }
 
 }  // namespace
@@ -117,7 +128,9 @@ int merge_pieces(const Args& args) {
   Bundle first(pieces.first().path);
   Manifest manifest = Manifest::from_config(first.config(), first.side_files(), first.path());
   if (numbers_records(manifest.input))
-    throw Error(ErrorKind::bad_data, "ibid merge", std::string("records of this step (format ") + name_of(manifest.input.format) + ") have no ids, so that each piece numbered its own from 1",
+    throw Error(ErrorKind::bad_data, "ibid merge",
+                std::string("records of this step (format ") + name_of(manifest.input.format) +
+                    ") have no ids, so that each piece numbered its own from 1",
                 "name them with input.id, or run with --shard I/N, which numbers over the whole input");
   outputs.begin(manifest, merged_head(first, args, manifest), token_texts(manifest, args));
   std::vector<Input> inputs;

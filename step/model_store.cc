@@ -40,7 +40,9 @@ std::string model_digest(const runtime::ModelSource& model) {
   if (!model.folder) return digest_text(digest_of_mapped(*model.files.front()));
   Json::Array list;
   for (const auto& file : model.files)
-    list.push_back(Json::Object{{"path", base_name(file->path())}, {"sha256", hex(digest_of_mapped(*file))}, {"size", static_cast<uint64_t>(file->bytes().size())}});
+    list.push_back(Json::Object{{"path", base_name(file->path())},
+                                {"sha256", hex(digest_of_mapped(*file))},
+                                {"size", static_cast<uint64_t>(file->bytes().size())}});
   return digest_of(canonical(Json(std::move(list))));
 }
 
@@ -60,7 +62,8 @@ std::string sidecar_text(const std::string& model_path, const std::string& diges
 
 namespace {
 
-// The model that a sidecar promises for this digest, or "" when it speaks of another one or is none. What could not be read, and why, goes into `unread`.
+// The model that a sidecar promises for this digest, or "" when it speaks of another one or is none.
+// What could not be read, and why, goes into `unread`.
 std::string promised_by(const fs::path& sidecar, const std::string& digest, std::string& unread) {
   try {
     Json j = Json::parse(read_file(sidecar.string(), 1 << 16), sidecar.string());
@@ -88,13 +91,17 @@ std::vector<fs::path> sidecars_in(const std::string& folder) {
 void refuse_incomplete(const std::string& folder) {
   for (const EmbeddedFile& part : model_embedding(folder))
     if (part.title.ends_with(".safetensors"))
-      throw Error(ErrorKind::not_found, folder + "/config.json", "no such file, and without it the folder, which holds " + part.title + ", is no model", "fetch the model again, all of it");
+      throw Error(ErrorKind::not_found, folder + "/config.json",
+                  "no such file, and without it the folder, which holds " + part.title + ", is no model",
+                  "fetch the model again, all of it");
 }
 
 }  // namespace
 
 std::string locate_model(const std::string& where, const std::string& digest) {
-  if (!is_there(where)) throw Error(ErrorKind::not_found, where, "no such model", "--model names a GGUF file, a folder in Hugging Face layout, or a folder of models");
+  if (!is_there(where))
+    throw Error(ErrorKind::not_found, where, "no such model",
+                "--model names a GGUF file, a folder in Hugging Face layout, or a folder of models");
   if (is_model(where)) return where;
   std::string hex = digest.substr(7);
   for (const std::string& name : {hex, "sha256-" + hex, hex + ".gguf", "sha256-" + hex + ".gguf"})
@@ -107,7 +114,8 @@ std::string locate_model(const std::string& where, const std::string& digest) {
   }
   if (sidecars.empty()) refuse_incomplete(where);
   if (!unread.empty()) unread = "; not read:" + unread;
-  throw Error(ErrorKind::not_found, where, "no model with digest " + digest + " in this folder (" + std::to_string(sidecars.size()) + " sidecars read" + unread + ")",
+  throw Error(ErrorKind::not_found, where,
+              "no model with digest " + digest + " in this folder (" + std::to_string(sidecars.size()) + " sidecars read" + unread + ")",
               "name the model itself with --model, or run 'ibid pin --write MODEL' once for the models in this folder");
 }
 
@@ -116,7 +124,8 @@ DigestCheck::DigestCheck(const runtime::ModelSource& model, std::string expected
   found_ = std::async(std::launch::deferred, [model, hashed] {         // at the first question; its answer, an error too, stays
     const std::string& digest = hashed.get();
     for (const auto& file : model.files)
-      if (file->touched()) throw Error(ErrorKind::io, file->path(), "was written to while it was read", "run again when nobody writes to it");
+      if (file->touched())
+        throw Error(ErrorKind::io, file->path(), "was written to while it was read", "run again when nobody writes to it");
     return digest;
   }).share();
 }

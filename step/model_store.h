@@ -16,7 +16,8 @@
 
 namespace ibid::step {
 
-bool is_model(const std::string& path);                         // a GGUF file, or a folder with a config.json. Errors: what keeps from looking
+// a GGUF file, or a folder with a config.json. Errors: what keeps from looking
+bool is_model(const std::string& path);
 Digest digest_of_mapped(const runtime::MappedFile& file);       // errors: io
 std::string model_digest(const runtime::ModelSource& model);    // reads all of it; errors: io
 std::vector<EmbeddedFile> model_embedding(const std::string& path);

@@ -65,15 +65,18 @@ std::string short_id(const std::string& digest) { return digest.substr(7, 12); }
 
 }  // namespace
 
-std::string multiqc_section(const std::string& path, const Manifest& manifest, const Tally& tally, const BundleIds& ids, const std::optional<ShardPart>& shard) {
+std::string multiqc_section(const std::string& path, const Manifest& manifest, const Tally& tally, const BundleIds& ids,
+                            const std::optional<ShardPart>& shard) {
   Table t;
   auto statuses = tally.statuses;
   uint64_t refused = 0;
   for (const auto& refusal : kRefusals) refused += statuses[refusal[0]];
   t.count("records", "Records", "Records of the input, or of its shard", tally.records);
-  t.share("ok_share", "% Ok", "Share of the records that were answered in full", statuses["ok"], tally.records, {{"scale", false}, coloured("eq", 100, "warn", "lt")});
+  t.share("ok_share", "% Ok", "Share of the records that were answered in full", statuses["ok"], tally.records,
+          {{"scale", false}, coloured("eq", 100, "warn", "lt")});
   t.count("ok", "Ok", "Records that were answered in full", statuses["ok"], {{"hidden", true}});
-  t.count("truncated", "Truncated", "Records with an answer that the token budget cut", statuses["truncated"], {coloured("eq", 0, "warn", "gt")});
+  t.count("truncated", "Truncated", "Records with an answer that the token budget cut", statuses["truncated"],
+          {coloured("eq", 0, "warn", "gt")});
   t.count("refused", "Refused", "Records without an answer; hidden columns say why", refused, {coloured("eq", 0, "fail", "gt")});
   for (const auto& [status, title, description] : kRefusals) t.count(status, title, description, statuses[status], {{"hidden", true}});
   t.count("prompts_cut", "Cut inputs", "Prompts for which decoding.truncate cut a field", tally.prompts_cut, {{"hidden", true}});
@@ -82,16 +85,20 @@ std::string multiqc_section(const std::string& path, const Manifest& manifest, c
   std::optional<uint64_t> samples;
   if (manifest.decoding.samples > 1) samples = static_cast<uint64_t>(manifest.decoding.samples);
   t.count("samples", "Samples", "Answers per record", samples);
-  t.share("agreement", "Agreement", "Pairs of samples of one record with the same response", tally.equal_pairs, tally.pairs, {{"scale", "Blues"}});
+  t.share("agreement", "Agreement", "Pairs of samples of one record with the same response", tally.equal_pairs, tally.pairs,
+          {{"scale", "Blues"}});
   std::optional<Json> part;
   if (shard) part = Json(std::to_string(shard->index) + " of " + std::to_string(shard->of));
   t.add("shard", "Shard", "The part of the input that this row counts; the merged row counts all parts", part, {{"scale", false}});
-  t.add("step", "Step id", "Step id, the head of it: model, configuration and the whole input", Json(short_id(ids.step_id)), {{"scale", false}});
-  t.add("result", "Result", "Result digest, the head of it: one step id, or shard of it, has exactly one", Json(short_id(ids.result_digest)), {{"scale", false}});
+  t.add("step", "Step id", "Step id, the head of it: model, configuration and the whole input", Json(short_id(ids.step_id)),
+        {{"scale", false}});
+  t.add("result", "Result", "Result digest, the head of it: one step id, or shard of it, has exactly one",
+        Json(short_id(ids.result_digest)), {{"scale", false}});
   Json headers = t.headers();
   return Json(Json::Object{{"id", "ibid"},
                            {"section_name", "ibid: LLM steps"},
-                           {"description", "Steps that ran a language model over records. One step id has exactly one result digest; <code>ibid rerun</code> tests that."},
+                           {"description", "Steps that ran a language model over records. One step id has exactly one result digest; "
+                                           "<code>ibid rerun</code> tests that."},
                            {"plot_type", "table"},
                            {"pconfig", Json::Object{{"id", "ibid_table"}, {"title", "ibid: LLM steps"}, {"col1_header", "Run"}}},
                            {"headers", std::move(headers)},

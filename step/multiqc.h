@@ -13,7 +13,8 @@ namespace ibid::step {
 
 // MultiQC finds files named *_mqc.json; the part of `path` before that names the row, as MultiQC users expect.
 // Rows of all steps of a report share one table; a shard's row says which shard it is, and has the step id of the merged one.
-std::string multiqc_section(const std::string& path, const Manifest& manifest, const Tally& tally, const BundleIds& ids, const std::optional<ShardPart>& shard = std::nullopt);
+std::string multiqc_section(const std::string& path, const Manifest& manifest, const Tally& tally, const BundleIds& ids,
+                            const std::optional<ShardPart>& shard = std::nullopt);
 
 // "PROCESS": {ibid: version}, the form that nf-core's versions.yml has.
 std::string versions_yml(const std::string& process);

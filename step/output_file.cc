@@ -62,7 +62,9 @@ std::optional<struct stat> old_file(const std::string& path) {
 bool is_mounted(const std::string& path) {
 #ifdef STATX_MNT_ID
   struct statx file{}, folder{};
-  const auto ask = [](const std::string& of, struct statx& s) { return ::syscall(SYS_statx, AT_FDCWD, of.c_str(), AT_SYMLINK_NOFOLLOW, STATX_MNT_ID, &s) == 0 && (s.stx_mask & STATX_MNT_ID); };
+  const auto ask = [](const std::string& of, struct statx& s) {
+    return ::syscall(SYS_statx, AT_FDCWD, of.c_str(), AT_SYMLINK_NOFOLLOW, STATX_MNT_ID, &s) == 0 && (s.stx_mask & STATX_MNT_ID);
+  };
   return ask(path, file) && ask(directory_of(path) + "/.", folder) && file.stx_mnt_id != folder.stx_mnt_id;
 #else
   (void)path;
@@ -74,10 +76,12 @@ bool is_mounted(const std::string& path) {
 bool is_kept_by_folder(const std::string& path, const struct stat& old) {
   struct stat folder;
   const uid_t me = ::geteuid();
-  return me != 0 && ::stat(directory_of(path).c_str(), &folder) == 0 && (folder.st_mode & S_ISVTX) && old.st_uid != me && folder.st_uid != me;
+  return me != 0 && ::stat(directory_of(path).c_str(), &folder) == 0 && (folder.st_mode & S_ISVTX) && old.st_uid != me &&
+         folder.st_uid != me;
 }
 
-// A file that is protected is not replaced; for root, whom nothing stops, as for everyone. What renaming would find out is said before anything is computed.
+// A file that is protected is not replaced; for root, whom nothing stops, as for everyone.
+// What renaming would find out is said before anything is computed.
 void require_replaceable(const std::string& path, const std::optional<struct stat>& old) {
   if (!old) return;
   std::string why, hint = "name another output, or remove it first";
@@ -88,7 +92,8 @@ void require_replaceable(const std::string& path, const std::optional<struct sta
   if (!why.empty()) throw Error(ErrorKind::cannot_create, path, "exists and may not be replaced: " + why, hint);
 }
 
-// Gives a file the access control list of another, or none, as that has none (it may have one from its folder); false when it could not be done.
+// Gives a file the access control list of another, or none, as that has none (it may have one from its folder);
+// false when it could not be done.
 bool copy_acl(const std::string& from, int to) {
   constexpr const char* kAcl = "system.posix_acl_access";
   char list[4096];
@@ -104,7 +109,8 @@ bool exchange(const std::string& a, const std::string& b) {
   return ::syscall(SYS_renameat2, AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), kExchange) == 0;
 }
 
-// In containers every process has one of the same few numbers: what a killed one left may have our name already. `taken`: then random digits are added.
+// In containers every process has one of the same few numbers: what a killed one left may have our name already.
+// `taken`: then random digits are added.
 std::string temporary_name(const std::string& path, bool taken) {
   std::string process = std::to_string(::getpid());
   if (taken) {
@@ -223,10 +229,12 @@ class OutputFile::LockedFolders {
   }
 
  private:
-  // Whoever publishes is done in a moment. Whoever holds the lock for longer means something else by it, and may wait for us: 'flock FOLDER ibid ...'.
+  // Whoever publishes is done in a moment. Whoever holds the lock for longer means something else by it, and may wait for us:
+  // 'flock FOLDER ibid ...'.
   static void lock(int folder) {
     constexpr int kTries = 500, kPauseUs = 10'000;
-    for (int i = 0; i < kTries && ::flock(folder, LOCK_EX | LOCK_NB) != 0 && (errno == EWOULDBLOCK || errno == EINTR); ++i) ::usleep(kPauseUs);
+    for (int i = 0; i < kTries && ::flock(folder, LOCK_EX | LOCK_NB) != 0 && (errno == EWOULDBLOCK || errno == EINTR); ++i)
+      ::usleep(kPauseUs);
   }
   std::vector<int> open_;
 };
@@ -236,7 +244,8 @@ OutputFile::OutputFile(const std::string& path) : path_(path) {
   if (open_as >= 0) {
     fd_ = ::dup(open_as);
   } else if (is_folder(path) || base_name(path).empty()) {
-    throw Error(ErrorKind::cannot_create, path, path.empty() ? "an output without a name" : "names a folder, not a file", path.empty() ? "is a variable empty?" : "name a file in it");
+    throw Error(ErrorKind::cannot_create, path, path.empty() ? "an output without a name" : "names a folder, not a file",
+                path.empty() ? "is a variable empty?" : "name a file in it");
   } else if (is_written_in_place(path)) {
     fd_ = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
   } else {
@@ -252,7 +261,8 @@ OutputFile::OutputFile(const std::string& path) : path_(path) {
   if (fd_ < 0) {
     int code = errno;
     temporary_.clear();
-    throw Error(ErrorKind::cannot_create, path, std::string("cannot create: ") + std::strerror(code), code == ENOENT || code == EACCES ? "does the folder exist, and may you write there?" : "");
+    throw Error(ErrorKind::cannot_create, path, std::string("cannot create: ") + std::strerror(code),
+                code == ENOENT || code == EACCES ? "does the folder exist, and may you write there?" : "");
   }
   if (is_file_) register_temporary(temporary_.c_str());
 }
@@ -294,8 +304,8 @@ void OutputFile::finish() {
   if (::close(fd) != 0) throw Error(ErrorKind::io, path_, std::string("closing failed: ") + std::strerror(errno));
 }
 
-// The mode, group and access control list of the file that is replaced. Where we may not give it its group, or the list, whose bits stand in
-// the group's place, that group's rights go to nobody.
+// The mode, group and access control list of the file that is replaced. Where we may not give it its group, or the list, whose bits stand
+// in the group's place, that group's rights go to nobody.
 void OutputFile::take_mode() {
   const std::optional<struct stat> old = old_file(path_);
   require_replaceable(path_, old);
@@ -304,7 +314,8 @@ void OutputFile::take_mode() {
   (void)::fchmod(fd_, old->st_mode & (S_IRWXU | (grouped ? S_IRWXG : 0) | S_IRWXO));
 }
 
-// What was there before, a link too, is kept under the temporary name until all outputs are in place; where names cannot be exchanged it is gone.
+// What was there before, a link too, is kept under the temporary name until all outputs are in place;
+// where names cannot be exchanged it is gone.
 void OutputFile::publish() {
   if (temporary_.empty()) return;
   struct stat s;
@@ -355,7 +366,8 @@ void SpoolFile::append(std::string_view bytes) {
 
 void SpoolFile::flush() {
   if (!write_fully(fd_, buffer_.data(), buffer_.size()))
-    throw Error(ErrorKind::io, where_, std::string("writing a temporary file failed: ") + std::strerror(errno), "make room in that folder and run again");
+    throw Error(ErrorKind::io, where_, std::string("writing a temporary file failed: ") + std::strerror(errno),
+                "make room in that folder and run again");
   buffer_.clear();
 }
 

@@ -4,9 +4,9 @@
 //    before leaves the old target untouched and removes the temporary file (after kill -9 a file named .TARGET.PID.ibid-tmp stays,
 //    or .TARGET.PID-DIGITS.ibid-tmp where there was one: on a shared file system nobody here can know that its writer is dead).
 //    Several outputs appear together: each is whole on the disk, or taken by its reader, before the first is renamed; and where the file
-//    system can lock a folder, nobody else's appear meanwhile; when one cannot be renamed after all, those before it are taken back (where the
-//    file system can exchange two names). A target keeps its mode, group and access control list; one that is protected is refused at once.
-//    A symbolic link is replaced, never written through: in an engine's work folder it leads to another task's file.
+//    system can lock a folder, nobody else's appear meanwhile; when one cannot be renamed after all, those before it are taken back (where
+//    the file system can exchange two names). A target keeps its mode, group and access control list; one that is protected is refused at
+//    once. A symbolic link is replaced, never written through: in an engine's work folder it leads to another task's file.
 // 2. "-" is standard output, and so is what names it (/dev/stdout, /dev/fd/N are what is open under that number); an existing FIFO
 //    or device is written in place, never renamed over.
 // 3. A folder, and a path that ends in none, are refused at once.
@@ -84,7 +84,8 @@ class SpoolFile {
   std::string buffer_;
 };
 
-// After a read or write that failed: true when it would have had to wait, in a stream that another program has set not to; waits until it is ready.
+// After a read or write that failed: true when it would have had to wait, in a stream that another program has set not to;
+// waits until it is ready.
 bool would_block(int fd, short events);
 // False with errno when not all could be written.
 bool write_fully(int fd, const char* data, size_t size);

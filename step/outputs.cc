@@ -23,11 +23,14 @@ void require_apart(const Args& args, const std::vector<FileRead>& read) {
     const std::string path = args.text(flag, "-");
     require_unread(flag, path, read);
     std::error_code ignored;
-    if (path != "-" && std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored)) continue;   // /dev/null takes them all
-    std::string place = path == "-" ? path : std::filesystem::weakly_canonical(directory_of(path), ignored).string() + "/" + base_name(path);
+    if (path != "-" && std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored))
+      continue;                                        // /dev/null takes them all
+    std::string place =
+        path == "-" ? path : std::filesystem::weakly_canonical(directory_of(path), ignored).string() + "/" + base_name(path);
     auto [other, alone] = flag_of.emplace(place, flag);
     if (alone) continue;
-    throw Error(ErrorKind::usage, flag, name_of_output(path) + " is where " + other->second + " goes", "give each output a file of its own");
+    throw Error(ErrorKind::usage, flag, name_of_output(path) + " is where " + other->second + " goes",
+                "give each output a file of its own");
   }
 }
 
@@ -40,10 +43,12 @@ void note_plain(const std::string& path) {
 // The same of a table's format: no flag says it, the step does.
 void note_format(const std::string& path, OutputFormat format) {
   for (const char* other : {"csv", "tsv", "jsonl"})
-    if (path.ends_with(std::string(".") + other) && std::string_view(other) != name_of(format)) note("-o " + path + " is written as " + name_of(format) + ", which is the step's output.format");
+    if (path.ends_with(std::string(".") + other) && std::string_view(other) != name_of(format))
+      note("-o " + path + " is written as " + name_of(format) + ", which is the step's output.format");
 }
 
-// Which file on the disk this is; none for what is not there, is no regular file, or has a second hard link, which keeps its bytes. "-": the stream.
+// Which file on the disk this is; none for what is not there, is no regular file, or has a second hard link, which keeps its bytes.
+// "-": the stream.
 std::optional<std::pair<dev_t, ino_t>> file_of(const std::string& path, int stream) {
   struct stat s;
   const bool there = path == "-" ? ::fstat(stream, &s) == 0 : ::stat(path.c_str(), &s) == 0;
@@ -64,7 +69,8 @@ void add_model(std::vector<FileRead>& files, const std::string& model) {
 
 void require_unread(const std::string& flag, const std::string& path, const std::vector<FileRead>& read) {
   std::error_code ignored;
-  if (path != "-" && std::filesystem::is_symlink(path, ignored)) return;   // the link is replaced (output_file.h, 1): engines stage an input under its output's name
+  // the link is replaced (output_file.h, 1): engines stage an input under its output's name
+  if (path != "-" && std::filesystem::is_symlink(path, ignored)) return;
   const auto written = file_of(path, STDOUT_FILENO);
   for (const FileRead& file : read)
     if (written && written == file_of(file.path, STDIN_FILENO))
@@ -86,13 +92,16 @@ std::optional<OutputFile> Outputs::open(const Args& args, const char* flag) {
 }
 
 Outputs::Outputs(const Args& args, const std::vector<FileRead>& read)
-    : rows_file_(args.text("-o", "-")), bundle_file_(open(args, "--bundle")), mqc_file_(open(args, "--mqc")), versions_file_(open(args, "--versions")),
-      record_file_(open(args, "--run-record")), process_(args.text("--process", "ibid")) {
+    : rows_file_(args.text("-o", "-")), bundle_file_(open(args, "--bundle")), mqc_file_(open(args, "--mqc")),
+      versions_file_(open(args, "--versions")), record_file_(open(args, "--run-record")), process_(args.text("--process", "ibid")) {
   require_apart(args, read);
   note_plain(rows_file_.path());
-  if (mqc_file_ && mqc_file_->is_file() && !mqc_file_->path().ends_with("_mqc.json")) note("--mqc " + mqc_file_->path() + ": MultiQC looks for names that end in _mqc.json");
-  if (args.has("--embed-model") && !bundle_file_) throw Error(ErrorKind::usage, "--embed-model", "embeds into a bundle; name one with --bundle");
-  if (args.has("--process") && !versions_file_) throw Error(ErrorKind::usage, "--process", "names the process in the versions file; name one with --versions");
+  if (mqc_file_ && mqc_file_->is_file() && !mqc_file_->path().ends_with("_mqc.json"))
+    note("--mqc " + mqc_file_->path() + ": MultiQC looks for names that end in _mqc.json");
+  if (args.has("--embed-model") && !bundle_file_)
+    throw Error(ErrorKind::usage, "--embed-model", "embeds into a bundle; name one with --bundle");
+  if (args.has("--process") && !versions_file_)
+    throw Error(ErrorKind::usage, "--process", "names the process in the versions file; name one with --versions");
 }
 
 void Outputs::begin(const Manifest& manifest, BundleHead head, TokenText token_text) {

@@ -1,5 +1,6 @@
-// Checks of a bundle's records that no digest makes: a record's id, and whether it was answered, follow from its fields and the step, and its
-// leaves have the form that ibid writes. For `verify` and `show --rows`, and for `merge`, which publishes nothing that `verify` would refuse.
+// Checks of a bundle's records that no digest makes: a record's id, and whether it was answered, follow from its fields and the step, and
+// its leaves have the form that ibid writes. For `verify` and `show --rows`, and for `merge`,
+// which publishes nothing that `verify` would refuse.
 // Must not know models: whether an answer is the model's only `rerun` says.
 #pragma once
 #include <functional>

@@ -37,7 +37,9 @@ std::string id_complaint(const std::string& id) {
   return "";
 }
 
-std::string problem_of(const std::string& id_field, const std::string& complaint) { return "the field '" + id_field + "', which names the record, " + complaint; }
+std::string problem_of(const std::string& id_field, const std::string& complaint) {
+  return "the field '" + id_field + "', which names the record, " + complaint;
+}
 
 std::string id_field_of(const InputSpec& spec) {
   if (spec.format == InputFormat::fasta) return "id";
@@ -64,7 +66,8 @@ std::string unspoiled(std::string_view raw) {
     unsigned byte = 0;
     if (raw[i] != '\\') out += raw[i];
     else if (raw.substr(i, 2) == "\\\\") out += raw[i++];
-    else if (raw.substr(i, 2) == "\\x" && i + 4 <= raw.size() && std::from_chars(raw.data() + i + 2, raw.data() + i + 4, byte, 16).ptr == raw.data() + i + 4) {
+    else if (raw.substr(i, 2) == "\\x" && i + 4 <= raw.size() &&
+             std::from_chars(raw.data() + i + 2, raw.data() + i + 4, byte, 16).ptr == raw.data() + i + 4) {
       out += static_cast<char>(byte);
       i += 3;
     } else out += raw[i];
@@ -84,8 +87,9 @@ std::string with_carriage_returns(const std::string& lines) {
 }  // namespace
 
 std::string packed_as(std::string_view head) {
-  static constexpr std::pair<std::string_view, const char*> kBegin[] = {{"\x1f\x8b", "gzip data"}, {"\x28\xb5\x2f\xfd", "zstd data"}, {"\xfd" "7zXZ", "xz data"},
-                                                                        {"PK\x03\x04", "a zip archive, as an .xlsx is"}, {"%PDF-1.", "a PDF"}};
+  static constexpr std::pair<std::string_view, const char*> kBegin[] = {
+      {"\x1f\x8b", "gzip data"}, {"\x28\xb5\x2f\xfd", "zstd data"}, {"\xfd" "7zXZ", "xz data"},
+      {"PK\x03\x04", "a zip archive, as an .xlsx is"}, {"%PDF-1.", "a PDF"}};
   for (const auto& [begin, what] : kBegin)
     if (head.starts_with(begin)) return what;
   return head.size() > 4 && head.starts_with("BZh") && head.substr(4).starts_with("1AY&SY") ? "bzip2 data" : "";
@@ -170,7 +174,8 @@ std::string field_lexeme(const Json& value) {
 }
 
 std::string one_column_hint(InputFormat format) {
-  return std::string("the first row is one column: are its fields apart by something else than a ") + (format == InputFormat::tsv ? "tab?" : "comma?");
+  return std::string("the first row is one column: are its fields apart by something else than a ") +
+         (format == InputFormat::tsv ? "tab?" : "comma?");
 }
 
 std::string field_text(const Json& value) { return value.is_bool() ? value.dump() : field_lexeme(value); }
@@ -212,7 +217,9 @@ struct RecordNames::Impl {
 RecordNames::RecordNames(const InputSpec& spec) : impl_(std::make_unique<Impl>()) { impl_->id_field = id_field_of(spec); }
 RecordNames::~RecordNames() = default;
 
-std::string RecordNames::doubled(const InputSpec& spec, const Record& record) { return problem_of(id_field_of(spec), "names an earlier record too: " + record.id); }
+std::string RecordNames::doubled(const InputSpec& spec, const Record& record) {
+  return problem_of(id_field_of(spec), "names an earlier record too: " + record.id);
+}
 
 void RecordNames::name(Record& record) {
   auto& [id_field, ids] = *impl_;
@@ -256,7 +263,8 @@ std::string why_unreadable(const InputSpec& spec, const std::string& raw) {
   }
   for (const std::string& header : headers) {           // a row fits one of them at most
     Record record, further;
-    std::unique_ptr<RecordFormat> format = make_format({spec.format, "", spec.escapes, spec.quotes}, {{name, [&] { return text_source("\xEF\xBB\xBF" + header + text); }}});
+    std::unique_ptr<RecordFormat> format = make_format({spec.format, "", spec.escapes, spec.quotes},
+                                                       {{name, [&] { return text_source("\xEF\xBB\xBF" + header + text); }}});
     if (format->next(record) && record.problem && record.raw == raw && !format->next(further)) return *record.problem;
   }
   return "";

@@ -6,9 +6,9 @@
 // 1. Several inputs are one input, in the order given. A csv or tsv header must be the same in each of them.
 // 2. Memory is bounded by the longest record (kMaxRecordBytes, beyond it an Error) plus 16 bytes and a hash slot per record:
 //    ids must be unique, and are remembered as 128 bits of their SHA-256.
-// 3. A record that cannot be read is a record all the same: it has a `problem` (status bad_record), the id "#" + its number from 1 (with one "#"
-//    more while an earlier record has that id), and its bytes, escaped (\xNN, a backslash doubled), are its content. Only what leaves no
-//    records at all is an Error (no header, headers differ).
+// 3. A record that cannot be read is a record all the same: it has a `problem` (status bad_record), the id "#" + its number from 1 (with
+//    one "#" more while an earlier record has that id), and its bytes, escaped (\xNN, a backslash doubled), are its content. Only what
+//    leaves no records at all is an Error (no header, headers differ).
 // 4. Nothing in id, fields, raw or problem tells where the bytes came from: how an engine cut the input into files cannot be
 //    seen. `where` is for messages only and never digested.
 // 5. A UTF-8 byte order mark at the start of an input is dropped. Lines end in LF or CRLF; the last may lack its end.
@@ -17,15 +17,15 @@
 //   csv    RFC 4180, header row, quoted fields may hold line breaks; a quote inside an unquoted field stands for itself;
 //          a row with another number of fields is a bad record; blank lines are skipped unless there is one column; a header with a
 //          CR outside quotes that is no line's end is an Error
-//   tsv    the same with tabs; with input.escapes \t \n \r \\ in a field are read as rows.h writes them; in either, with input.quotes: none a quote
-//          stands for itself everywhere
+//   tsv    the same with tabs; with input.escapes \t \n \r \\ in a field are read as rows.h writes them; in either, with input.quotes: none
+//          a quote stands for itself everywhere
 //   text   one record per line (blank lines too), field `text`; numbered
 //   fasta  `id` (first word), `description` (the rest), `sequence` (lines joined)
 //   files  each input one record: `name` (the file's base name, its id) and `text`
-// Numbered records are "1", "2", ... over the whole input. Where a field gives the id, the id is its lexeme. A record whose field cannot is as in 3,
-// but keeps its fields (if it has any). Its problem is "the field 'F', which names the record, " and the first that holds of "is missing", "is a JSON
-// boolean" (null, array, object), "is empty", "is longer than 1024 bytes", "holds a control character" (below U+0020, or U+007F), "names an earlier
-// record too: ID"; an id with "#" that was given to a record is an earlier id like any other.
+// Numbered records are "1", "2", ... over the whole input. Where a field gives the id, the id is its lexeme. A record whose field cannot is
+// as in 3, but keeps its fields (if it has any). Its problem is "the field 'F', which names the record, " and the first that holds of "is
+// missing", "is a JSON boolean" (null, array, object), "is empty", "is longer than 1024 bytes", "holds a control character" (below U+0020,
+// or U+007F), "names an earlier record too: ID"; an id with "#" that was given to a record is an earlier id like any other.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -43,7 +43,8 @@ namespace ibid::step {
 inline constexpr size_t kMaxRecordBytes = size_t{64} << 20;
 inline constexpr size_t kMaxIdBytes = 1024;
 inline constexpr const char* kNotUtf8 = "not valid UTF-8";         // a record's problem, so bytes of a result
-inline constexpr const char* kPackedHint = "gzip and zstd are unpacked, once, and nothing else: unpack it first, or export a spreadsheet as text";
+inline constexpr const char* kPackedHint =
+    "gzip and zstd are unpacked, once, and nothing else: unpack it first, or export a spreadsheet as text";
 inline constexpr const char* kEncodingHint = "iconv -f UTF-16 (or -f WINDOWS-1252) -t UTF-8 converts what spreadsheets write";
 
 // What an input is that begins with these bytes and holds no text, in words; "" when they say nothing.

@@ -38,8 +38,8 @@ struct Row {
 class Delimited : public RecordFormat {
  public:
   Delimited(std::vector<Input> inputs, const InputSpec& spec, std::vector<std::string> kept)
-      : RecordFormat(std::move(inputs), "\n"), separator_(spec.format == InputFormat::csv ? ',' : '\t'), escapes_(spec.escapes == Escapes::backslash), quotes_(spec.quotes == Quotes::rfc4180),
-        id_column_(spec.id), kept_(std::move(kept)) {
+      : RecordFormat(std::move(inputs), "\n"), separator_(spec.format == InputFormat::csv ? ',' : '\t'),
+        escapes_(spec.escapes == Escapes::backslash), quotes_(spec.quotes == Quotes::rfc4180), id_column_(spec.id), kept_(std::move(kept)) {
     for (char c : {separator_, '"', '\r', '\n'}) stops_[static_cast<unsigned char>(c)] = true;
   }
 
@@ -51,7 +51,8 @@ class Delimited : public RecordFormat {
       Row row;
       if (!read_row(*in, row)) { inputs_.close(); continue; }
       if (row.raw.empty() && header_.size() > 1) continue;
-      const std::string_view text = std::string_view(row.raw).substr(0, row.raw.find_last_not_of("\r\n") + 1);   // an open field takes the line ends behind it
+      // an open field takes the line ends behind it
+      const std::string_view text = std::string_view(row.raw).substr(0, row.raw.find_last_not_of("\r\n") + 1);
       record.lines += static_cast<size_t>(std::count(text.begin(), text.end(), '\n'));
       to_record(row, record);
       return true;
@@ -123,15 +124,20 @@ class Delimited : public RecordFormat {
   void read_header(ByteReader& in) {
     const std::string where = in.where();
     Row row;
-    if (!read_row(in, row)) throw Error(ErrorKind::bad_data, where, "empty, without even a header row", "did what should have written it fail?");
+    if (!read_row(in, row))
+      throw Error(ErrorKind::bad_data, where, "empty, without even a header row", "did what should have written it fail?");
     if (row.raw.empty()) throw Error(ErrorKind::bad_data, where, "no header row", "the first row names the columns");
-    if (const std::string what = packed_as(row.raw); !what.empty()) throw Error(ErrorKind::bad_data, where, "is " + what + ", not a table", kPackedHint);
+    if (const std::string what = packed_as(row.raw); !what.empty())
+      throw Error(ErrorKind::bad_data, where, "is " + what + ", not a table", kPackedHint);
     if (row.bare_return && in.peek() < 0)              // the whole file is the header
-      throw Error(ErrorKind::bad_data, where, "a carriage return inside the header row", "do its lines end in CR alone?  tr '\\r' '\\n' <OLD >NEW  converts them");
+      throw Error(ErrorKind::bad_data, where, "a carriage return inside the header row",
+                  "do its lines end in CR alone?  tr '\\r' '\\n' <OLD >NEW  converts them");
     if (row.problem.empty() && !is_utf8(row.raw)) row.problem = kNotUtf8;
     if (!row.problem.empty())
       throw Error(ErrorKind::bad_data, where, "bad header row: " + row.problem, is_utf8(row.raw) ? "" : kEncodingHint);
-    if (row.count > kMaxFields) throw Error(ErrorKind::bad_data, where, std::to_string(row.count) + " columns; at most " + std::to_string(kMaxFields), "is this the right file?");
+    if (row.count > kMaxFields)
+      throw Error(ErrorKind::bad_data, where, std::to_string(row.count) + " columns; at most " + std::to_string(kMaxFields),
+                  "is this the right file?");
     if (!header_.empty()) {
       if (row.fields == header_) return;
       throw Error(ErrorKind::bad_data, where, "the header differs from that of " + first_name_,

@@ -70,7 +70,8 @@ std::string ShownTokens::json() const {
   return Json(std::move(pairs)).dump();
 }
 
-RowWriter::RowWriter(OutputFile& out, const Manifest& manifest, TokenText token_text) : out_(out), manifest_(manifest), token_text_(std::move(token_text)) {
+RowWriter::RowWriter(OutputFile& out, const Manifest& manifest, TokenText token_text)
+    : out_(out), manifest_(manifest), token_text_(std::move(token_text)) {
   OutputFormat f = manifest.output.format;
   if (f != OutputFormat::csv && f != OutputFormat::tsv) return;
   std::vector<std::string> names = columns();
@@ -108,7 +109,8 @@ std::string RowWriter::logprobs_json(const AnswerRecord& a) const {
   for (const runtime::AnswerToken& t : a.tokens) {
     Json::Array top;
     for (const kernels::TokenLogprob& l : t.top)
-      top.push_back(Json::Object{{"id", static_cast<int64_t>(l.id)}, {"token", token_text_(l.id)}, {"logprob", Json::number(float_text(l.logprob))}});
+      top.push_back(Json::Object{{"id", static_cast<int64_t>(l.id)}, {"token", token_text_(l.id)},
+                                 {"logprob", Json::number(float_text(l.logprob))}});
     tokens.push_back(Json::Object{{"id", static_cast<int64_t>(t.id)}, {"token", token_text_(t.id)},
                                   {"logprob", Json::number(float_text(t.logprob))}, {"top", std::move(top)}});
   }

@@ -25,7 +25,9 @@ std::string name_of_input(const std::string& path) { return path == "-" ? "stdin
 
 // An input that can be read only once, such as a pipe, spooled so that it can be read again.
 Input kept(const std::string& path, const std::string& beside) {
-  if (beside.empty()) throw Error(ErrorKind::usage, "--shard", name_of_input(path) + " can be read only once, and there is no output beside which to keep it", "name the input's files, or an output with -o");
+  if (beside.empty())
+    throw Error(ErrorKind::usage, "--shard", name_of_input(path) + " can be read only once, and there is no output beside which to keep it",
+                "name the input's files, or an output with -o");
   auto spool = std::make_shared<SpoolFile>(beside);
   ByteSource source = open_input(path);
   std::vector<char> piece(1 << 16);
@@ -40,7 +42,8 @@ Input kept(const std::string& path, const std::string& beside) {
           }};
 }
 
-// The same input, with a note when its first bytes are those of a file that holds no text, such as a PDF. The reader of tables says so itself.
+// The same input, with a note when its first bytes are those of a file that holds no text, such as a PDF.
+// The reader of tables says so itself.
 Input looked_at(Input input) {
   auto begun = std::make_shared<bool>(false);          // a shard opens its input twice
   return {input.name, [input, begun] {
@@ -67,7 +70,8 @@ std::optional<ShardPart> shard_of(const Args& args) {
   bool sound = first_error == std::errc() && slash != end && *slash == '/';
   if (sound) {
     auto [stop, second_error] = std::from_chars(slash + 1, end, shard.of);
-    sound = second_error == std::errc() && stop == end && shard.of >= 1 && shard.of <= kMaxShards && shard.index >= 1 && shard.index <= shard.of;
+    sound = second_error == std::errc() && stop == end && shard.of >= 1 && shard.of <= kMaxShards && shard.index >= 1 &&
+            shard.index <= shard.of;
   }
   if (!sound) throw Error(ErrorKind::usage, "--shard", "'" + *text + "' is not I/N with I from 1 to N", "for instance --shard 3/8");
   return shard;
@@ -92,7 +96,9 @@ void require_names(const std::vector<std::string>& paths) {
   std::map<std::string, std::string> by_name;
   for (const std::string& path : paths) {
     auto [other, alone] = by_name.emplace(base_name(path), path);
-    if (!alone) throw Error(ErrorKind::bad_data, path, "has the same name as " + other->second + ", and the name is the id of the record", "give each file a name of its own, for instance by links: ln -s ../S1/report.txt S1.txt");
+    if (!alone)
+      throw Error(ErrorKind::bad_data, path, "has the same name as " + other->second + ", and the name is the id of the record",
+                  "give each file a name of its own, for instance by links: ln -s ../S1/report.txt S1.txt");
   }
 }
 
@@ -187,7 +193,8 @@ void RunInput::warn_of_kept() const {
 void RunInput::note_quote(const Record& record) {
   if (noted_quote_ || record.lines == 1 || spec_.format != InputFormat::tsv) return;
   noted_quote_ = true;
-  note("record " + record.id + " spans " + lines_of(record) + ": is a quote meant? a value that begins with one goes on to the next, unless the step says  input.quotes: none");
+  note("record " + record.id + " spans " + lines_of(record) +
+       ": is a quote meant? a value that begins with one goes on to the next, unless the step says  input.quotes: none");
 }
 
 bool RunInput::next(Record& record) {
@@ -206,7 +213,8 @@ void RunInput::finish() {
   while (read(record))
     if (record.index % 1024 == 0) stop_if_interrupted();
   if (digest_text(digest_.finish()) != shard_->input_digest)
-    throw Error(ErrorKind::io, "--shard", "the input changed while it was read: it has another digest than at the start", "run again when nothing writes to it any more");
+    throw Error(ErrorKind::io, "--shard", "the input changed while it was read: it has another digest than at the start",
+                "run again when nothing writes to it any more");
 }
 
 }  // namespace ibid::step

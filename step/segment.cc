@@ -55,7 +55,8 @@ SegmentWriter::Closed SegmentWriter::close() {
   }
   std::vector<uint32_t> order(rows_.size());
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return std::memcmp(rows_[a].id.data(), rows_[b].id.data(), kIdHead) < 0; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](uint32_t a, uint32_t b) { return std::memcmp(rows_[a].id.data(), rows_[b].id.data(), kIdHead) < 0; });
   for (uint32_t row : order) {
     tail += bytes_of(rows_[row].id).substr(0, kIdHead);
     put_le(tail, row, 4);
@@ -67,7 +68,9 @@ SegmentWriter::Closed SegmentWriter::close() {
   return {digest_text(hash_.finish()), size_, merkle_root(hashed)};
 }
 
-void SegmentReader::damaged(const std::string& what) const { throw Error(ErrorKind::corrupt, tar_.path(), "segment " + entry_.name + ": " + what); }
+void SegmentReader::damaged(const std::string& what) const {
+  throw Error(ErrorKind::corrupt, tar_.path(), "segment " + entry_.name + ": " + what);
+}
 
 SegmentReader::SegmentReader(const TarFile& tar, const TarEntry& entry, uint64_t first, uint64_t count, const Digest& root)
     : tar_(tar), entry_(entry), first_(first) {
@@ -91,7 +94,8 @@ void SegmentReader::read_table(const std::string& tail, uint64_t table, uint64_t
     const char* p = tail.data() + kTableRow * i;
     Row r{get_le(p, 8), get_le(p + 8, 8), {}};
     std::memcpy(r.leaf.data(), p + 16, 32);
-    if (r.offset != expected || r.length >= table || r.offset + r.length + 1 > table) damaged("row " + std::to_string(i) + " of its table lies outside the body");
+    if (r.offset != expected || r.length >= table || r.offset + r.length + 1 > table)
+      damaged("row " + std::to_string(i) + " of its table lies outside the body");
     expected = r.offset + r.length + 1;
     rows_.push_back(r);
   }
@@ -99,7 +103,8 @@ void SegmentReader::read_table(const std::string& tail, uint64_t table, uint64_t
   index_ = tail.substr(index - table);
   for (uint64_t i = 0; i < count; ++i) {
     if (get_le(index_.data() + kIndexRow * i + kIdHead, 4) >= count) damaged("its index names a row that does not exist");
-    if (i > 0 && std::memcmp(index_.data() + kIndexRow * (i - 1), index_.data() + kIndexRow * i, kIdHead) > 0) damaged("its index is not in order");
+    if (i > 0 && std::memcmp(index_.data() + kIndexRow * (i - 1), index_.data() + kIndexRow * i, kIdHead) > 0)
+      damaged("its index is not in order");
   }
 }
 
@@ -124,7 +129,9 @@ std::string SegmentReader::leaf_text(uint64_t row) const {
 }
 
 void SegmentReader::prove(uint64_t row, std::string_view record_id, std::string_view leaf) const {
-  if (leaf_digest(record_id, leaf) != rows_[row].leaf) damaged("record " + std::to_string(first_ + row + 1) + " (" + std::string(record_id) + ") does not have the digest that its table commits to");
+  if (leaf_digest(record_id, leaf) != rows_[row].leaf)
+    damaged("record " + std::to_string(first_ + row + 1) + " (" + std::string(record_id) +
+            ") does not have the digest that its table commits to");
 }
 
 }  // namespace ibid::step

@@ -6,7 +6,8 @@
 //   index    count x { 16 bytes: head of SHA-256 of the record's id, u32 row }, ascending by those 16 bytes, then by row
 //   trailer  64 bytes: "ibidseg1", u64 first, u64 count, u64 table offset, u64 index offset, 24 zero bytes
 // 1. The body starts at 0 and leaves no gaps; table, index and trailer follow it without gaps. Nothing else is accepted.
-// 2. A leaf digest is SHA-256(HMAC-SHA-256(key, record id) || leaf without '\n'); the key is the 23 bytes "ibid public leaf key v1" (BUNDLE.md).
+// 2. A leaf digest is SHA-256(HMAC-SHA-256(key, record id) || leaf without '\n');
+//    the key is the 23 bytes "ibid public leaf key v1" (BUNDLE.md).
 // 3. A segment's root is the Merkle root (RFC 6962) over the leaf digests: a node of the lowest level is SHA-256(0x00 || leaf digest).
 #pragma once
 #include <cstdint>

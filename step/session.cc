@@ -77,7 +77,10 @@ class Window {
  public:
   Window(Session& session, const std::function<void(Answered&&)>& sink, AnswerStore* store)
       : session_(session), sink_(sink), store_(store), keys_(session.manifest()), decoding_(decoding_of(session.manifest())) {}
-  bool has_room() const { return slots_.size() < kWindow && held_ < kWindowBytes && (!session_.loaded() || session_.engine().pending() < session_.engine().capacity()); }
+  bool has_room() const {
+    return slots_.size() < kWindow && held_ < kWindowBytes &&
+           (!session_.loaded() || session_.engine().pending() < session_.engine().capacity());
+  }
   bool at_work() const { return session_.loaded() && session_.engine().pending() > 0; }
   bool empty() const { return slots_.empty(); }
   void admit(Record&& record);
@@ -125,7 +128,8 @@ void Window::prepare(Slot& slot, uint64_t number) {
     return;
   }
   a.prompt_ids = session_.tokenizer().encode(a.prompt.text, runtime::Tokenizer::Specials::recognise,
-                                             session_.prompts().wants_bos() ? runtime::Tokenizer::AddBos::as_model_says : runtime::Tokenizer::AddBos::no);
+                                             session_.prompts().wants_bos() ? runtime::Tokenizer::AddBos::as_model_says
+                                                                            : runtime::Tokenizer::AddBos::no);
   if (a.prompt_ids.empty()) {
     a.answers.push_back(no_answer("template_error", "the prompt is empty"));
     return;
@@ -196,7 +200,8 @@ ManifestOptions manifest_options(const Args& args) {
 }
 
 void note_constant_prompt(const Manifest& manifest) {
-  if (!reads_fields(manifest)) note("no template of the prompt uses a field: every record has the same prompt; a field is written {{ NAME }}");
+  if (!reads_fields(manifest))
+    note("no template of the prompt uses a field: every record has the same prompt; a field is written {{ NAME }}");
 }
 
 std::vector<Flag> device_flags() {
@@ -212,7 +217,8 @@ std::vector<Flag> device_flags() {
 }
 
 runtime::Tokenizer make_tokenizer(const runtime::ModelFiles& files) {
-  return files.gguf ? runtime::Tokenizer::from_gguf(files.tokenizer) : runtime::Tokenizer::from_huggingface(files.tokenizer, files.tokenizer_config);
+  return files.gguf ? runtime::Tokenizer::from_gguf(files.tokenizer)
+                    : runtime::Tokenizer::from_huggingface(files.tokenizer, files.tokenizer_config);
 }
 
 runtime::ModelSource model_of_runs(const Args& args, const Manifest& manifest) {
@@ -223,7 +229,9 @@ runtime::ModelSource model_of_runs(const Args& args, const Manifest& manifest) {
 
 TokenText token_texts(const Manifest& manifest, const Args& args) {
   if (manifest.output.logprobs == 0) return [](int32_t) { return std::string(); };
-  if (!args.has("--model")) throw Error(ErrorKind::usage, "", "rows with log-probabilities show tokens, whose texts no whole bundle holds", "name the model with --model");
+  if (!args.has("--model"))
+    throw Error(ErrorKind::usage, "", "rows with log-probabilities show tokens, whose texts no whole bundle holds",
+                "name the model with --model");
   auto tokenizer = std::make_shared<runtime::Tokenizer>(make_tokenizer(runtime::open_model(model_of_runs(args, manifest))));
   return [tokenizer](int32_t id) { return shown_token(tokenizer->token_text(id)); };
 }
@@ -251,7 +259,8 @@ kernels::GpuProbe find_gpu(int ordinal, const Args& args) {
 }
 
 std::unique_ptr<kernels::Device> open_cpu(const Args& args) {
-  return kernels::make_cpu_device(asked_isa(args).value_or(kernels::best_isa()), static_cast<int>(args.number("--threads", kernels::default_threads(), 1, 1024)));
+  return kernels::make_cpu_device(asked_isa(args).value_or(kernels::best_isa()),
+                                  static_cast<int>(args.number("--threads", kernels::default_threads(), 1, 1024)));
 }
 
 }  // namespace
@@ -262,7 +271,9 @@ std::optional<kernels::Isa> asked_isa(const Args& args) {
   for (kernels::Isa isa : kernels::kIsas) names.push_back(kernels::isa_name(isa));
   const std::string name = args.choice("--isa", "", names);
   const kernels::Isa asked = kernels::kIsas[std::find(names.begin(), names.end(), name) - names.begin()];
-  if (!kernels::isa_available(asked)) throw Error(ErrorKind::unavailable, "--isa", "this machine does not have " + name, std::string("its best is ") + kernels::isa_name(kernels::best_isa()));
+  if (!kernels::isa_available(asked))
+    throw Error(ErrorKind::unavailable, "--isa", "this machine does not have " + name,
+                std::string("its best is ") + kernels::isa_name(kernels::best_isa()));
   return asked;
 }
 
@@ -275,7 +286,8 @@ std::unique_ptr<kernels::Device> open_gpu(const Args& args) {
   int ordinal = asked ? gpu_ordinal(device) : 0;
   kernels::GpuProbe gpu = find_gpu(ordinal, args);
   if (gpu.state == GpuState::ready) return kernels::make_cuda_device(ordinal, {});
-  if (asked && gpu.state == GpuState::busy) throw Error(ErrorKind::temporary, device, gpu.why, "wait with --wait-gpu S, or leave --device out: the CPU gives the same bytes");
+  if (asked && gpu.state == GpuState::busy)
+    throw Error(ErrorKind::temporary, device, gpu.why, "wait with --wait-gpu S, or leave --device out: the CPU gives the same bytes");
   if (asked) throw Error(ErrorKind::unavailable, device, gpu.why, "leave --device out: the CPU gives the same bytes");
   if (gpu.state != GpuState::not_built) note("on the CPU: " + gpu.why);
   return nullptr;
@@ -286,7 +298,8 @@ OpenedDevice open_device(const Args& args) {
   return {open_cpu(args), args.bytes("--memory", runtime::EngineOptions().kv_bytes)};
 }
 
-Session::Session(const Manifest& manifest, const std::string& model_path, const Args& args, std::optional<ErrorKind> when_other, Loading when)
+Session::Session(const Manifest& manifest, const std::string& model_path, const Args& args, std::optional<ErrorKind> when_other,
+                 Loading when)
     : manifest_(manifest), when_other_(when_other), source_(runtime::map_model(model_path)), digest_(source_, manifest.model.digest) {
   guarded([&] {
     open(args);
@@ -315,7 +328,10 @@ void Session::require_pinned() {
 // A file with the right bytes may have had others while answers were computed from it, so a touch alone is enough.
 void Session::require_unchanged() {
   for (const auto& map : files_.maps)
-    if (map->touched()) throw Error(ErrorKind::io, map->path(), "was written to, or touched, while it was read", "put the pinned model back and run again; a new model that is moved into place (mv) does not disturb runs that read the old one");
+    if (map->touched())
+      throw Error(ErrorKind::io, map->path(), "was written to, or touched, while it was read",
+                  "put the pinned model back and run again; "
+                  "a new model that is moved into place (mv) does not disturb runs that read the old one");
 }
 
 runtime::Engine& Session::engine() {
@@ -333,7 +349,9 @@ void Session::open(const Args& args) {
   int32_t bos = files_.config.bos_id >= 0 ? files_.config.bos_id : tokenizer_->bos_id();
   ChatSetup chat{files_.chat_template, token_or_empty(*tokenizer_, bos), token_or_empty(*tokenizer_, tokenizer_->eos_id())};
   prompts_ = std::make_unique<PromptBuilder>(manifest_, chat, PromptBuilder::TokenizerView{
-      [this](std::string_view text) { return tokenizer_->encode(text, runtime::Tokenizer::Specials::recognise, runtime::Tokenizer::AddBos::no).size(); },
+      [this](std::string_view text) {
+        return tokenizer_->encode(text, runtime::Tokenizer::Specials::recognise, runtime::Tokenizer::AddBos::no).size();
+      },
       [this](std::string_view text) { return token_or_empty(*tokenizer_, tokenizer_->find_special(text)); }});
   OpenedDevice opened = open_device(args);
   opened_ = std::move(opened.device);
@@ -344,7 +362,8 @@ void Session::open(const Args& args) {
 std::string Session::beyond_model(const std::vector<int32_t>& ids) const {
   int32_t largest = *std::max_element(ids.begin(), ids.end());
   if (largest < files_.config.vocab) return "";
-  return "the prompt has token " + std::to_string(largest) + ", for which the model's embedding of " + std::to_string(files_.config.vocab) + " rows has none";
+  return "the prompt has token " + std::to_string(largest) + ", for which the model's embedding of " + std::to_string(files_.config.vocab) +
+         " rows has none";
 }
 
 void Session::load() {
@@ -359,7 +378,8 @@ void Session::load() {
 void Session::say_work() const {
   if (!loaded()) return;
   const runtime::EngineStats& stats = engine_->stats();
-  detail(std::to_string(stats.steps) + " steps; " + std::to_string(stats.prompt_rows) + " prompt tokens computed, " + std::to_string(stats.cached_rows) + " shared with another prompt");
+  detail(std::to_string(stats.steps) + " steps; " + std::to_string(stats.prompt_rows) + " prompt tokens computed, " +
+         std::to_string(stats.cached_rows) + " shared with another prompt");
 }
 
 uint64_t noise_key(uint64_t seed, const std::string& record_id) {
@@ -369,7 +389,8 @@ uint64_t noise_key(uint64_t seed, const std::string& record_id) {
 
 std::string Answered::record_leaf_text() const {
   Json cut;
-  if (prompt.truncation.cut) cut = Json::Object{{"kept_bytes", prompt.truncation.kept_bytes}, {"total_bytes", prompt.truncation.total_bytes}};
+  if (prompt.truncation.cut)
+    cut = Json::Object{{"kept_bytes", prompt.truncation.kept_bytes}, {"total_bytes", prompt.truncation.total_bytes}};
   std::optional<std::string> text;
   if (!prompt_ids.empty()) text = prompt.text;
   return record_leaf(record.id, fields_canonical(), text, prompt_ids, cut);

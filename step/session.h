@@ -32,7 +32,8 @@ runtime::Tokenizer make_tokenizer(const runtime::ModelFiles& files);
 
 // The model that --model names. Errors: not_found; io; bad_data, when it is not the one of the runs.
 runtime::ModelSource model_of_runs(const Args& args, const Manifest& manifest);
-// How rows show tokens, where the step asks for log-probabilities: whole bundles do not say (a shard does). Errors: usage, without --model; as above.
+// How rows show tokens, where the step asks for log-probabilities: whole bundles do not say (a shard does).
+// Errors: usage, without --model; as above.
 TokenText token_texts(const Manifest& manifest, const Args& args);
 
 // The GPU that the flags ask for; null when they ask for the CPU, and when they leave the choice and no GPU is ready, which a note
@@ -57,7 +58,8 @@ class Session {
   // Opens the device and the model at `model_path`, and loads its weights, while its digest is computed. Errors: when it is not the
   // model that the step pins, a kind `when_other` error (DigestCheck::require), before any error of loading (without `when_other` any
   // model is taken). With Loading::when_needed engine() and require_pinned() give the errors that are not given here.
-  Session(const Manifest& manifest, const std::string& model_path, const Args& args, std::optional<ErrorKind> when_other, Loading when = Loading::now);
+  Session(const Manifest& manifest, const std::string& model_path, const Args& args, std::optional<ErrorKind> when_other,
+          Loading when = Loading::now);
   const Manifest& manifest() const { return manifest_; }
   const std::string& model_path() const { return source_.path; }
   DigestCheck& digest() { return digest_; }

@@ -15,7 +15,8 @@ std::string describe_failure(const Finished& done, const std::string& status) {
   std::string why;
   for (const AnswerRecord& a : done.answers)
     if (a.status == status) { why = a.error; break; }
-  return (done.record.where.empty() ? "" : done.record.where + ": ") + "record " + done.record.id + ": " + status + (why.empty() ? "" : ": " + why);
+  return (done.record.where.empty() ? "" : done.record.where + ": ") + "record " + done.record.id + ": " + status +
+         (why.empty() ? "" : ": " + why);
 }
 
 }  // namespace
@@ -40,7 +41,8 @@ void Tally::count(const Finished& done) {
 }
 
 int Tally::report(const Manifest& m) const {
-  if (prompts_cut > 0) note(std::to_string(prompts_cut) + " of " + std::to_string(records) + " prompts were cut, as decoding.truncate says");
+  if (prompts_cut > 0)
+    note(std::to_string(prompts_cut) + " of " + std::to_string(records) + " prompts were cut, as decoding.truncate says");
   for (const std::string& f : failures) warn(f);
   if (failed > failures.size()) warn("and " + std::to_string(failed - failures.size()) + " more");
   if (failed == 0) return kDone;
@@ -50,8 +52,10 @@ int Tally::report(const Manifest& m) const {
     note(counts + ", within max_errors");
     return kDone;
   }
-  print_error(Error(ErrorKind::bad_data, "", counts, m.on_error == OnError::fail ? "all outputs are written, each row with its status; 'on_error: record' with max_errors accepts such rows"
-                                                                                 : "max_errors is " + std::to_string(m.max_errors)));
+  print_error(Error(ErrorKind::bad_data, "", counts,
+                    m.on_error == OnError::fail
+                        ? "all outputs are written, each row with its status; 'on_error: record' with max_errors accepts such rows"
+                        : "max_errors is " + std::to_string(m.max_errors)));
   return kBadData;
 }
 

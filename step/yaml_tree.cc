@@ -133,7 +133,8 @@ class TreeBuilder : public YAML::EventHandler {
 
   void open(YamlNode made) {
     if (levels_.size() >= static_cast<size_t>(kMaxYamlDepth)) {
-      note(problems_, made.at, "nested deeper than " + std::to_string(kMaxYamlDepth) + " levels", "a step needs a few: is an indent or a bracket wrong?");
+      note(problems_, made.at, "nested deeper than " + std::to_string(kMaxYamlDepth) + " levels",
+           "a step needs a few: is an indent or a bracket wrong?");
       throw Stop{};
     }
     levels_.push_back({std::move(made), false, false, "", {}, {}});
@@ -160,7 +161,8 @@ class TreeBuilder : public YAML::EventHandler {
     merge_ = false;
     if (level.drop) return;
     if (key.kind != Kind::text) {
-      note(problems_, key.at, std::string("a key must be text, found ") + describe_kind(key.kind), key.kind == Kind::map ? kQuoteTemplate : "");
+      note(problems_, key.at, std::string("a key must be text, found ") + describe_kind(key.kind),
+           key.kind == Kind::map ? kQuoteTemplate : "");
       level.drop = true;
     } else if (auto [first, is_new] = level.lines.emplace(key.text, key.at.line); !is_new) {
       note(problems_, key.at, "duplicate key '" + key.text + "'", "it first stands in line " + std::to_string(first->second));
@@ -197,11 +199,14 @@ bool has_clean_bytes(const std::shared_ptr<const SourceText>& source, std::vecto
     note(problems, Position{source, 0, 0}, "longer than " + std::to_string(kMaxYamlBytes) + " bytes", "keep long texts in side files");
     return false;
   }
-  if (text.compare(0, 2, "\xFF\xFE") == 0 || text.compare(0, 2, "\xFE\xFF") == 0) return refuse(0, "is UTF-16", "save it as UTF-8: iconv -f UTF-16 -t UTF-8");
-  if (text.compare(0, 3, "\xEF\xBB\xBF") == 0) return refuse(0, "begins with a byte order mark", "save it as UTF-8 without a byte order mark");
+  if (text.compare(0, 2, "\xFF\xFE") == 0 || text.compare(0, 2, "\xFE\xFF") == 0)
+    return refuse(0, "is UTF-16", "save it as UTF-8: iconv -f UTF-16 -t UTF-8");
+  if (text.compare(0, 3, "\xEF\xBB\xBF") == 0)
+    return refuse(0, "begins with a byte order mark", "save it as UTF-8 without a byte order mark");
   for (size_t i = 0; i < text.size(); ++i) {
     const auto c = static_cast<unsigned char>(text[i]);
-    if (c == '\r' && (i + 1 == text.size() || text[i + 1] != '\n')) return refuse(i, "a carriage return inside a line", "end lines with LF");
+    if (c == '\r' && (i + 1 == text.size() || text[i + 1] != '\n'))
+      return refuse(i, "a carriage return inside a line", "end lines with LF");
     if ((c < 0x20 && c != '\t' && c != '\n' && c != '\r') || c == 0x7F)
       return refuse(i, "a control character", "write it as an escape in double quotes");
   }
@@ -220,7 +225,8 @@ std::string syntax_hint(const Position& at, const std::string& message) {
   const size_t text = std::min(line.find_first_not_of(" \t"), line.size()), quote = line.find_first_of("\"'");
   if (line.substr(0, text).find('\t') != std::string_view::npos) return "YAML indents by spaces, and this line begins with a tab";
   if (quote != std::string_view::npos && std::count(before.begin(), before.end(), line[quote]) > 1)
-    return line[quote] == '"' ? "the quote ends before this: inside double quotes use single ones" : "the quote ends before this: inside single quotes use double ones";
+    return line[quote] == '"' ? "the quote ends before this: inside double quotes use single ones"
+                              : "the quote ends before this: inside single quotes use double ones";
   if (line.find("{{") != std::string_view::npos || line.find("{%") != std::string_view::npos) return kQuoteTemplate;
   if (message == YAML::ErrorMsg::MAP_VALUE) return "a text that holds ': ' goes in quotes";
   return "does a bracket, a quote or an indent not fit, here or before?";
@@ -257,7 +263,9 @@ bool has_open_quote(const std::shared_ptr<const SourceText>& source, std::vector
   }
   const Position open = to_quote.last_scalar();
   // A quote with nothing but line breaks up to the end was taken for a text of its own.
-  if (!problems.empty() && problems.back().what == kBreaksAlone && problems.back().at.line == open.line && problems.back().at.byte == open.byte) problems.pop_back();
+  if (!problems.empty() && problems.back().what == kBreaksAlone && problems.back().at.line == open.line &&
+      problems.back().at.byte == open.byte)
+    problems.pop_back();
   note(problems, open, "this quote is not closed",
       "all up to line " + std::to_string(lines) + ", where the document ends, is its text: close it where the text ends");
   return true;
@@ -273,7 +281,9 @@ const YamlEntry* YamlNode::find(std::string_view key) const {
 
 YamlEntry* YamlNode::find(std::string_view key) { return const_cast<YamlEntry*>(std::as_const(*this).find(key)); }
 
-bool begins_template(const Position& at) { return at.source && at.line > 0 && at.source->line(at.line).substr(0, at.byte + 2).ends_with("{{"); }
+bool begins_template(const Position& at) {
+  return at.source && at.line > 0 && at.source->line(at.line).substr(0, at.byte + 2).ends_with("{{");
+}
 
 const char* describe_kind(YamlNode::Kind kind) {
   static const char* const names[] = {"nothing", "true or false", "a number", "text", "a list", "a map"};
