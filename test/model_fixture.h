@@ -161,9 +161,9 @@ inline GgufWriter tiny_gguf_metadata(const std::string& architecture = "llama") 
 }
 
 inline void add_tiny_gguf_tensors(GgufWriter& w) {
-  const char* names[] = {"token_embd.weight", "output_norm.weight", "blk.0.attn_norm.weight", "blk.0.ffn_norm.weight", "blk.0.attn_q.weight",
-                         "blk.0.attn_k.weight", "blk.0.attn_v.weight", "blk.0.attn_output.weight", "blk.0.ffn_gate.weight",
-                         "blk.0.ffn_up.weight", "blk.0.ffn_down.weight"};
+  const char* names[] = {"token_embd.weight", "output_norm.weight", "blk.0.attn_norm.weight", "blk.0.ffn_norm.weight",
+                         "blk.0.attn_q.weight", "blk.0.attn_k.weight", "blk.0.attn_v.weight", "blk.0.attn_output.weight",
+                         "blk.0.ffn_gate.weight", "blk.0.ffn_up.weight", "blk.0.ffn_down.weight"};
   std::vector<FixtureTensor> tensors = tiny_tensors();
   for (size_t i = 0; i < tensors.size(); ++i) w.tensor(names[i], tensors[i].shape, 0, tensors[i].data);
 }
@@ -187,14 +187,20 @@ inline std::string mutant(const std::string& valid, uint32_t n) {
     state ^= state << 13; state ^= state >> 7; state ^= state << 17;
     return static_cast<size_t>(state % below);
   };
-  static const uint64_t extremes[] = {0, 1, 0x7F, 0xFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 0x7FFFFFFFFFFFFFFF, 0x8000000000000000, ~uint64_t{0}};
+  static const uint64_t extremes[] = {0, 1, 0x7F, 0xFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 0x7FFFFFFFFFFFFFFF, 0x8000000000000000,
+                                      ~uint64_t{0}};
   std::string out = valid;
   for (size_t i = 0, edits = 1 + random(3); i < edits && !out.empty(); ++i) {
     size_t at = random(out.size());
     switch (random(5)) {
       case 0: out[at] = static_cast<char>(random(256)); break;
       case 1: out[at] = static_cast<char>(out[at] ^ (1 << random(8))); break;
-      case 2: { std::string v = le(extremes[random(10)]); size_t size = random(2) ? 4 : 8; out.replace(at, std::min(size, out.size() - at), v, 0, std::min(size, out.size() - at)); break; }
+      case 2: {
+        std::string v = le(extremes[random(10)]);
+        size_t size = random(2) ? 4 : 8;
+        out.replace(at, std::min(size, out.size() - at), v, 0, std::min(size, out.size() - at));
+        break;
+      }
       case 3: out.resize(at); break;
       default: out.insert(at, out.substr(random(out.size()), 1 + random(16)));
     }

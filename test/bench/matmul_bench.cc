@@ -98,7 +98,8 @@ int main(int argc, char** argv) {
   Pool pool(argc > 1 ? std::atoi(argv[1]) : default_threads());
   std::vector<Shape> shapes;
   for (int i = 3; i + 2 < argc; i += 3) shapes.push_back({std::atoi(argv[i]), std::atoi(argv[i + 1]), std::atoi(argv[i + 2])});
-  if (shapes.empty()) shapes = {{2048, 2048, 1}, {1536, 576, 1}, {2048, 2048, 8}, {2048, 2048, 32}, {4864, 896, 512}, {2048, 2048, 512}, {8192, 2048, 512}};
+  if (shapes.empty())
+    shapes = {{2048, 2048, 1}, {1536, 576, 1}, {2048, 2048, 8}, {2048, 2048, 32}, {4864, 896, 512}, {2048, 2048, 512}, {8192, 2048, 512}};
   const double bandwidth = measure_read_bandwidth(pool).best;
   std::printf("%d threads, read %.1f GB/s\n", pool.threads(), bandwidth * 1e-9);
   for (Isa isa : kIsas) {

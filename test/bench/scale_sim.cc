@@ -1,5 +1,6 @@
 // 10^7 records on 100 GPUs, simulated: the tables of examples/scale.md.
-//   scale_sim [key=value]...     keys and defaults below; stdout: tab-separated tables, always the same; stderr: what the engine itself cost
+//   scale_sim [key=value]...     keys and defaults below; stdout: tab-separated tables, always the same;
+//                                stderr: what the engine itself cost
 //
 // First the engine: shards of every size over the same `sample` records, each by the real engine and scheduler over a clock
 // (sim_shard.h, sim_device.h). Then the fleet: those times, starts and preemptions as events (sim_fleet.h), the mean of 20 seeds.
@@ -56,7 +57,8 @@ std::vector<Size> run_engines(const Settings& s) {
   const auto profile = s["digits"] == 2 ? kernels::Profile::w16a16 : kernels::Profile::w8a16;
   const auto sample = static_cast<uint64_t>(s["sample"]);
   std::vector<Size> sizes;
-  std::printf("shard\tshards run\tprompt tokens\tof them cached\tanswer tokens\tseconds of a shard\tof them draining\trecords/s\tanswer tokens/s\n");
+  std::printf("shard\tshards run\tprompt tokens\tof them cached\tanswer tokens\tseconds of a shard\tof them draining\t"
+              "records/s\tanswer tokens/s\n");
   for (uint64_t records : {1000, 5000, 10000, 50000, 100000}) {
     if (records > sample) continue;
     ShardTimes sum;
@@ -73,8 +75,9 @@ std::vector<Size> run_engines(const Settings& s) {
                  1e6 * static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC / static_cast<double>(steps));
     const double n = static_cast<double>(shards);
     sizes.push_back({records, sum.seconds / n, sum.draining / n});
-    std::printf("%llu\t%llu\t%.0f\t%.1f %%\t%.0f\t%.1f\t%.1f\t%.2f\t%.0f\n", static_cast<unsigned long long>(records), static_cast<unsigned long long>(shards),
-                static_cast<double>(sum.prompt_tokens) / static_cast<double>(sum.records), 100.0 * static_cast<double>(cached) / static_cast<double>(sum.prompt_tokens),
+    std::printf("%llu\t%llu\t%.0f\t%.1f %%\t%.0f\t%.1f\t%.1f\t%.2f\t%.0f\n", static_cast<unsigned long long>(records),
+                static_cast<unsigned long long>(shards), static_cast<double>(sum.prompt_tokens) / static_cast<double>(sum.records),
+                100.0 * static_cast<double>(cached) / static_cast<double>(sum.prompt_tokens),
                 static_cast<double>(sum.answer_tokens) / static_cast<double>(sum.records), sum.seconds / n, sum.draining / n,
                 static_cast<double>(sum.records) / sum.seconds, static_cast<double>(sum.answer_tokens) / sum.seconds);
     std::fflush(stdout);
@@ -95,18 +98,20 @@ FleetResult mean_of_seeds(FleetPlan p) {
 // start: seconds of an attempt before its first record.
 void run_fleets(const Settings& s, const std::vector<Size>& sizes, const char* what, double start) {
   const double steady = sizes.back().seconds / static_cast<double>(sizes.back().records);      // the largest shard's, tail and all
-  std::printf("\n%s: %.0f records, %.0f GPUs, %.0f s from the start of an attempt to its first record\n", what, s["records"], s["gpus"], start);
+  std::printf("\n%s: %.0f records, %.0f GPUs, %.0f s from the start of an attempt to its first record\n", what, s["records"], s["gpus"],
+              start);
   std::printf("shard\tshards\ttaken per GPU hour\tresume\twall h\tGPU h\tstarting %%\ttails %%\tlost %%\n");
   for (const Size& size : sizes) {
     for (double rate : {0.0, 1 / 24.0, 1.0}) {
       for (bool resume : {false, true}) {
         if (rate == 0 && resume) continue;
-        FleetPlan p{.gpus = static_cast<int>(s["gpus"]), .shards = static_cast<uint64_t>(s["records"]) / size.records, .start = start, .engine = size.seconds,
-                    .preemptions_per_hour = rate, .replacement = s["replacement"], .resume = resume};
+        FleetPlan p{.gpus = static_cast<int>(s["gpus"]), .shards = static_cast<uint64_t>(s["records"]) / size.records, .start = start,
+                    .engine = size.seconds, .preemptions_per_hour = rate, .replacement = s["replacement"], .resume = resume};
         const FleetResult r = mean_of_seeds(p);
         const double tails = static_cast<double>(p.shards) * (size.seconds - steady * static_cast<double>(size.records));
-        std::printf("%llu\t%llu\t%.3g\t%s\t%.2f\t%.1f\t%.1f\t%.1f\t%.1f\n", static_cast<unsigned long long>(size.records), static_cast<unsigned long long>(p.shards), rate,
-                    rate == 0 ? "-" : resume ? "yes" : "no", r.wall / 3600, r.held / 3600, 100 * r.starting / r.held, 100 * tails / r.held, 100 * r.lost / r.held);
+        std::printf("%llu\t%llu\t%.3g\t%s\t%.2f\t%.1f\t%.1f\t%.1f\t%.1f\n", static_cast<unsigned long long>(size.records),
+                    static_cast<unsigned long long>(p.shards), rate, rate == 0 ? "-" : resume ? "yes" : "no",
+                    r.wall / 3600, r.held / 3600, 100 * r.starting / r.held, 100 * tails / r.held, 100 * r.lost / r.held);
       }
     }
   }

@@ -53,9 +53,15 @@ class SimDevice : public kernels::Device {
     ::munmap(p, bytes);
     held_ -= bytes;
   }
-  void upload(void* to, const void* from, size_t bytes) override { std::copy_n(static_cast<const char*>(from), bytes, static_cast<char*>(to)); }
-  void download(void* to, const void* from, size_t bytes) override { std::copy_n(static_cast<const char*>(from), bytes, static_cast<char*>(to)); }
-  void copy_page(const kernels::KvCache& kv, int, int) override { clock_ += m_.start + 2 * static_cast<double>(kv_page_bytes(kv.shape)) / m_.kv_bytes; }
+  void upload(void* to, const void* from, size_t bytes) override {
+    std::copy_n(static_cast<const char*>(from), bytes, static_cast<char*>(to));
+  }
+  void download(void* to, const void* from, size_t bytes) override {
+    std::copy_n(static_cast<const char*>(from), bytes, static_cast<char*>(to));
+  }
+  void copy_page(const kernels::KvCache& kv, int, int) override {
+    clock_ += m_.start + 2 * static_cast<double>(kv_page_bytes(kv.shape)) / m_.kv_bytes;
+  }
   void sync() override {}
   size_t free_bytes() const override { return m_.memory - std::min(m_.memory, held_); }
   bool reserve(const kernels::StepLimits&) override { return true; }
@@ -67,26 +73,40 @@ class SimDevice : public kernels::Device {
   }
 
   int step_rows() const override { return 512; }
-  size_t weight_bytes(int n, int k, kernels::Profile profile) const override { return static_cast<size_t>(n) * k * kernels::weight_digits(profile); }
+  size_t weight_bytes(int n, int k, kernels::Profile profile) const override {
+    return static_cast<size_t>(n) * k * kernels::weight_digits(profile);
+  }
   size_t quant_rows_bytes(int max_rows, int k) const override { return static_cast<size_t>(max_rows) * (2 * k + 4); }
-  size_t quant_heads_bytes(int max_rows, int heads, int head_dim) const override { return static_cast<size_t>(max_rows) * heads * (2 * head_dim + 4); }
-  size_t kv_page_bytes(const kernels::KvShape& s) const override { return static_cast<size_t>(s.layers) * s.kv_heads * kernels::kBlock * kv_vector_bytes(s.head_dim); }
-  size_t table_bytes(const kernels::StoredMatrix& t) const override { return kernels::stored_row_bytes(t.dtype, t.cols) * static_cast<size_t>(t.rows); }
+  size_t quant_heads_bytes(int max_rows, int heads, int head_dim) const override {
+    return static_cast<size_t>(max_rows) * heads * (2 * head_dim + 4);
+  }
+  size_t kv_page_bytes(const kernels::KvShape& s) const override {
+    return static_cast<size_t>(s.layers) * s.kv_heads * kernels::kBlock * kv_vector_bytes(s.head_dim);
+  }
+  size_t table_bytes(const kernels::StoredMatrix& t) const override {
+    return kernels::stored_row_bytes(t.dtype, t.cols) * static_cast<size_t>(t.rows);
+  }
   kernels::StoredMatrix place_table(const kernels::StoredMatrix& t, void* to) override { return {to, t.dtype, t.rows, t.cols}; }
   bool convert_weight(kernels::Weight&, int, const kernels::StoredMatrix&, const int32_t*) override { return true; }
 
-  void embed(const kernels::StoredMatrix& table, const kernels::Batch& batch, float*) override { small_kernel(batch.rows, 8.0 * static_cast<double>(table.cols)); }
-  void norm_quantize(const float*, const float*, float, int rows, int k, const kernels::QuantRows&, uint8_t*) override { small_kernel(rows, 6.0 * k); }
+  void embed(const kernels::StoredMatrix& table, const kernels::Batch& batch, float*) override {
+    small_kernel(batch.rows, 8.0 * static_cast<double>(table.cols));
+  }
+  void norm_quantize(const float*, const float*, float, int rows, int k, const kernels::QuantRows&, uint8_t*) override {
+    small_kernel(rows, 6.0 * k);
+  }
   void quantize(const float*, int rows, int k, const kernels::QuantRows&, uint8_t*) override { small_kernel(rows, 6.0 * k); }
   void gather_rows(const float*, const int32_t*, int rows, int k, float*) override { small_kernel(rows, 8.0 * k); }
-  void rope_store(const float*, int heads, const kernels::Batch& batch, const kernels::Rope&, int, const kernels::KvCache& kv, const kernels::QuantHeads&, uint8_t*) override {
+  void rope_store(const float*, int heads, const kernels::Batch& batch, const kernels::Rope&, int, const kernels::KvCache& kv,
+                  const kernels::QuantHeads&, uint8_t*) override {
     small_kernel(batch.rows, 6.0 * (heads + 2 * kv.shape.kv_heads) * kv.shape.head_dim);
   }
   // The library's product, then the kernel that finishes its raw sums.
   void matmul(const kernels::Weight& w, const kernels::QuantRows&, int rows, float*, const float*) override { product(w, rows, w.n); }
   void gated_matmul(const kernels::Weight& w, const kernels::QuantRows&, int rows, int f, float*) override { product(w, rows, f); }
   // Reads each sequence's K and V once; a product of two digits by two for q k and for p v. Then the kernel that merges blocks.
-  void attention(const kernels::QuantHeads&, int heads, const kernels::Batch& batch, const int32_t* query_rows, int queries, int, const kernels::KvCache& kv, float*) override {
+  void attention(const kernels::QuantHeads&, int heads, const kernels::Batch& batch, const int32_t* query_rows, int queries, int,
+                 const kernels::KvCache& kv, float*) override {
     double pairs = 0, positions = 0;
     for (int i = 0; i < queries; i++) {
       const int row = query_rows ? query_rows[i] : i, next = i + 1 < queries ? (query_rows ? query_rows[i + 1] : i + 1) : -1;
@@ -95,9 +115,11 @@ class SimDevice : public kernels::Device {
     }
     const double head = kv.shape.head_dim;
     clock_ += 2 * (m_.start + m_.small);
-    clock_ += std::max(positions * kv.shape.kv_heads * static_cast<double>(kv_vector_bytes(kv.shape.head_dim)) / m_.kv_bytes, pairs * heads * 2 * head * 4 / m_.attention_macs);
+    clock_ += std::max(positions * kv.shape.kv_heads * static_cast<double>(kv_vector_bytes(kv.shape.head_dim)) / m_.kv_bytes,
+                       pairs * heads * 2 * head * 4 / m_.attention_macs);
   }
-  void sample(const float*, int rows, int, int, const kernels::SampleSpec* specs, kernels::Sampled* out, kernels::TokenLogprob*, int) override {
+  void sample(const float*, int rows, int, int, const kernels::SampleSpec* specs, kernels::Sampled* out, kernels::TokenLogprob*,
+              int) override {
     clock_ += m_.start + m_.sample * ((rows + 131) / 132);
     for (int i = 0; i < rows; i++) {
       out[i] = {};

@@ -22,7 +22,8 @@ struct FleetPlan {
   double preemptions_per_hour = 0;     // of each GPU that runs something
   double replacement = 120;            // seconds until a GPU that was taken is back
   bool resume = false;                 // the next attempt finds what this one finished
-  double forgotten = 5;                // with resume: seconds of work that are lost all the same (journal not yet synced, answers half done)
+  // with resume: seconds of work that are lost all the same (journal not yet synced, answers half done)
+  double forgotten = 5;
   uint64_t seed = 1;
 };
 

@@ -25,10 +25,12 @@ struct SimRecord { int own = 0, answer = 0; };
 // Record i of a workload, whatever shard it falls into.
 inline SimRecord sim_record(const Workload& w, uint64_t i) {
   runtime::Random random(w.seed ^ (i + 1) * 0x9e3779b97f4a7c15u);
-  const double u = (static_cast<double>(random.next() >> 11) + 0.5) * 0x1p-53, v = (static_cast<double>(random.next() >> 11) + 0.5) * 0x1p-53;
+  const double u = (static_cast<double>(random.next() >> 11) + 0.5) * 0x1p-53;
+  const double v = (static_cast<double>(random.next() >> 11) + 0.5) * 0x1p-53;
   const double normal = std::sqrt(-2 * std::log(u)) * std::cos(6.283185307179586 * v);
   SimRecord r;
-  r.own = static_cast<int>(std::clamp(w.median * std::exp(w.spread * normal), static_cast<double>(w.shortest), static_cast<double>(w.longest)));
+  r.own = static_cast<int>(std::clamp(w.median * std::exp(w.spread * normal), static_cast<double>(w.shortest),
+                                      static_cast<double>(w.longest)));
   r.answer = w.answer_least + random.below(w.answer_most - w.answer_least + 1);
   return r;
 }
@@ -42,7 +44,9 @@ struct ShardTimes {
 
 // A model of which only the shape matters.
 struct SimModel {
-  explicit SimModel(const char* shape) : model(runtime::make_random_model(shape, 1)), tokenizer(runtime::Tokenizer::from_huggingface(model.files.tokenizer, model.files.tokenizer_config)) {
+  explicit SimModel(const char* shape)
+      : model(runtime::make_random_model(shape, 1)),
+        tokenizer(runtime::Tokenizer::from_huggingface(model.files.tokenizer, model.files.tokenizer_config)) {
     model.files.config.eos_ids = {SimDevice::kEnd};
   }
   runtime::RandomModel model;
@@ -53,7 +57,8 @@ struct SimModel {
 class SimEngine {
  public:
   // context: of the step; the K/V cache gets all that the device has beside the model, as on a GPU.
-  SimEngine(const SimModel& m, const SimMachine& machine, kernels::Profile profile, int max_batch, int chunk, int context = 4096) : max_batch_(max_batch) {
+  SimEngine(const SimModel& m, const SimMachine& machine, kernels::Profile profile, int max_batch, int chunk, int context = 4096)
+      : max_batch_(max_batch) {
     auto device = std::make_unique<SimDevice>(machine);
     device_ = device.get();
     runtime::EngineOptions options;

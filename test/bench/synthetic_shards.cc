@@ -17,7 +17,8 @@ using namespace ibid::step;
 
 namespace {
 
-const std::string kStep = "ibid: 1\nmodel: {digest: sha256:" + std::string(64, 'a') + "}\ninput: {format: tsv, id: id}\nprompt: {text: 'Say what this is. {{ text }}'}\n" +
+const std::string kStep = "ibid: 1\nmodel: {digest: sha256:" + std::string(64, 'a') +
+                          "}\ninput: {format: tsv, id: id}\nprompt: {text: 'Say what this is. {{ text }}'}\n" +
                           "decoding: {max_tokens: 256}\noutput: {format: tsv}\n";
 
 struct Run {
@@ -83,15 +84,18 @@ struct Run {
 
   void write_part(const ShardPart& shard, bool piece) const {
     Manifest manifest = parse_manifest(kStep, "step.yaml");
-    Outputs outputs(Args(*find_command("merge"), {"x", "-o", "/dev/null", "--bundle", folder + "/part-" + std::to_string(shard.index) + ".ibid.tar"}), {});
-    outputs.begin(manifest, {effective_config(manifest), {}, kStep, {}, piece ? std::nullopt : std::optional(shard)}, [](int32_t) { return ""; });
+    Outputs outputs(Args(*find_command("merge"),
+                         {"x", "-o", "/dev/null", "--bundle", folder + "/part-" + std::to_string(shard.index) + ".ibid.tar"}), {});
+    outputs.begin(manifest, {effective_config(manifest), {}, kStep, {}, piece ? std::nullopt : std::optional(shard)},
+                  [](int32_t) { return ""; });
     for (uint64_t i = shard.first(); i < shard.end(); ++i) {
       Record r = record(i);
       std::vector<AnswerRecord> answers{answer(i)};
       std::string fields = record_canonical(r);
       std::vector<int32_t> ids = prompt_ids(i);
       outputs.take({r, answers, ids.size(), false});
-      outputs.bundle().add(r.id, fields, record_leaf(r.id, fields, "Say what this is. " + r.fields[1].value.as_string(), ids, Json()), outcome_leaf(r.id, answers, false), "ok");
+      outputs.bundle().add(r.id, fields, record_leaf(r.id, fields, "Say what this is. " + r.fields[1].value.as_string(), ids, Json()),
+                           outcome_leaf(r.id, answers, false), "ok");
     }
     outputs.commit();
   }

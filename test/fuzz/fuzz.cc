@@ -55,16 +55,20 @@ std::vector<std::string_view> parts_of(std::string_view in) {
 
 // A path under which a reader finds these bytes, until the next call for this place.
 std::string as_file(std::string_view bytes, size_t place = 0) {
-  static const int fds[] = {::memfd_create("input", MFD_CLOEXEC), ::memfd_create("input", MFD_CLOEXEC), ::memfd_create("input", MFD_CLOEXEC)};
+  static const int fds[] = {::memfd_create("input", MFD_CLOEXEC), ::memfd_create("input", MFD_CLOEXEC),
+                            ::memfd_create("input", MFD_CLOEXEC)};
   const int fd = fds[place];
-  if (fd < 0 || ::ftruncate(fd, 0) != 0 || ::pwrite(fd, bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) finding("no scratch file");
+  if (fd < 0 || ::ftruncate(fd, 0) != 0 || ::pwrite(fd, bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
+    finding("no scratch file");
   return "/proc/self/fd/" + std::to_string(fd);
 }
 
 // --- texts ---------------------------------------------------------------------------------------------------------------
 
 bool same_tree(const YamlNode& a, const YamlNode& b) {
-  if (a.kind != b.kind || (a.kind != YamlNode::Kind::null && a.text != b.text) || a.items.size() != b.items.size() || a.entries.size() != b.entries.size()) return false;
+  if (a.kind != b.kind || (a.kind != YamlNode::Kind::null && a.text != b.text) || a.items.size() != b.items.size() ||
+      a.entries.size() != b.entries.size())
+    return false;
   for (size_t i = 0; i < a.items.size(); ++i)
     if (!same_tree(a.items[i], b.items[i])) return false;
   for (size_t i = 0; i < a.entries.size(); ++i)
@@ -181,7 +185,9 @@ void try_text(const Tokenizer& tokenizer, std::string_view text, bool bytes) {
     for (int32_t id : ids) require(id >= 0 && id < tokenizer.size(), "a text has ids of the vocabulary");
     (void)tokenizer.decode(ids, true);
   }
-  if (bytes) require(tokenizer.decode(tokenizer.encode(text, Tokenizer::Specials::as_text, Tokenizer::AddBos::no), false) == text, "a byte-level vocabulary gives a text back");
+  if (bytes)
+    require(tokenizer.decode(tokenizer.encode(text, Tokenizer::Specials::as_text, Tokenizer::AddBos::no), false) == text,
+            "a byte-level vocabulary gives a text back");
 }
 
 // No added token, nothing changed before or behind the bytes, and a token for each of them.
@@ -189,7 +195,9 @@ bool keeps_every_byte(const Json& t, const Tokenizer& tokenizer) {
   auto has_type = [](const Json* part, const char* type) { return part && part->find("type") && part->at("type").dump() == type; };
   const Json *added = t.find("added_tokens"), *pre = t.find("pre_tokenizer"), *normalizer = t.find("normalizer");
   if ((added && !added->is_null() && !added->items().empty()) || (normalizer && !normalizer->is_null())) return false;
-  if (!has_type(pre, "\"ByteLevel\"") || !pre->find("add_prefix_space") || pre->at("add_prefix_space").dump() != "false" || !has_type(t.find("decoder"), "\"ByteLevel\"")) return false;
+  if (!has_type(pre, "\"ByteLevel\"") || !pre->find("add_prefix_space") || pre->at("add_prefix_space").dump() != "false" ||
+      !has_type(t.find("decoder"), "\"ByteLevel\""))
+    return false;
   for (char32_t c = 0, behind = 0x100; c < 256; ++c) {
     std::string letter;
     append_utf8(letter, (c >= 0x21 && c <= 0x7E) || (c >= 0xA1 && c <= 0xAC) || c >= 0xAE ? c : behind++);
@@ -231,7 +239,8 @@ struct ScratchFolder {
   ScratchFolder() {
     std::filesystem::create_directories(path);
     size_t place = 0;
-    for (const char* name : {"config.json", "generation_config.json", "model.safetensors"}) std::filesystem::create_symlink(as_file("", place++), path + "/" + name);
+    for (const char* name : {"config.json", "generation_config.json", "model.safetensors"})
+      std::filesystem::create_symlink(as_file("", place++), path + "/" + name);
     std::ofstream(path + "/tokenizer.json") << "{}";
   }
   ~ScratchFolder() { std::filesystem::remove_all(path); }
@@ -259,7 +268,8 @@ void try_commands(const std::string& bundle) {
       else if (name == std::string("merge")) run("merge", {bundle, "-o", "/dev/null", "--quiet"});
       else run(name, {bundle});
     } catch (const Error& e) {
-      const bool of_asking = e.kind == ErrorKind::bad_data && name != std::string("verify") && !e.where.empty();   // no record "a"; not a shard
+      // no record "a"; not a shard
+      const bool of_asking = e.kind == ErrorKind::bad_data && name != std::string("verify") && !e.where.empty();
       if (e.kind != ErrorKind::corrupt && e.kind != ErrorKind::incomparable && !of_asking) throw;
       damaged = std::current_exception();
     }
@@ -275,7 +285,8 @@ struct Blob { std::string bytes, root; };              // root: of a segment
 Blob blob_of(std::string_view part) {
   const size_t end = part.find('\n');
   if (!part.starts_with("segment ") || end == part.npos) return {std::string(part), ""};
-  SegmentWriter segment(std::filesystem::temp_directory_path().string(), std::strtoull(std::string(part.substr(8, end - 8)).c_str(), nullptr, 10));
+  SegmentWriter segment(std::filesystem::temp_directory_path().string(),
+                        std::strtoull(std::string(part.substr(8, end - 8)).c_str(), nullptr, 10));
   for (part.remove_prefix(end + 1); !part.empty();) {
     const std::string_view leaf = part.substr(0, part.find('\n'));
     part.remove_prefix(std::min(part.size(), leaf.size() + 1));
@@ -358,7 +369,8 @@ void try_bundle(std::string_view in) {
     return;                                            // whoever forges can make no blob of this
   }
   add(1, {manifest, ""});
-  entries["index.json"] = Json(Json::Object{{"manifests", Json::Array{Json::Object{{"digest", known["@digest 1"]}, {"size", known["@size 1"]}}}}}).dump();
+  entries["index.json"] =
+      Json(Json::Object{{"manifests", Json::Array{Json::Object{{"digest", known["@digest 1"]}, {"size", known["@size 1"]}}}}}).dump();
   entries["oci-layout"] = kLayoutText;
   std::string tar;
   for (const auto& [name, bytes] : entries) tar += tar_entry(name, bytes);
@@ -370,9 +382,11 @@ struct Format {
   void (*run)(std::string_view in);
   std::initializer_list<ErrorKind> expected;
 };
-constexpr std::initializer_list<ErrorKind> kBad{ErrorKind::bad_data}, kStep{ErrorKind::bad_data, ErrorKind::not_found}, kDamaged{ErrorKind::corrupt};
-const Format kFormats[] = {{"json", try_json, kBad}, {"manifest", try_manifest, kStep}, {"template", try_template, kBad}, {"records", try_records, kBad},
-                           {"tokenizer", try_tokenizer, kBad}, {"gguf", try_gguf, kBad}, {"folder", try_folder, kBad}, {"bundle", try_bundle, kDamaged}, {"tar", try_tar, kDamaged}};
+constexpr std::initializer_list<ErrorKind> kBad{ErrorKind::bad_data}, kStep{ErrorKind::bad_data, ErrorKind::not_found};
+constexpr std::initializer_list<ErrorKind> kDamaged{ErrorKind::corrupt};
+const Format kFormats[] = {{"json", try_json, kBad}, {"manifest", try_manifest, kStep}, {"template", try_template, kBad},
+                           {"records", try_records, kBad}, {"tokenizer", try_tokenizer, kBad}, {"gguf", try_gguf, kBad},
+                           {"folder", try_folder, kBad}, {"bundle", try_bundle, kDamaged}, {"tar", try_tar, kDamaged}};
 const Format* format = nullptr;
 
 }  // namespace

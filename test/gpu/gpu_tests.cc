@@ -64,7 +64,8 @@ Floats product(kernels::Device& d, const Product& p) {
 }
 
 void check(const Product& p, const kernels::CudaOptions& options) {
-  INFO("n " << p.n << " k " << p.k << " rows " << p.rows << " digits " << kernels::weight_digits(p.profile) << " algorithm " << options.gemm_algorithm);
+  INFO("n " << p.n << " k " << p.k << " rows " << p.rows << " digits " << kernels::weight_digits(p.profile) << " algorithm "
+            << options.gemm_algorithm);
   const auto one = cpu(), other = cuda(options);
   CHECK(same_bits(product(*one, p), product(*other, p)));
 }
@@ -80,7 +81,8 @@ const Run& reference(Profile profile) {
   return runs[profile == Profile::w8a16];
 }
 
-std::vector<std::vector<int32_t>> answers(std::unique_ptr<kernels::Device> device, const runtime::RandomModel& model, const std::vector<runtime::Request>& requests) {
+std::vector<std::vector<int32_t>> answers(std::unique_ptr<kernels::Device> device, const runtime::RandomModel& model,
+                                          const std::vector<runtime::Request>& requests) {
   const runtime::Tokenizer tokenizer = tokenizer_of(model.files);
   runtime::EngineOptions options;
   options.context = 1024;
@@ -142,11 +144,17 @@ TEST_CASE("generations: batches, chunks, prefix cache, recorded steps, paths of 
       for (int batch : {1, 2, 5, 16, 64, 128})
         for (int chunk : {1, 7, 64, 4096}) {
           INFO("batch " << batch << " chunk " << chunk << " graphs " << graphs);
-          CHECK(gate(reference(profile), run_on(cuda({.graphs = graphs}), tiny().files, {.profile = profile, .max_batch = batch, .chunk = chunk}, workload(128))) == "");
+          CHECK(gate(reference(profile),
+                     run_on(cuda({.graphs = graphs}), tiny().files, {.profile = profile, .max_batch = batch, .chunk = chunk},
+                            workload(128))) == "");
         }
-      CHECK(gate(reference(profile), run_on(cuda({.graphs = graphs}), tiny().files, {.profile = profile, .max_batch = 16, .prefix_cache = true, .repeats = 2}, workload(128))) == "");
+      CHECK(gate(reference(profile),
+                 run_on(cuda({.graphs = graphs}), tiny().files,
+                        {.profile = profile, .max_batch = 16, .prefix_cache = true, .repeats = 2}, workload(128))) == "");
       for (int algorithm : {0, 1, 2, 3, 5, 8, 13})
-        CHECK(gate(reference(profile), run_on(cuda({.graphs = graphs, .gemm_algorithm = algorithm, .gemm_rows = 1}), tiny().files, {.profile = profile, .max_batch = 32}, workload(128))) == "");
+        CHECK(gate(reference(profile),
+                   run_on(cuda({.graphs = graphs, .gemm_algorithm = algorithm, .gemm_rows = 1}), tiny().files,
+                          {.profile = profile, .max_batch = 32}, workload(128))) == "");
     }
 }
 

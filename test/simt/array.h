@@ -11,7 +11,9 @@ template <class T>
 class Array {
  public:
   explicit Array(size_t count) : count_(count) { REQUIRE(cudaMalloc(&at_, count * sizeof(T)) == cudaSuccess); }
-  explicit Array(const std::vector<T>& from) : Array(from.size()) { cudaMemcpy(at_, from.data(), count_ * sizeof(T), cudaMemcpyHostToDevice); }
+  explicit Array(const std::vector<T>& from) : Array(from.size()) {
+    cudaMemcpy(at_, from.data(), count_ * sizeof(T), cudaMemcpyHostToDevice);
+  }
   ~Array() { cudaFree(at_); }
   Array(const Array&) = delete;
   operator T*() const { return at_; }

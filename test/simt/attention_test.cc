@@ -21,8 +21,8 @@ namespace {
 
 using Floats = std::vector<float>;
 struct Shape { int heads, kv_heads, head_dim; };
-// Of queries and keys; a dimension rotates with its partner. crossed: the keys of every third position have nothing but the second pair, which
-// queries do not have, and the others are as small as queries are large. opposed: a single slow dimension, keys against queries.
+// Of queries and keys; a dimension rotates with its partner. crossed: the keys of every third position have nothing but the second pair,
+// which queries do not have, and the others are as small as queries are large. opposed: a single slow dimension, keys against queries.
 enum class Pattern { plain, crossed, opposed };
 struct Run { int sequence, first, count; };      // rows at positions [first, first + count)
 
@@ -62,7 +62,8 @@ class Both {
     last = *std::max_element(position_.begin(), position_.end());
   }
   Batch describe() const {
-    return {static_cast<int>(position_.size()), nullptr, position_.data(), sequence_.data(), table_.data(), kMaxPages, longest, last, alone};
+    return {static_cast<int>(position_.size()), nullptr, position_.data(), sequence_.data(), table_.data(), kMaxPages, longest, last,
+            alone};
   }
   Floats on_cpu(const std::vector<int32_t>& wanted) {
     const Batch b = describe();
@@ -73,22 +74,27 @@ class Both {
       std::memcpy(quant_head_scale({q.data()}, shape_.heads, shape_.head_dim, row, 0), scale_of(row).data(), scale_of(row).size() * 4);
     }
     Floats out(queries(wanted) * width());
-    cpu_->attention({q.data()}, shape_.heads, b, wanted.empty() ? nullptr : wanted.data(), static_cast<int>(queries(wanted)), kLayer, kv_, out.data());
+    cpu_->attention({q.data()}, shape_.heads, b, wanted.empty() ? nullptr : wanted.data(), static_cast<int>(queries(wanted)), kLayer, kv_,
+                    out.data());
     return out;
   }
   Floats on_gpu(cuda::Context& c, const std::vector<int32_t>& wanted) {
-    const Array<int32_t> position(position_), sequence(sequence_), table(stretched()), rows(wanted.empty() ? std::vector<int32_t>{0} : wanted);
+    const Array<int32_t> position(position_), sequence(sequence_), table(stretched());
+    const Array<int32_t> rows(wanted.empty() ? std::vector<int32_t>{0} : wanted);
     Batch b = describe();
     b.position = position, b.sequence = sequence, b.page_table = table, b.max_pages = max_pages;
     const Array<uint8_t> q(cuda::quant_heads_stride(shape_.heads, shape_.head_dim) * position_.size());
     place_queries(q);
     Array<float> out(queries(wanted) * width());
-    cuda::attention(c, {q}, shape_.heads, b, wanted.empty() ? nullptr : static_cast<const int32_t*>(rows), static_cast<int>(queries(wanted)), kLayer, gpu_kv_, out);
+    cuda::attention(c, {q}, shape_.heads, b, wanted.empty() ? nullptr : static_cast<const int32_t*>(rows),
+                    static_cast<int>(queries(wanted)), kLayer, gpu_kv_, out);
     cudaStreamSynchronize(c.stream);
     return out.get();
   }
   cuda::KvView gpu() const { return cuda::view(gpu_kv_); }
-  uint8_t* gpu_block(int sequence, int block, int kv_head) const { return gpu().block(table_[static_cast<size_t>(sequence * kMaxPages + block)], kLayer, kv_head); }
+  uint8_t* gpu_block(int sequence, int block, int kv_head) const {
+    return gpu().block(table_[static_cast<size_t>(sequence * kMaxPages + block)], kLayer, kv_head);
+  }
 
   int longest = 0, last = 0;                     // what the batch is said to hold: may be more than the truth,
   int alone = 0;                                 // and less
@@ -97,7 +103,8 @@ class Both {
  private:
   std::vector<int32_t> stretched() const {
     std::vector<int32_t> table(static_cast<size_t>(sequences_) * static_cast<size_t>(max_pages));
-    for (int s = 0; s < sequences_; s++) std::copy_n(&table_[static_cast<size_t>(s * kMaxPages)], kMaxPages, &table[static_cast<size_t>(s) * static_cast<size_t>(max_pages)]);
+    for (int s = 0; s < sequences_; s++)
+      std::copy_n(&table_[static_cast<size_t>(s * kMaxPages)], kMaxPages, &table[static_cast<size_t>(s) * static_cast<size_t>(max_pages)]);
     return table;
   }
   size_t width() const { return static_cast<size_t>(shape_.heads * shape_.head_dim); }
@@ -258,7 +265,8 @@ TEST_CASE("decoding: blocks walked or shared out") {
 
 TEST_CASE("more sequences in a tile than CTAs that share them") {
   Both both({4, 1, 64}, {20, 9, 130, 1, 30, 2, 140, 7, 8, 50, 3, 60}, 1.5f);
-  std::vector<Run> runs = {{0, 0, 20}, {1, 8, 1}, {2, 129, 1}, {3, 0, 1}, {4, 29, 1}, {5, 1, 1}, {6, 127, 2}, {7, 6, 1}, {8, 7, 1}, {9, 49, 1}, {10, 2, 1}, {11, 59, 1}};
+  std::vector<Run> runs = {{0, 0, 20}, {1, 8, 1}, {2, 129, 1}, {3, 0, 1}, {4, 29, 1}, {5, 1, 1}, {6, 127, 2}, {7, 6, 1}, {8, 7, 1},
+                           {9, 49, 1}, {10, 2, 1}, {11, 59, 1}};
   for (bool shared : {false, true}) {
     Machine machine(shared);
     check(both, machine, runs);

@@ -63,7 +63,8 @@ TEST_CASE("no driver, no device, no such device, a busy one and a full one are t
 
 TEST_CASE("a GPU that this program has no code for is absent, and one that cannot say is busy; no error is left") {
   Pretend pretend;
-  for (cudaError_t e : {cudaErrorNoKernelImageForDevice, cudaErrorInvalidDeviceFunction, cudaErrorInvalidPtx, cudaErrorUnsupportedPtxVersion}) {
+  for (cudaError_t e : {cudaErrorNoKernelImageForDevice, cudaErrorInvalidDeviceFunction, cudaErrorInvalidPtx,
+                        cudaErrorUnsupportedPtxVersion}) {
     simt::machine().code = e;
     CHECK(probe_is(0, GpuState::absent, "this ibid holds no code for sm_90"));
     CHECK(cudaPeekAtLastError() == cudaSuccess);
@@ -361,10 +362,12 @@ TEST_CASE("whose an error is: the machine's, the device's memory, the host's, or
     }
     return std::string();
   };
-  for (cudaError_t e : {cudaErrorECCUncorrectable, cudaErrorDevicesUnavailable, cudaErrorLaunchTimeout, cudaErrorMpsServerNotReady, cudaErrorLaunchFailure, cudaErrorUnknown})
+  for (cudaError_t e : {cudaErrorECCUncorrectable, cudaErrorDevicesUnavailable, cudaErrorLaunchTimeout, cudaErrorMpsServerNotReady,
+                        cudaErrorLaunchFailure, cudaErrorUnknown})
     CHECK(fails_with(e) == std::string("failed, CUDA, gather_rows: ") + cudaGetErrorName(e) + " (" + cudaGetErrorString(e) + ")");
-  for (cudaError_t e : {cudaErrorInvalidValue, cudaErrorInvalidConfiguration, cudaErrorInvalidDeviceFunction, cudaErrorInvalidResourceHandle,
-                        cudaErrorIllegalAddress, cudaErrorLaunchOutOfResources, cudaErrorMisalignedAddress, cudaErrorIllegalInstruction, cudaErrorInvalidPc})
+  for (cudaError_t e : {cudaErrorInvalidValue, cudaErrorInvalidConfiguration, cudaErrorInvalidDeviceFunction,
+                        cudaErrorInvalidResourceHandle, cudaErrorIllegalAddress, cudaErrorLaunchOutOfResources, cudaErrorMisalignedAddress,
+                        cudaErrorIllegalInstruction, cudaErrorInvalidPc})
     CHECK(fails_with(e) == "ours");
   CHECK(fails_with(cudaErrorMemoryAllocation) == "full, gather_rows");
   simt::machine().wait = cudaErrorECCUncorrectable;

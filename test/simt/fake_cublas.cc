@@ -42,9 +42,9 @@ bool fits(cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a, cublasLtMatrixLay
          b->leading >= static_cast<int64_t>(b->rows) && d->leading >= static_cast<int64_t>(d->rows);
 }
 
-cublasStatus_t heuristic(cublasLtHandle_t, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c,
-                         cublasLtMatrixLayout_t d, cublasLtMatmulPreference_t preference, int requested, cublasLtMatmulHeuristicResult_t results[],
-                         int* returned) {
+cublasStatus_t heuristic(cublasLtHandle_t, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
+                         cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d, cublasLtMatmulPreference_t preference, int requested,
+                         cublasLtMatmulHeuristicResult_t results[], int* returned) {
   cublas_counters().heuristics++;
   *returned = 0;
   if (c != d || !fits(desc, a, b, d) || cublas_faults().heuristics-- == 0) return CUBLAS_STATUS_NOT_SUPPORTED;
@@ -53,8 +53,8 @@ cublasStatus_t heuristic(cublasLtHandle_t, cublasLtMatmulDesc_t desc, cublasLtMa
     if (*returned == requested) break;
     cublasLtMatmulHeuristicResult_t& r = results[(*returned)++];
     r = {};
-    const Chosen chosen{id, id == 2 ? sizeof(int32_t) : 0, preference->align_a < preference->align_b ? preference->align_a : preference->align_b,
-                        preference->align_d};
+    const Chosen chosen{id, id == 2 ? sizeof(int32_t) : 0,
+                        preference->align_a < preference->align_b ? preference->align_a : preference->align_b, preference->align_d};
     static_assert(sizeof chosen <= sizeof r.algo);
     std::memcpy(&r.algo, &chosen, sizeof chosen);
     r.state = id == kFailed ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_SUCCESS;
@@ -76,14 +76,15 @@ int32_t dot(const int8_t* x, const int8_t* y, uint64_t k, uint64_t id, int32_t* 
 
 void multiply() {}                               // stands for the kernel
 
-cublasStatus_t matmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const void* alpha, const void* a, cublasLtMatrixLayout_t al, const void* b,
-                      cublasLtMatrixLayout_t bl, const void* beta, const void*, cublasLtMatrixLayout_t, void* d, cublasLtMatrixLayout_t dl,
-                      const cublasLtMatmulAlgo_t* algo, void* workspace, size_t workspace_bytes, cudaStream_t stream) {
+cublasStatus_t matmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const void* alpha, const void* a, cublasLtMatrixLayout_t al,
+                      const void* b, cublasLtMatrixLayout_t bl, const void* beta, const void*, cublasLtMatrixLayout_t, void* d,
+                      cublasLtMatrixLayout_t dl, const cublasLtMatmulAlgo_t* algo, void* workspace, size_t workspace_bytes,
+                      cudaStream_t stream) {
   Chosen chosen;
   std::memcpy(&chosen, algo, sizeof chosen);
   const bool plain = *static_cast<const int32_t*>(alpha) == 1 && *static_cast<const int32_t*>(beta) == 0;
-  if (!plain || chosen.id >= kCublasAlgorithms || !fits(desc, al, bl, dl) || workspace_bytes < chosen.workspace || !aligned(a, chosen.align_ab) ||
-      !aligned(b, chosen.align_ab) || !aligned(d, chosen.align_d) || !aligned(workspace, 16)) {
+  if (!plain || chosen.id >= kCublasAlgorithms || !fits(desc, al, bl, dl) || workspace_bytes < chosen.workspace ||
+      !aligned(a, chosen.align_ab) || !aligned(b, chosen.align_ab) || !aligned(d, chosen.align_d) || !aligned(workspace, 16)) {
     return CUBLAS_STATUS_INVALID_VALUE;
   }
   if (cublas_faults().products-- == 0) return CUBLAS_STATUS_NOT_SUPPORTED;
@@ -93,8 +94,8 @@ cublasStatus_t matmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const void* a
     for (uint64_t j = 0; j < n; j++)
       for (uint64_t i = 0; i < m; i++)
         static_cast<int32_t*>(d)[j * static_cast<uint64_t>(ldd) + i] =
-            dot(static_cast<const int8_t*>(a) + i * static_cast<uint64_t>(lda), static_cast<const int8_t*>(b) + j * static_cast<uint64_t>(ldb), k, chosen.id,
-                static_cast<int32_t*>(workspace));
+            dot(static_cast<const int8_t*>(a) + i * static_cast<uint64_t>(lda),
+                static_cast<const int8_t*>(b) + j * static_cast<uint64_t>(ldb), k, chosen.id, static_cast<int32_t*>(workspace));
   };
   launch(reinterpret_cast<const void*>(multiply), body, dim3(1), dim3(1), 0, stream);
   return CUBLAS_STATUS_SUCCESS;

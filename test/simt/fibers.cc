@@ -173,7 +173,8 @@ std::string Block::who_waits() const {
   for (unsigned i = 0; i < count && shown < 4; ++i) {
     State s = threads[i]->state;
     if (i > 0 && s == threads[i - 1]->state) continue;
-    const char* what = s == State::at_barrier ? "waits at __syncthreads" : s == State::at_collective ? "waits for other lanes of its warp" : "has returned";
+    const char* what = s == State::at_barrier ? "waits at __syncthreads"
+                     : s == State::at_collective ? "waits for other lanes of its warp" : "has returned";
     text += (shown++ ? "; thread " : "thread ") + std::to_string(i) + " and those after it: " + what;
   }
   return text;
@@ -247,7 +248,8 @@ void collective(uint32_t mask, Resolve resolve, void* data) {
 void copy(void* to, const void* from, size_t bytes, size_t whole) {
   Block& b = *g_block;
   Thread& self = *Block::current;
-  if (bytes > whole || (reinterpret_cast<uintptr_t>(to) | reinterpret_cast<uintptr_t>(from)) % whole != 0) fail("a copy into shared memory that is no aligned piece");
+  if (bytes > whole || (reinterpret_cast<uintptr_t>(to) | reinterpret_cast<uintptr_t>(from)) % whole != 0)
+    fail("a copy into shared memory that is no aligned piece");
   const Copy copy{to, from, bytes, whole, self.groups};
   const bool late = b.schedule.kind == Schedule::descending || (b.schedule.kind == Schedule::shuffled && b.next_random() % 2);
   late ? self.copies.push_back(copy) : copy.land();

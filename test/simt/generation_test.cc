@@ -26,7 +26,8 @@ std::vector<runtime::Request> workload() { return ragged_requests(kRequests, tin
 
 // The CPU, every request alone.
 const Run& reference(Profile profile) {
-  static const Run runs[] = {run_alone(tiny().files, {.profile = Profile::w16a16}, workload()), run_alone(tiny().files, {.profile = Profile::w8a16}, workload())};
+  static const Run runs[] = {run_alone(tiny().files, {.profile = Profile::w16a16}, workload()),
+                             run_alone(tiny().files, {.profile = Profile::w8a16}, workload())};
   return runs[profile == Profile::w8a16];
 }
 
@@ -35,7 +36,8 @@ Run run_cuda(const Circumstances& c, bool graphs = true) { return run_on(shim_de
 // A CUDA device whose products are summed in float, by atomics, in whatever order the threads come.
 __global__ void float_sums(const float* x, int k, float* y) {
   kernels::wait_for_previous();
-  for (int i = static_cast<int>(threadIdx.x); i < k; i += static_cast<int>(blockDim.x)) simt::atomic_add_float(y + blockIdx.x, x[i] / static_cast<float>(i + blockIdx.x + 1));
+  for (int i = static_cast<int>(threadIdx.x); i < k; i += static_cast<int>(blockDim.x))
+    simt::atomic_add_float(y + blockIdx.x, x[i] / static_cast<float>(i + blockIdx.x + 1));
 }
 class FloatAtomics : public runtime::DeviceProxy {
  public:
@@ -43,7 +45,8 @@ class FloatAtomics : public runtime::DeviceProxy {
   void matmul(const kernels::Weight& w, const kernels::QuantRows& a, int rows, float* y, const float* residual) override {
     to_.matmul(w, a, rows, y, residual);
     if (w.n != tiny().files.config.vocab) return;
-    for (int t = 0; t < rows; t++) kernels::launch(float_sums, dim3(8), dim3(64), 0, nullptr, y + size_t(t) * w.n + 8, 200, y + size_t(t) * w.n);
+    for (int t = 0; t < rows; t++)
+      kernels::launch(float_sums, dim3(8), dim3(64), 0, nullptr, y + size_t(t) * w.n + 8, 200, y + size_t(t) * w.n);
   }
 
  private:
@@ -65,14 +68,16 @@ class Dead : public runtime::DeviceProxy {
 
 TEST_CASE("both profiles, batches and chunks, prefix cache, with recorded steps and without") {
   struct Column { Profile profile; int batch, chunk; bool cache, graphs; };
-  const Column columns[] = {{Profile::w16a16, 1, 4096, false, true}, {Profile::w16a16, 4, 300, true, true}, {Profile::w16a16, 9, 64, false, false},
-                            {Profile::w16a16, 3, 7, true, true},     {Profile::w8a16, 1, 4096, false, false}, {Profile::w8a16, 5, 128, true, true},
+  const Column columns[] = {{Profile::w16a16, 1, 4096, false, true}, {Profile::w16a16, 4, 300, true, true},
+                            {Profile::w16a16, 9, 64, false, false},  {Profile::w16a16, 3, 7, true, true},
+                            {Profile::w8a16, 1, 4096, false, false}, {Profile::w8a16, 5, 128, true, true},
                             {Profile::w8a16, 9, 1, false, true}};
   int turn = 0;
   for (const Column& c : columns) {
     simt::set_schedule(kSchedules[turn++ % 3]);
     INFO("batch " << c.batch << ", chunk " << c.chunk << ", prefix cache " << c.cache << ", graphs " << c.graphs);
-    CHECK(gate(reference(c.profile), run_cuda({.profile = c.profile, .max_batch = c.batch, .chunk = c.chunk, .prefix_cache = c.cache, .repeats = c.cache ? 2 : 1}, c.graphs)) == "");
+    CHECK(gate(reference(c.profile), run_cuda({.profile = c.profile, .max_batch = c.batch, .chunk = c.chunk, .prefix_cache = c.cache,
+                                               .repeats = c.cache ? 2 : 1}, c.graphs)) == "");
   }
 }
 

@@ -18,7 +18,8 @@ TEST_CASE("generations by the library's products") {
       INFO("algorithm " << algorithm);
       simt::cublas_counters().algorithms = simt::cublas_counters().products = 0;
       simt::offer_cublas(true);
-      auto device = kernels::make_cuda_device(0, {.graphs = algorithm != 1, .gemm_algorithm = algorithm, .gemm_rows = algorithm == 2 ? 3 : 1});
+      auto device =
+          kernels::make_cuda_device(0, {.graphs = algorithm != 1, .gemm_algorithm = algorithm, .gemm_rows = algorithm == 2 ? 3 : 1});
       simt::offer_cublas(false);
       CHECK(device->describe().find("cublasLt 0") != std::string::npos);
       CHECK(gate(want, run_on(std::move(device), model.files, {.profile = profile, .max_batch = 4, .chunk = 50}, requests)) == "");

@@ -101,7 +101,8 @@ struct Placed {
     const cuda::WeightView v = cuda::view(Weight{c.n, c.k, c.profile, bytes.data(), nullptr});
     for (int n = 0; n < c.n; n++) {
       for (int d = 0; d < digits; d++)
-        for (int i = 0; i < c.k; i++) v.row(n)[static_cast<size_t>(d) * v.depth + i] = digit(c.w[static_cast<size_t>(n) * c.k + i], digits, d);
+        for (int i = 0; i < c.k; i++)
+          v.row(n)[static_cast<size_t>(d) * v.depth + i] = digit(c.w[static_cast<size_t>(n) * c.k + i], digits, d);
       v.scale[n] = c.w_scale[n];
     }
     return bytes;
@@ -155,7 +156,8 @@ struct Machine {
 };
 
 void check(Machine& machine, const Case& c) {
-  INFO("n " << c.n << " k " << c.k << " rows " << c.rows << " digits " << weight_digits(c.profile) << " library " << (machine.c.library != nullptr));
+  INFO("n " << c.n << " k " << c.k << " rows " << c.rows << " digits " << weight_digits(c.profile) << " library "
+            << (machine.c.library != nullptr));
   CHECK(same_bits(machine.product(c), plain(c)));
 }
 
@@ -210,7 +212,8 @@ TEST_CASE("gated products: every path and tile, pairs that are no multiple of an
         for (auto [f, rows] : {std::pair(1, 1), {7, 9}, {16, 3}, {19, 17}, {20, 64}, {70, 65}, {75, 130}, {200, 40}}) {
           Case c(gated_rows(f), 72, rows, profile, rows % 2 == 1, seed++);
           c.residual.clear();
-          INFO("f " << f << " rows " << rows << " digits " << weight_digits(profile) << " library " << library << " multiprocessors " << multiprocessors);
+          INFO("f " << f << " rows " << rows << " digits " << weight_digits(profile) << " library " << library << " multiprocessors "
+                    << multiprocessors);
           CHECK(same_bits(machine.gated_product(c, f), plain_gated(c, f)));
         }
     }
@@ -277,7 +280,8 @@ TEST_CASE("a product that the library refuses is ours from then on; behind its f
 TEST_CASE("a product is the library's whole or not at all: each of its pieces is planned before the first") {
   for (bool of_tokens : {false, true}) {
     Machine machine(true, 4, of_tokens ? 1'100'000 : 200'000);
-    const Case c = of_tokens ? Case(32, 2, 4101, Profile::w16a16, true, 6) : Case(300, 72, 129, Profile::w16a16, true, 7);       // the last piece is smaller
+    // the last piece is smaller
+    const Case c = of_tokens ? Case(32, 2, 4101, Profile::w16a16, true, 6) : Case(300, 72, 129, Profile::w16a16, true, 7);
     const uint64_t before = simt::cublas_counters().products;
     simt::cublas_faults().heuristics = 1;
     check(machine, c);
@@ -307,7 +311,8 @@ TEST_CASE("which path is taken: gemm_rows, and no scratch") {
 TEST_CASE("a scalar CPU product of the same integers agrees") {
   for (Profile profile : kProfiles) {
     Case c(35, 130, 11, profile, true, 3);
-    for (int n = 0; n < c.n; n++) c.w[static_cast<size_t>(n) * c.k] = static_cast<int16_t>(profile == Profile::w16a16 ? kQuantMax : kQuantMax8);
+    for (int n = 0; n < c.n; n++)
+      c.w[static_cast<size_t>(n) * c.k] = static_cast<int16_t>(profile == Profile::w16a16 ? kQuantMax : kQuantMax8);
     for (int t = 0; t < c.rows; t++) c.a[static_cast<size_t>(t) * c.k + 7] = -kQuantMax;
     c.w_scale.assign(static_cast<size_t>(c.n), 1);
     c.a_scale.assign(static_cast<size_t>(c.rows), 1);
@@ -337,7 +342,9 @@ TEST_CASE("the largest magnitudes, and zeros") {
         for (int rows : {2, 66}) {
           Case c(33, 500, rows, profile, false, 9);
           for (int16_t& q : c.a) q = static_cast<int16_t>(value);
-          for (int16_t& q : c.w) q = static_cast<int16_t>(profile == Profile::w16a16 ? (rows == 2 ? -value : value) : value > 127 ? 127 : value < -127 ? -127 : value);
+          for (int16_t& q : c.w)
+            q = static_cast<int16_t>(profile == Profile::w16a16 ? (rows == 2 ? -value : value)
+                                     : value > 127 ? 127 : value < -127 ? -127 : value);
           check(machine, c);
         }
   }

@@ -26,7 +26,8 @@ struct Quantised {
 
 Quantised join(const int8_t* high, const int8_t* low, size_t step, int k, float scale) {
   Quantised r{{}, scale};
-  for (int i = 0; i < k; ++i) r.q.push_back(static_cast<int16_t>(256 * high[static_cast<size_t>(i) * step] + low[static_cast<size_t>(i) * step]));
+  for (int i = 0; i < k; ++i)
+    r.q.push_back(static_cast<int16_t>(256 * high[static_cast<size_t>(i) * step] + low[static_cast<size_t>(i) * step]));
   return r;
 }
 
@@ -78,7 +79,9 @@ void compare_row_ops(Device& device) {
       compare(device, rows, k, [&](Device& d, const QuantRows& out, uint8_t* bad) { d.quantize(dx, rows, k, out, bad); },
               [&](int row, int16_t* q, float* scale) { return kRowOpsScalar.quantize(at(x, row, k), k, q, scale); });
       compare(device, rows, k, [&](Device& d, const QuantRows& out, uint8_t* bad) { d.norm_quantize(dx, dw, 1e-6f, rows, k, out, bad); },
-              [&](int row, int16_t* q, float* scale) { return kRowOpsScalar.norm(at(x, row, k), weight.data(), 1e-6f, k, temp.data(), q, scale); });
+              [&](int row, int16_t* q, float* scale) {
+                return kRowOpsScalar.norm(at(x, row, k), weight.data(), 1e-6f, k, temp.data(), q, scale);
+              });
     }
   }
 }
@@ -104,17 +107,20 @@ TEST_CASE("norm and rotation: q, k and v land where cuda_ops.h says, with the sc
       std::vector<float> norms = make_row(2 * dim, 0, 3);
       norms[static_cast<size_t>(dim) + 1] = 0x1p127f;              // heads of k that are finite until they are normalised
       const int vectors = heads + 2 * shape.kv_heads;
-      std::vector<float> qkv = make_rows(dim, rows * vectors), angles(static_cast<size_t>(dim * positions)), temp(static_cast<size_t>(dim)), turned(static_cast<size_t>(dim));
+      std::vector<float> qkv = make_rows(dim, rows * vectors), angles(static_cast<size_t>(dim * positions));
+      std::vector<float> temp(static_cast<size_t>(dim)), turned(static_cast<size_t>(dim));
       qkv[7] = dim == 64 ? kNan : qkv[7];
       rope_table(10000.0, dim, nullptr, positions, angles.data());
       std::vector<int32_t> position = {127, 128, 129, 0, 1}, sequence = {0, 0, 0, 1, 1}, table = {2, 0, 1, -1};
       OnDevice<float> dqkv(*device, qkv), dangles(*device, angles), dnorms(*device, norms);
       OnDevice<int32_t> dposition(*device, position), dsequence(*device, sequence), dtable(*device, table);
-      OnDevice<uint8_t> cache(*device, device->kv_page_bytes(shape) * pages), q(*device, device->quant_heads_bytes(rows, heads, dim)), bad(*device, rows);
+      OnDevice<uint8_t> cache(*device, device->kv_page_bytes(shape) * pages), q(*device, device->quant_heads_bytes(rows, heads, dim));
+      OnDevice<uint8_t> bad(*device, rows);
       Batch batch{rows, nullptr, dposition, dsequence, dtable, max_pages, 3, 199};
       KvCache kv{shape, static_cast<uint8_t*>(cache)};
       const float* on_device = dnorms;
-      device->rope_store(dqkv, heads, batch, {dangles, normed ? on_device : nullptr, normed ? on_device + dim : nullptr, 1e-6f}, 1, kv, {static_cast<uint8_t*>(q)}, bad);
+      device->rope_store(dqkv, heads, batch, {dangles, normed ? on_device : nullptr, normed ? on_device + dim : nullptr, 1e-6f}, 1, kv,
+                         {static_cast<uint8_t*>(q)}, bad);
       cuda::HeadsView heads_view = cuda::view(QuantHeads{static_cast<uint8_t*>(q)}, heads, dim);
       cuda::KvView kv_view = cuda::view(kv);
       std::vector<uint8_t> want_bad(rows, 0);
@@ -126,7 +132,8 @@ TEST_CASE("norm and rotation: q, k and v land where cuda_ops.h says, with the sc
           bool value = i >= heads + shape.kv_heads;
           bool bad_head = false;
           if (!value && normed) {
-            bad_head = !kRowOpsScalar.norm(x, &norms[i < heads ? 0 : static_cast<size_t>(dim)], 1e-6f, dim, turned.data(), want.q.data(), &want.scale);
+            bad_head = !kRowOpsScalar.norm(x, &norms[i < heads ? 0 : static_cast<size_t>(dim)], 1e-6f, dim, turned.data(), want.q.data(),
+                                           &want.scale);
             if (bad_head) std::fill(turned.begin(), turned.end(), 0.0f);
             x = turned.data();
           }
@@ -164,7 +171,8 @@ TEST_CASE("embedding, gathering and conversion of weights, from every storage fo
     for (size_t row = 0; row < rows; ++row) {
       float* value = &values[row * static_cast<size_t>(cols)];
       do {                                                              // any bytes whose values are finite
-        for (size_t b = 0; b < row_bytes; ++b) stored[row * row_bytes + b] = static_cast<uint8_t>(random.below(dtype == DType::f32 && b % 4 == 3 ? 70 : 256));
+        for (size_t b = 0; b < row_bytes; ++b)
+          stored[row * row_bytes + b] = static_cast<uint8_t>(random.below(dtype == DType::f32 && b % 4 == 3 ? 70 : 256));
         dequantize_rows(m, static_cast<int64_t>(row), 1, value);
       } while (!std::all_of(value, value + cols, [](float v) { return std::isfinite(v); }));
     }
@@ -270,12 +278,14 @@ TEST_CASE("more rows than a grid is high") {
   OnDevice<float> dangles(*device, angles);
   const KvShape shape{1, 1, dim};
   const size_t kv_bytes = device->kv_page_bytes(shape) * static_cast<size_t>(pages), row_bytes = device->quant_heads_bytes(1, 1, dim);
-  OnDevice<uint8_t> all_pages(*device, kv_bytes), last_pages(*device, kv_bytes), all_q(*device, row_bytes * rows), last_q(*device, row_bytes * last);
+  OnDevice<uint8_t> all_pages(*device, kv_bytes), last_pages(*device, kv_bytes);
+  OnDevice<uint8_t> all_q(*device, row_bytes * rows), last_q(*device, row_bytes * last);
   OnDevice<uint8_t> all_bad(*device, static_cast<size_t>(rows)), last_bad(*device, last);
   device->rope_store(dqkv, 1, batch, {dangles}, 0, {shape, static_cast<uint8_t*>(all_pages)}, {static_cast<uint8_t*>(all_q)}, all_bad);
   const int from = rows - last;
   const Batch few{last, dposition + from, dposition + from, dsequence + from, dtable, pages, last, rows - 1};
-  device->rope_store(dqkv + from * vectors * dim, 1, few, {dangles}, 0, {shape, static_cast<uint8_t*>(last_pages)}, {static_cast<uint8_t*>(last_q)}, last_bad);
+  device->rope_store(dqkv + from * vectors * dim, 1, few, {dangles}, 0, {shape, static_cast<uint8_t*>(last_pages)},
+                     {static_cast<uint8_t*>(last_q)}, last_bad);
   const std::vector<uint8_t> q = all_q.get(), bad = all_bad.get(), all_kv = all_pages.get(), last_kv = last_pages.get();
   CHECK(std::vector<uint8_t>(q.end() - static_cast<ptrdiff_t>(row_bytes * last), q.end()) == last_q.get());
   CHECK(last_bad.get() == std::vector<uint8_t>{0, 0, 1});
@@ -293,7 +303,8 @@ TEST_CASE("a weight of more pieces than travel at a time, by a device that reads
   const int rows = 130, cols = 66'048;           // 16 MiB are 63 rows
   std::vector<float> source(static_cast<size_t>(rows) * cols);
   for (int r = 0; r < rows; ++r)
-    for (int c = 0; c < cols; ++c) source[static_cast<size_t>(r) * cols + static_cast<size_t>(c)] = static_cast<float>((r + 1) * (c % 7 - 3));
+    for (int c = 0; c < cols; ++c)
+      source[static_cast<size_t>(r) * cols + static_cast<size_t>(c)] = static_cast<float>((r + 1) * (c % 7 - 3));
   std::vector<int32_t> map(rows);
   for (int i = 0; i < rows; ++i) map[static_cast<size_t>(i)] = rows - 1 - i;
   OnDevice<uint8_t> data(*device, device->weight_bytes(rows, cols, Profile::w8a16));

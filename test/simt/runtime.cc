@@ -118,11 +118,13 @@ void set_lazy(bool lazy) {
   state().lazy = lazy;
 }
 
-void launch(const void* kernel, std::function<void()> body, dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, bool must_wait) {
+void launch(const void* kernel, std::function<void()> body, dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
+            bool must_wait) {
   auto limit = state().shared_limit.find(kernel);
   size_t allowed = limit == state().shared_limit.end() ? 48 << 10 : static_cast<size_t>(limit->second);
   unsigned threads = block.x * block.y * block.z;
-  if (shared_bytes > allowed) throw Error("a kernel asks for more dynamic shared memory than it was allowed: " + std::to_string(shared_bytes));
+  if (shared_bytes > allowed)
+    throw Error("a kernel asks for more dynamic shared memory than it was allowed: " + std::to_string(shared_bytes));
   if (threads == 0 || threads > 1024 || grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.y > 65535 || grid.z > 65535) {
     throw Error("a launch of a size that no device has: " + std::to_string(grid.x) + "x" + std::to_string(grid.y) + "x" +
                 std::to_string(grid.z) + " blocks of " + std::to_string(threads) + " threads");
@@ -136,7 +138,8 @@ void launch(const void* kernel, std::function<void()> body, dim3 grid, dim3 bloc
     uint64_t before = counters().waits, all = uint64_t{threads} * grid.x * grid.y * grid.z;
     run_grid(body, grid, block, shared_bytes);
     if (must_wait && machine().must_wait && counters().waits != before + all) {
-      throw Error("of " + std::to_string(all) + " threads " + std::to_string(counters().waits - before) + " waited for the kernel before theirs: each must, once");
+      throw Error("of " + std::to_string(all) + " threads " + std::to_string(counters().waits - before) +
+                  " waited for the kernel before theirs: each must, once");
     }
   });
 }
@@ -304,7 +307,9 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
   }
   return cudaSuccess;
 }
-cudaError_t cudaDriverGetVersion(int* version) { return *version = machine().driver == cudaErrorInsufficientDriver ? 0 : 13000, cudaSuccess; }
+cudaError_t cudaDriverGetVersion(int* version) {
+  return *version = machine().driver == cudaErrorInsufficientDriver ? 0 : 13000, cudaSuccess;
+}
 cudaError_t cudaRuntimeGetVersion(int* version) { return *version = 13000, cudaSuccess; }
 cudaError_t cudaGetLastError() {
   cudaError_t e = state().last;

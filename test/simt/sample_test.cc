@@ -23,7 +23,8 @@ TEST_CASE("every combination of filters equals the CPU, alone and in a batch") {
       SampleCase c(trial, random);
       c.spec.top_logprobs = trial % 4 * 3;
       Answer want = choose(*cpu, c.logits, c.spec), got = choose(*gpu, c.logits, c.spec);
-      INFO(name_of(s) << ", trial " << trial << " n " << c.logits.size() << " T " << c.spec.temperature << " k " << c.spec.top_k << " p " << c.spec.top_p << " min_p " << c.spec.min_p);
+      INFO(name_of(s) << ", trial " << trial << " n " << c.logits.size() << " T " << c.spec.temperature << " k " << c.spec.top_k << " p "
+                      << c.spec.top_p << " min_p " << c.spec.min_p);
       CHECK(same(got.sampled, want.sampled));
       for (size_t i = 0; i < want.top.size(); ++i) CHECK(same(got.top[i], want.top[i]));
     }
@@ -94,7 +95,8 @@ TEST_CASE("margins, scores and log-probabilities beyond the floats, and between 
   simt::set_schedule({});
   const int32_t seen[] = {0, 1};
   for (float penalty : {1.0f, 0.1f, 10.0f})
-    for (const std::vector<float>& logits : {std::vector<float>{-2e38f, 2e38f}, {3e38f, 3.4e38f, 1.0f}, {3e38f, 1.0f, 2.0f}, {-3e38f, -3.4e38f}}) {
+    for (const std::vector<float>& logits : {std::vector<float>{-2e38f, 2e38f}, {3e38f, 3.4e38f, 1.0f}, {3e38f, 1.0f, 2.0f},
+                                             {-3e38f, -3.4e38f}}) {
       for (float temperature : {0.0f, 0.5f}) {
         SampleSpec spec;
         spec.temperature = temperature;
@@ -112,7 +114,8 @@ TEST_CASE("margins, scores and log-probabilities beyond the floats, and between 
 
 TEST_CASE("ties everywhere: equal logits, signed zeros, and weights that are zero") {
   auto cpu = make_cpu_device(Isa::scalar, 1), gpu = shim_device();
-  std::vector<std::vector<float>> rows = {std::vector<float>(700, 1.0f), {-0.0f}, {0.0f, -0.0f, 0.0f}, {-1.0f, -0.0f, 0.0f}, std::vector<float>(513, -0.0f)};
+  std::vector<std::vector<float>> rows = {std::vector<float>(700, 1.0f), {-0.0f}, {0.0f, -0.0f, 0.0f}, {-1.0f, -0.0f, 0.0f},
+                                          std::vector<float>(513, -0.0f)};
   rows.push_back(std::vector<float>(600, -200.0f));
   rows.back()[599] = 5.0f;                             // all others weigh nothing
   for (simt::Schedule s : kSchedules) {
@@ -175,7 +178,8 @@ TEST_CASE("min-p: a number that is no normal one filters nothing, the smallest n
 TEST_CASE("more rows than the scratch holds, each in several parts, none of which sees the columns behind the vocabulary") {
   auto cpu = make_cpu_device(Isa::scalar, 1), gpu = shim_device();
   simt::set_schedule({});
-  const int rows = 3, vocab = 5003, stride = 5008, max_top = 3 << 20;       // room for the most likely tokens is taken, filled or not: two rows at once
+  // room for the most likely tokens is taken, filled or not: two rows at once
+  const int rows = 3, vocab = 5003, stride = 5008, max_top = 3 << 20;
   std::vector<float> logits = make_logits(rows * stride, 4);
   for (int row = 0; row < rows; ++row)
     for (int i = vocab; i < stride; ++i) logits[static_cast<size_t>(row * stride + i)] = std::numeric_limits<float>::quiet_NaN();

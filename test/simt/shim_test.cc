@@ -101,7 +101,8 @@ __global__ void multiply(const int8_t* a, const int8_t* b, int* c) {      // a (
     std::memcpy(&w, p, 4);
     return w;
   };
-  uint32_t fa[4] = {word(a + g * 32 + 4 * t), word(a + (g + 8) * 32 + 4 * t), word(a + g * 32 + 16 + 4 * t), word(a + (g + 8) * 32 + 16 + 4 * t)};
+  uint32_t fa[4] = {word(a + g * 32 + 4 * t), word(a + (g + 8) * 32 + 4 * t), word(a + g * 32 + 16 + 4 * t),
+                    word(a + (g + 8) * 32 + 16 + 4 * t)};
   uint32_t fb[2] = {word(b + g * 32 + 4 * t), word(b + g * 32 + 16 + 4 * t)};
   int d[4] = {1, 2, 3, 4};
   simt::mma_s8_m16n8k32(d, fa, fb);

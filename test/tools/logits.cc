@@ -70,9 +70,13 @@ Json describe(const Answer& answer, size_t rows) {
 
 int main(int argc, char** argv) try {
   const std::string profile = argc == 4 ? argv[2] : "";
-  if (profile != "w16a16" && profile != "w8a16") { std::fprintf(stderr, "usage: logits MODEL w16a16|w8a16 ROWS < REQUESTS > ANSWERS\n"); return 2; }
+  if (profile != "w16a16" && profile != "w8a16") {
+    std::fprintf(stderr, "usage: logits MODEL w16a16|w8a16 ROWS < REQUESTS > ANSWERS\n");
+    return 2;
+  }
   ModelFiles model = open_model(argv[1]);
-  Tokenizer tokenizer = model.gguf ? Tokenizer::from_gguf(model.tokenizer) : Tokenizer::from_huggingface(model.tokenizer, model.tokenizer_config);
+  Tokenizer tokenizer = model.gguf ? Tokenizer::from_gguf(model.tokenizer)
+                                   : Tokenizer::from_huggingface(model.tokenizer, model.tokenizer_config);
   EngineOptions options;
   options.profile = profile == "w8a16" ? Profile::w8a16 : Profile::w16a16;
   options.context = model.config.max_positions;
@@ -95,7 +99,8 @@ int main(int argc, char** argv) try {
   while (std::optional<Answer> a = engine.next()) answers[a->id] = std::move(*a);
 
   std::ofstream file(argv[3], std::ios::binary);
-  for (const std::vector<float>& r : rows) file.write(reinterpret_cast<const char*>(r.data()), static_cast<std::streamsize>(r.size() * sizeof(float)));
+  for (const std::vector<float>& r : rows)
+    file.write(reinterpret_cast<const char*>(r.data()), static_cast<std::streamsize>(r.size() * sizeof(float)));
   if (!file.flush()) { std::fprintf(stderr, "%s: cannot be written\n", argv[3]); return 1; }
   for (const Answer& a : answers) std::cout << describe(a, rows[a.id].size() / static_cast<size_t>(model.config.vocab)).dump() << "\n";
 } catch (const Error& e) {

@@ -37,14 +37,17 @@ std::vector<float> numbers(size_t n) {
   return x;
 }
 
-void report(const char* name, double s, double units, const char* unit) { std::printf("%-34s %10.2f us  %8.2f %s\n", name, s * 1e6, units / s * 1e-9, unit); }
+void report(const char* name, double s, double units, const char* unit) {
+  std::printf("%-34s %10.2f us  %8.2f %s\n", name, s * 1e6, units / s * 1e-9, unit);
+}
 
 void time_rows(Device& d, int rows) {
   std::vector<float> x = numbers(static_cast<size_t>(rows) * kFeed), weight = numbers(kFeed);
   std::vector<uint8_t> bad(static_cast<size_t>(rows));
   QuantRows hidden{kHidden, d.alloc(d.quant_rows_bytes(rows, kHidden))}, feed{kFeed, d.alloc(d.quant_rows_bytes(rows, kFeed))};
   std::printf("-- %d rows\n", rows);
-  report("norm_quantize 896", seconds([&] { d.norm_quantize(x.data(), weight.data(), 1e-6f, rows, kHidden, hidden, bad.data()); }), 1.0 * rows * kHidden, "G/s");
+  report("norm_quantize 896", seconds([&] { d.norm_quantize(x.data(), weight.data(), 1e-6f, rows, kHidden, hidden, bad.data()); }),
+         1.0 * rows * kHidden, "G/s");
   report("quantize 896", seconds([&] { d.quantize(x.data(), rows, kHidden, hidden, bad.data()); }), 1.0 * rows * kHidden, "G/s");
   report("quantize 4864", seconds([&] { d.quantize(x.data(), rows, kFeed, feed, bad.data()); }), 1.0 * rows * kFeed, "G/s");
 }
@@ -57,8 +60,10 @@ void time_matmul(Device& d, int rows) {
   QuantRows a{kHidden, d.alloc(d.quant_rows_bytes(rows, kHidden))};
   std::vector<uint8_t> bad(static_cast<size_t>(rows));
   d.quantize(values.data(), rows, kHidden, a, bad.data());
-  report("matmul 9728 x 896", seconds([&] { d.matmul(w, a, rows, y.data(), nullptr); }), 1.0 * rows * 2 * kFeed * kHidden, "GMAC/s (16 bits)");
-  report("gated_matmul 9728 x 896", seconds([&] { d.gated_matmul(w, a, rows, kFeed, y.data()); }), 1.0 * rows * 2 * kFeed * kHidden, "GMAC/s (16 bits)");
+  report("matmul 9728 x 896", seconds([&] { d.matmul(w, a, rows, y.data(), nullptr); }), 1.0 * rows * 2 * kFeed * kHidden,
+         "GMAC/s (16 bits)");
+  report("gated_matmul 9728 x 896", seconds([&] { d.gated_matmul(w, a, rows, kFeed, y.data()); }), 1.0 * rows * 2 * kFeed * kHidden,
+         "GMAC/s (16 bits)");
 }
 
 // `rows` rows of one sequence that end at `length`.
@@ -91,7 +96,8 @@ void time_attention(Device& d, int rows, int length) {
   d.rope_store(qkv.data(), kHeads, all, {rope.data()}, 0, kv, q, bad.data());
   Batch last = batch(length - rows, rows);
   std::printf("-- attention, %d rows, %d positions\n", rows, length);
-  report("rope_store", seconds([&] { d.rope_store(qkv.data(), kHeads, last, {rope.data()}, 0, kv, q, bad.data()); }), 1.0 * rows * width, "G/s");
+  report("rope_store", seconds([&] { d.rope_store(qkv.data(), kHeads, last, {rope.data()}, 0, kv, q, bad.data()); }), 1.0 * rows * width,
+         "G/s");
   double macs = 0;
   for (int p = length - rows; p < length; ++p) macs += 2.0 * kHeads * kDim * (p + 1);
   report("attention", seconds([&] { d.attention(q, kHeads, last, nullptr, rows, 0, kv, out.data()); }), macs, "GMAC/s (16 bits)");
@@ -113,7 +119,8 @@ void time_sample(Device& d) {
   report("temperature, top-k 50", seconds([&] { d.sample(logits.data(), 1, kVocab, kVocab, &spec, &out, nullptr, 0); }), kVocab, "G/s");
   spec.top_k = 0;
   spec.top_p = 0.9f;
-  report("temperature, top-p 0.9 (flat)", seconds([&] { d.sample(logits.data(), 1, kVocab, kVocab, &spec, &out, nullptr, 0); }), kVocab, "G/s");
+  report("temperature, top-p 0.9 (flat)", seconds([&] { d.sample(logits.data(), 1, kVocab, kVocab, &spec, &out, nullptr, 0); }), kVocab,
+         "G/s");
 }
 
 void time_embed(Device& d) {

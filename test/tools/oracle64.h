@@ -222,7 +222,8 @@ class Oracle {
       }
   }
 
-  std::vector<Real> attention(const std::string& name, const std::vector<Real>& x, const std::vector<int>& position, const std::vector<int>& first) const {
+  std::vector<Real> attention(const std::string& name, const std::vector<Real>& x, const std::vector<int>& position,
+                              const std::vector<int>& first) const {
     const int d = c_.head_dim, q_size = c_.heads * d, kv_size = c_.kv_heads * d;
     std::vector<Real> q = linear(name + "self_attn.q_proj", x, q_size, c_.hidden, true);
     std::vector<Real> k = linear(name + "self_attn.k_proj", x, kv_size, c_.hidden, true);

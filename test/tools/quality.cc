@@ -187,8 +187,10 @@ Greedy check_answers(const ModelFiles& model, const Tokenizer& tokenizer, const 
   size_t row = 0;
   for (size_t i = 0; i < whole.size(); ++i) {
     // The state of the prompt's last token chooses the answer's first one.
-    const std::vector<double> logits = exact.logits(&states[(row + prompts[i].size() - 1) * hidden], static_cast<int>(answers[i].tokens.size()));
-    for (size_t t = 0; t < answers[i].tokens.size(); ++t) compare_token(&logits[t * vocab], vocab, answers[i].tokens[t].id, i, t, o.margin, g);
+    const std::vector<double> logits = exact.logits(&states[(row + prompts[i].size() - 1) * hidden],
+                                                    static_cast<int>(answers[i].tokens.size()));
+    for (size_t t = 0; t < answers[i].tokens.size(); ++t)
+      compare_token(&logits[t * vocab], vocab, answers[i].tokens[t].id, i, t, o.margin, g);
     row += whole[i].size();
   }
   return g;
@@ -209,16 +211,23 @@ bool report(const Options& o, const Scores& s, const Greedy& g, int windows) {
   // Fewer positions than the bar can resolve: one changed token is allowed.
   double allowed = std::max(1.0, kMaxChangedShare * s.w16a16.positions);
   bool kl_ok = s.w16a16.mean_kl() <= kMaxKl, top_ok = s.w16a16.changed <= allowed, greedy_ok = g.different.empty() && g.tokens >= o.prompts;
-  std::printf("\nw16a16: mean KL at most %.0e: %s; at most %.1f changed: %s\n", kMaxKl, kl_ok ? "yes" : "NO", allowed, top_ok ? "yes" : "NO");
-  std::printf("\nGreedy answers of w16a16: %d prompts, %d tokens; %d with a float64 margin of at most %.0e (%d of them differ); of the others %zu differ: %s\n",
+  std::printf("\nw16a16: mean KL at most %.0e: %s; at most %.1f changed: %s\n", kMaxKl, kl_ok ? "yes" : "NO", allowed,
+              top_ok ? "yes" : "NO");
+  std::printf("\nGreedy answers of w16a16: %d prompts, %d tokens; %d with a float64 margin of at most %.0e (%d of them differ); "
+              "of the others %zu differ: %s\n",
               o.prompts, g.tokens, g.close, o.margin, g.close_and_different, g.different.size(), greedy_ok ? "yes, the same" : "NO");
-  for (const Difference& d : g.different) std::printf("- prompt %zu, token %zu: float64 margin %.2e\n", d.prompt + 1, d.token + 1, d.margin);
+  for (const Difference& d : g.different)
+    std::printf("- prompt %zu, token %zu: float64 margin %.2e\n", d.prompt + 1, d.token + 1, d.margin);
   return kl_ok && top_ok && greedy_ok;
 }
 
 Options parse_options(int argc, char** argv) {
   Options o;
-  auto usage = [] { throw Error(ErrorKind::usage, "quality", "usage: quality MODEL [--positions N] [--prompts N] [--tokens N] [--threads N] [--margin LOGITS] [--text FILE] [--prompt-file FILE]"); };
+  auto usage = [] {
+    throw Error(ErrorKind::usage, "quality",
+                "usage: quality MODEL [--positions N] [--prompts N] [--tokens N] [--threads N] [--margin LOGITS] "
+                "[--text FILE] [--prompt-file FILE]");
+  };
   for (int i = 1; i < argc; ++i) {
     const std::string arg = argv[i];
     if (arg.compare(0, 2, "--") != 0) { o.model = arg; continue; }
@@ -242,7 +251,8 @@ Options parse_options(int argc, char** argv) {
 int main(int argc, char** argv) try {
   Options o = parse_options(argc, argv);
   ModelFiles model = open_model(o.model);
-  Tokenizer tokenizer = model.gguf ? Tokenizer::from_gguf(model.tokenizer) : Tokenizer::from_huggingface(model.tokenizer, model.tokenizer_config);
+  Tokenizer tokenizer = model.gguf ? Tokenizer::from_gguf(model.tokenizer)
+                                   : Tokenizer::from_huggingface(model.tokenizer, model.tokenizer_config);
   std::vector<int32_t> ids = tokenizer.encode(read_file(o.text), Tokenizer::Specials::as_text, Tokenizer::AddBos::no);
   std::vector<std::vector<int32_t>> windows = windows_of(ids, o.positions, std::min(kWindow, model.config.max_positions));
   Scores scores = score_text(model, tokenizer, windows, o);

@@ -41,7 +41,8 @@ std::vector<Cut> naive(const std::vector<AddedToken>& tokens, std::string_view t
       if (text.substr(i).starts_with(t.content) && (!best || best->content.size() < t.content.size())) best = &t;
     if (!best) { ++i; continue; }
     size_t begin = i, end = i + best->content.size();
-    i = end;                                                           // also when it is refused, and when a neighbour swallowed a part of it
+    // also when it is refused, and when a neighbour swallowed a part of it
+    i = end;
     if (best->special && !recognise_special) continue;
     if (best->single_word && ((begin > 0 && is_word(text, begin - 1)) || is_word(text, end))) continue;
     if (best->lstrip) while (begin > done && is_space(text, begin - 1)) --begin;
@@ -111,7 +112,8 @@ TEST_CASE("added tokens: the longest ones, and texts of many windows") {
     const int letters = 1 + round % 2;
     std::vector<AddedToken> tokens = random_tokens(random, letters, 4, 5);
     for (size_t length : {size_t{255}, kMaxAddedBytes - 1, kMaxAddedBytes})
-      for (const char* last : {"a", "b", "-"}) tokens.push_back(token_of(std::string(length - 1, 'a') + last, static_cast<int32_t>(tokens.size()) + 100));
+      for (const char* last : {"a", "b", "-"})
+        tokens.push_back(token_of(std::string(length - 1, 'a') + last, static_cast<int32_t>(tokens.size()) + 100));
     if (round % 3) std::erase_if(tokens, [](const AddedToken& t) { return t.content.size() < 100; });
     std::string text;
     while (text.size() < 300'000) text += std::string(static_cast<size_t>(random.below(3'000)), 'a') + "ab-"[random.below(3)];

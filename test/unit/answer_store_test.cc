@@ -37,14 +37,18 @@ AnswerRecord answer(int i, size_t padding = 0) {
   return {i % 3 ? "ok" : "truncated", "answer \"" + std::to_string(i) + "\"\n" + std::string(padding, 'x'), {t, t}, i % 5 ? "" : "why"};
 }
 
-bool same(const std::optional<AnswerRecord>& found, int i, size_t padding = 0) { return found && answer_json(*found, true) == answer_json(answer(i, padding), true); }
+bool same(const std::optional<AnswerRecord>& found, int i, size_t padding = 0) {
+  return found && answer_json(*found, true) == answer_json(answer(i, padding), true);
+}
 
 struct Quiet {
   Quiet() { set_log({LogFormat::text, true, false}); }
 } quiet;
 
 Manifest manifest(const std::string& decoding, const std::string& rest = "") {
-  return parse_manifest("ibid: 1\nmodel: {digest: sha256:" + std::string(64, 'a') + "}\ninput: {format: text}\nprompt: {text: '{{ text }}'}\ndecoding: {" + decoding + "}\n" + rest, "step.yaml");
+  return parse_manifest("ibid: 1\nmodel: {digest: sha256:" + std::string(64, 'a') +
+                            "}\ninput: {format: text}\nprompt: {text: '{{ text }}'}\ndecoding: {" + decoding + "}\n" + rest,
+                        "step.yaml");
 }
 
 fs::path only_file(const fs::path& folder) {
@@ -57,7 +61,9 @@ fs::path only_file(const fs::path& folder) {
 
 TEST_CASE("the key of an answer is of all that the engine sees, and of nothing else") {
   std::vector<int32_t> prompt{1, 2, 3};
-  auto key = [&](const std::string& decoding, uint64_t noise, uint32_t sample, const std::string& rest = "") { return AnswerKeys(manifest(decoding, rest)).key(prompt, noise, sample); };
+  auto key = [&](const std::string& decoding, uint64_t noise, uint32_t sample, const std::string& rest = "") {
+    return AnswerKeys(manifest(decoding, rest)).key(prompt, noise, sample);
+  };
   const std::string greedy = "max_tokens: 9", sampled = "max_tokens: 9, method: sample";
   CHECK(key(greedy, 1, 0) == key(greedy, 2, 5));       // greedy answers have no noise
   CHECK(key(sampled, 1, 0) == key(sampled + ", samples: 7, seed: 3", 1, 0));
@@ -106,7 +112,8 @@ TEST_CASE("a journal is read back up to its torn tail, wherever it was torn, and
     dir.write(".a.ibid-journal", bad);
     Journal journal(path, kConfig, true);
     INFO("byte " << at);
-    for (int i = 0; i < 4; ++i) CHECK((at >= ends[static_cast<size_t>(i) + 1] ? same(journal.find(key_of(i)), i) : !journal.find(key_of(i))));
+    for (int i = 0; i < 4; ++i)
+      CHECK((at >= ends[static_cast<size_t>(i) + 1] ? same(journal.find(key_of(i)), i) : !journal.find(key_of(i))));
   }
 }
 

@@ -125,7 +125,8 @@ std::vector<double> exact_row(const Inputs& in, const std::vector<float>& rope, 
     for (int j = 0; j <= position; ++j) {
       std::vector<float> x = in.row(sequence, j);
       int v = (in.shape.heads + in.shape.kv_heads + h / group) * dim;
-      for (int d = 0; d < dim; ++d) out[static_cast<size_t>(h * dim + d)] += weight[static_cast<size_t>(j)] / sum * x[static_cast<size_t>(v + d)];
+      for (int d = 0; d < dim; ++d)
+        out[static_cast<size_t>(h * dim + d)] += weight[static_cast<size_t>(j)] / sum * x[static_cast<size_t>(v + d)];
     }
   }
   return out;
@@ -226,7 +227,8 @@ TEST_CASE("attention: one long context over several threads equals one thread") 
   auto decode = [&](Isa isa, int threads) {
     Attender attender(isa, threads, in, 2, true);
     attender.step({{0, 0, 620}, {1, 0, 3}}, {0});
-    std::vector<float> out = attender.step({{0, 620, 1}}), both = attender.step({{1, 3, 1}, {0, 621, 2}}), more = attender.step({{0, 623, 16}});
+    std::vector<float> out = attender.step({{0, 620, 1}}), both = attender.step({{1, 3, 1}, {0, 621, 2}});
+    std::vector<float> more = attender.step({{0, 623, 16}});
     out.insert(out.end(), both.begin(), both.end());
     out.insert(out.end(), more.begin(), more.end());
     return out;

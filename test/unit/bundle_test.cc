@@ -47,7 +47,9 @@ struct Scratch {
 };
 
 Json config_with(const std::string& file_digest) {
-  return Json::parse(R"({"model":{"digest":"sha256:)" + std::string(64, 'a') + R"("},"prompt":{"files":{"criteria":{"digest":")" + file_digest + R"("}}}})", "test");
+  return Json::parse(R"({"model":{"digest":"sha256:)" + std::string(64, 'a') + R"("},"prompt":{"files":{"criteria":{"digest":")" +
+                         file_digest + R"("}}}})",
+                     "test");
 }
 
 BundleIds write_bundle(const std::string& path, uint64_t records, const std::string& answer = "yes") {
@@ -120,7 +122,8 @@ void rewrite(const std::string& from, const std::string& to, Change change) {
 // A header of GNU tar. size: the field of what is stored; real_size: the field of what a sparse file claims to be.
 std::string tar_header(const std::string& name, char type, const std::string& size, const std::string& real_size = "") {
   std::string head(512, '\0');
-  head.replace(0, name.size(), name).replace(100, 7, "0000644").replace(124, size.size(), size).replace(148, 8, "        ").replace(156, 1, 1, type);
+  head.replace(0, name.size(), name).replace(100, 7, "0000644").replace(124, size.size(), size).replace(148, 8, "        ")
+      .replace(156, 1, 1, type);
   head.replace(257, 7, "ustar  ").replace(483, real_size.size(), real_size);
   unsigned sum = 0;
   for (char c : head) sum += static_cast<unsigned char>(c);
@@ -229,12 +232,16 @@ TEST_CASE("removed, added, swapped and renamed blobs are found and named") {
   size_t blobs = TarFile(dir / "a.tar").entries().size();
   for (size_t i = 0; i < blobs; ++i) {
     std::string name;
-    rewrite(dir / "a.tar", dir / "bad.tar", [&](auto& entries) { name = entries[i].first; entries.erase(entries.begin() + static_cast<long>(i)); });
+    rewrite(dir / "a.tar", dir / "bad.tar", [&](auto& entries) {
+      name = entries[i].first;
+      entries.erase(entries.begin() + static_cast<long>(i));
+    });
     std::string said = verdict(dir / "bad.tar");
     INFO(name << ": " << said);
     CHECK(said.find(name) != std::string::npos);
   }
-  rewrite(dir / "a.tar", dir / "bad.tar", [&](auto& entries) { entries.insert(entries.begin() + 2, {"blobs/sha256/" + sha256_hex("extra"), "extra"}); });
+  rewrite(dir / "a.tar", dir / "bad.tar",
+          [&](auto& entries) { entries.insert(entries.begin() + 2, {"blobs/sha256/" + sha256_hex("extra"), "extra"}); });
   CHECK(verdict(dir / "bad.tar") == "an entry that the manifest does not name: blobs/sha256/" + sha256_hex("extra") + "\n");
   rewrite(dir / "a.tar", dir / "bad.tar", [&](auto& entries) { std::swap(entries[0].second, entries[2].second); });
   CHECK(verdict(dir / "bad.tar").find("records segment 0") != std::string::npos);
@@ -267,7 +274,8 @@ TEST_CASE("an index or manifest with other keys or types than ibid's is refused,
     return verdict(dir / "bad.tar");
   };
   const auto descriptor = [](const std::string& bytes) {
-    return "\"digest\":\"sha256:" + sha256_hex(bytes) + "\",\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\"size\":" + std::to_string(bytes.size());
+    return "\"digest\":\"sha256:" + sha256_hex(bytes) +
+           "\",\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\"size\":" + std::to_string(bytes.size());
   };
   const auto with_manifest = [&](const std::string& from, const std::string& to) {
     rewrite(dir / "a.tar", dir / "bad.tar", [&](auto& entries) {
@@ -291,7 +299,8 @@ TEST_CASE("an index or manifest with other keys or types than ibid's is refused,
   CHECK(with_manifest("{", "{\"annotations\":{\"a\":\"b\"},") == "");
   CHECK(with_index(version, version + ",\"subject\":1").find("index.json is damaged") != std::string::npos);
   CHECK(with_index(version, "\"schemaVersion\":3").find("index.json is damaged") != std::string::npos);
-  for (const auto& [from, to] : {std::pair(version, version + ",\"subject\":1"), {version, std::string("\"schemaVersion\":3")}, {std::string("config.v1+json"), std::string("config.v2+json")}})
+  for (const auto& [from, to] : {std::pair(version, version + ",\"subject\":1"), {version, std::string("\"schemaVersion\":3")},
+                                 {std::string("config.v1+json"), std::string("config.v2+json")}})
     CHECK(with_manifest(from, to).find("its OCI manifest is not one that ibid writes") != std::string::npos);
 }
 
@@ -303,7 +312,8 @@ TEST_CASE("entries that lie in each other are refused, and folders that lead out
     spit(dir / "bad.tar", header + good);
     return verdict(dir / "bad.tar");
   };
-  CHECK(with_entry(tar_header("x", 'S', "00000000000", "00000001000")).find("a header that ibid does not write") != std::string::npos);   // 512 bytes, none of them stored
+  // 512 bytes, none of them stored
+  CHECK(with_entry(tar_header("x", 'S', "00000000000", "00000001000")).find("a header that ibid does not write") != std::string::npos);
   CHECK(with_entry(tar_header("blobs/../../etc/", '5', "00000000000")).find("leads out of the tar") != std::string::npos);
   CHECK(with_entry(tar_header("/etc/", '5', "00000000000")).find("leads out of the tar") != std::string::npos);
   CHECK(with_entry(tar_header("x", '1', "00000000000")) == "entry x is not a regular file");
@@ -336,26 +346,33 @@ TEST_CASE("an entry of 8 GiB has a pax header") {
   CHECK(tar.entries()[0].size == kSize);
   CHECK(tar.read(tar.entries()[0], 0, 3) == "bbb");
   CHECK(tar.read(tar.entries()[0], kSize - 1, 1) == std::string(1, '\0'));
-  for (const auto& [from, size] : {std::pair(kSize, uint64_t{1}), {kSize + 1, uint64_t{0}}, {uint64_t{0}, kSize + 1}, {uint64_t{1}, UINT64_MAX}})
-    CHECK(damage([&, from = from, size = size] { (void)tar.read(tar.entries()[0], from, size); }) == "big is shorter than its own table says");
+  for (const auto& [from, size] : {std::pair(kSize, uint64_t{1}), {kSize + 1, uint64_t{0}}, {uint64_t{0}, kSize + 1},
+                                   {uint64_t{1}, UINT64_MAX}})
+    CHECK(damage([&, from = from, size = size] { (void)tar.read(tar.entries()[0], from, size); }) ==
+          "big is shorter than its own table says");
 }
 
 TEST_CASE("a smaller entry that has a pax header is refused") {
   Scratch dir;
   write_bundle(dir / "a.tar", 3);
   const std::string pax = "12 size=512\n";
-  spit(dir / "small.tar", tar_header("pax", 'x', "00000000014") + pax + std::string(512 - pax.size(), '\0') + tar_header("small", '0', "00000000000") + std::string(512, 's') + slurp(dir / "a.tar"));
+  spit(dir / "small.tar", tar_header("pax", 'x', "00000000014") + pax + std::string(512 - pax.size(), '\0') +
+                              tar_header("small", '0', "00000000000") + std::string(512, 's') + slurp(dir / "a.tar"));
   CHECK(verdict(dir / "small.tar").find("entry small has a header that ibid does not write") != std::string::npos);
 }
 
 TEST_CASE("leaves hold what ibid writes and nothing else") {
   auto answer = [](const std::string& ids, const std::string& logprobs, const std::string& margins, const std::string& top) {
-    return damage([&] { (void)answer_of(Json::parse(R"({"status":"ok","text":"x","ids":)" + ids + ",\"logprobs\":" + logprobs + ",\"margins\":" + margins + ",\"top\":" + top + "}", "t"), "t"); });
+    return damage([&] {
+      (void)answer_of(Json::parse(R"({"status":"ok","text":"x","ids":)" + ids + ",\"logprobs\":" + logprobs + ",\"margins\":" + margins +
+                                  ",\"top\":" + top + "}", "t"), "t");
+    });
   };
   CHECK(answer("[0]", "[-0.5]", "[1]", "[[[7,-0.5]]]") == "");
   CHECK(answer("[-1]", "[-0.5]", "[1]", "[[]]") == "a token id that is none");
   CHECK(answer("[2147483648]", "[-0.5]", "[1]", "[[]]") == "a token id that is none");
-  for (const char* number : {"-0.50", "-5e-1", "1e99", "0.1000000000000000055", "null"}) CHECK(answer("[0]", std::string("[") + number + "]", "[1]", "[[]]") == "a number that ibid does not write");
+  for (const char* number : {"-0.50", "-5e-1", "1e99", "0.1000000000000000055", "null"})
+    CHECK(answer("[0]", std::string("[") + number + "]", "[1]", "[[]]") == "a number that ibid does not write");
   CHECK(answer("[0]", "[-0.5]", "[1]", "[]") == "an answer whose lists differ in length");
   CHECK(answer("[0]", "[-0.5]", "[1]", "[[],[]]") == "an answer whose lists differ in length");
   CHECK(answer("[0]", "[-0.5]", "[1]", "[[[7]]]") == "an alternative that is not [id, log-probability]");
@@ -376,13 +393,15 @@ TEST_CASE("token texts are pairs of a token and a text") {
   auto read = [](const std::string& json) { return damage([&] { (void)ShownTokens(json, "t"); }); };
   CHECK(read(R"([[2147483647,"x"],[0,""]])") == "");
   CHECK(ShownTokens(R"([[2147483647,"x"],[0,""]])", "t").text(2147483647, "t") == "x");
-  for (const char* bad : {R"([[2147483648,"x"]])", R"([[-1,"x"]])", R"([[1,"x",2]])"}) CHECK(read(bad) == "damaged token texts: an entry that is not [id, text]");
+  for (const char* bad : {R"([[2147483648,"x"]])", R"([[-1,"x"]])", R"([[1,"x",2]])"})
+    CHECK(read(bad) == "damaged token texts: an entry that is not [id, text]");
 }
 
 TEST_CASE("a sparse entry that claims more than a file can hold is damage") {
   Scratch dir;
   write_bundle(dir / "a.tar", 3);
-  spit(dir / "sparse.tar", tar_header("x", 'S', std::string("\x80\0\0\0\x7f\xff\xff\xff\xff\xff\xfd", 11), "00000000000") + slurp(dir / "a.tar"));
+  spit(dir / "sparse.tar",
+       tar_header("x", 'S', std::string("\x80\0\0\0\x7f\xff\xff\xff\xff\xff\xfd", 11), "00000000000") + slurp(dir / "a.tar"));
   CHECK(verdict(dir / "sparse.tar").find("a header that ibid does not write") != std::string::npos);
 }
 
@@ -404,7 +423,9 @@ TEST_CASE("a model's file that grows while it is embedded is no bug") {
   spit(dir / "model", std::string(16 << 20, 'm'));
   std::atomic<bool> done = false;
   std::thread grows([&] {
-    for (std::ofstream file(dir / "model", std::ios::binary | std::ios::app); !done; std::this_thread::sleep_for(std::chrono::microseconds(100))) file << 'm' << std::flush;
+    for (std::ofstream file(dir / "model", std::ios::binary | std::ios::app); !done;
+         std::this_thread::sleep_for(std::chrono::microseconds(100)))
+      file << 'm' << std::flush;
   });
   std::vector<ErrorKind> kinds;
   for (int i = 0; i < 5; ++i) {
@@ -475,7 +496,8 @@ TEST_CASE("one record is proved by its own leaves, their digests and the root") 
     CHECK((found.empty() == says.empty() && found.find(says) != std::string::npos));
     CHECK((proved.empty() == says.empty() && proved.find(says) != std::string::npos));
   };
-  const std::string good = slurp(dir / "a.tar"), leaf = outcome_leaf("r7", {{"ok", "yes7", {}, ""}}, false), forged = replaced(leaf, "yes7", "yes6");
+  const std::string good = slurp(dir / "a.tar"), leaf = outcome_leaf("r7", {{"ok", "yes7", {}, ""}}, false);
+  const std::string forged = replaced(leaf, "yes7", "yes6");
   const auto digest = [](const std::string& of) { return std::string(bytes_of(leaf_digest("r7", of))); };
   check(good, "");                                     // the control
   check(replaced(good, "\"prompt r7\"", "\"prompt r6\""), "does not have the digest that its table commits to");
@@ -488,8 +510,10 @@ TEST_CASE("a shard may say that an id stood in an earlier one, and holds none tw
     ProvedRecord p;
     p.number = number;
     p.id = id;
-    p.record = Json::Object{{"id", id}, {"fields", Json::Array{Json(Json::Array{"name", "string", name})}}, {"prompt", Json()}, {"prompt_ids", Json()}};
-    p.outcome = Json::parse(outcome_leaf(id, {{problem.empty() ? "template_error" : "bad_record", "", {}, problem.empty() ? "x" : problem}}, false), "outcome");
+    p.record = Json::Object{{"id", id}, {"fields", Json::Array{Json(Json::Array{"name", "string", name})}}, {"prompt", Json()},
+                            {"prompt_ids", Json()}};
+    p.outcome = Json::parse(
+        outcome_leaf(id, {{problem.empty() ? "template_error" : "bad_record", "", {}, problem.empty() ? "x" : problem}}, false), "outcome");
     return p;
   };
   const InputSpec spec{InputFormat::jsonl, "name"};

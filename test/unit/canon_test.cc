@@ -75,12 +75,14 @@ TEST_CASE("keys are ordered by UTF-16 code units, as in RFC 8785, section 3.2.3"
   CHECK(canon(R"({"\u20ac":"Euro Sign","\r":"Carriage Return","\ufb33":"Hebrew Letter Dalet With Dagesh","1":"One",
                   "\ud83d\ude00":"Emoji: Grinning Face","\u0080":"Control","\u00f6":"Latin Small Letter O With Diaeresis"})") ==
         "{\"\\r\":\"Carriage Return\",\"1\":\"One\",\"\xC2\x80\":\"Control\",\"\xC3\xB6\":\"Latin Small Letter O With Diaeresis\","
-        "\"\xE2\x82\xAC\":\"Euro Sign\",\"\xF0\x9F\x98\x80\":\"Emoji: Grinning Face\",\"\xEF\xAC\xB3\":\"Hebrew Letter Dalet With Dagesh\"}");
+        "\"\xE2\x82\xAC\":\"Euro Sign\",\"\xF0\x9F\x98\x80\":\"Emoji: Grinning Face\","
+        "\"\xEF\xAC\xB3\":\"Hebrew Letter Dalet With Dagesh\"}");
   // Against the definition: all pairs of a sample of code points, compared as UTF-16.
   const char32_t points[] = {0x1, 0x7F, 0x80, 0x7FF, 0x800, 0xD7FF, 0xE000, 0xEFFF, 0xF000, 0xFFFF, 0x10000, 0x1F600, 0x10FFFF};
   auto units = [](char32_t c) {
     return c < 0x10000 ? std::u16string{static_cast<char16_t>(c)}
-                       : std::u16string{static_cast<char16_t>(0xD800 + ((c - 0x10000) >> 10)), static_cast<char16_t>(0xDC00 + ((c - 0x10000) & 0x3FF))};
+                       : std::u16string{static_cast<char16_t>(0xD800 + ((c - 0x10000) >> 10)),
+                                        static_cast<char16_t>(0xDC00 + ((c - 0x10000) & 0x3FF))};
   };
   for (char32_t a : points)
     for (char32_t b : points) {
@@ -96,7 +98,8 @@ TEST_CASE("keys are ordered by UTF-16 code units, as in RFC 8785, section 3.2.3"
 TEST_CASE("what binary64 cannot carry is refused") {
   CHECK(canon("9007199254740991") == "9007199254740991");
   CHECK(canon("-9007199254740991") == "-9007199254740991");
-  for (const char* text : {"9007199254740992", "-9007199254740992", "123456789012345678901234567890", "1e400", "-1e309"}) CHECK_THROWS_AS(canon(text), Error);
+  for (const char* text : {"9007199254740992", "-9007199254740992", "123456789012345678901234567890", "1e400", "-1e309"})
+    CHECK_THROWS_AS(canon(text), Error);
   CHECK(canon("[]") == "[]");
   CHECK(canon("{}") == "{}");
   CHECK(canon("[{}, [ ] ,\"\\u007f\"]") == "[{},[],\"\x7f\"]");

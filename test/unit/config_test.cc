@@ -12,7 +12,9 @@ using namespace ibid::test;
 
 namespace {
 
-ParsedConfig parse(const Json& config, const Json& generation = Json()) { return config_from_huggingface(config, generation, "config.json"); }
+ParsedConfig parse(const Json& config, const Json& generation = Json()) {
+  return config_from_huggingface(config, generation, "config.json");
+}
 
 Json with(const std::string& key, const std::string& value) {
   Json config = tiny_config();
@@ -78,7 +80,8 @@ TEST_CASE("Qwen3: norms of heads, a head size of its own, biases where it says s
   ParsedConfig p = parse(qwen);
   CHECK((p.config.architecture == "qwen3" && p.config.head_norms && p.config.head_dim == 6 && !p.biases.qkv && !p.biases.o));
   const std::vector<std::string> names = tensor_names(p.config, p.biases);
-  for (const char* norm : {"q_norm", "k_norm"}) CHECK(std::count(names.begin(), names.end(), std::string("model.layers.0.self_attn.") + norm + ".weight") == 1);
+  for (const char* norm : {"q_norm", "k_norm"})
+    CHECK(std::count(names.begin(), names.end(), std::string("model.layers.0.self_attn.") + norm + ".weight") == 1);
   qwen.set("attention_bias", true);
   CHECK((parse(qwen).biases.qkv && parse(qwen).biases.o && !parse(qwen).biases.mlp));
   qwen.set("use_sliding_window", true);
@@ -115,7 +118,9 @@ TEST_CASE("both dialects of rotary scaling") {
   check_refused("rope_scaling", R"({"rope_type":"llama3","type":"yarn"})", "disagree");
   check_refused("rope_scaling", R"({"rope_type":"llama3",)" + llama3 + R"(,"attention_factor":2})", "attention_factor");
   check_refused("rope_scaling", R"({"rope_type":"llama3","factor":8})", "low_freq_factor is missing");
-  check_refused("rope_scaling", R"({"rope_type":"llama3","factor":8,"low_freq_factor":4,"high_freq_factor":4,"original_max_position_embeddings":32})", "high_freq_factor");
+  check_refused("rope_scaling",
+                R"({"rope_type":"llama3","factor":8,"low_freq_factor":4,"high_freq_factor":4,"original_max_position_embeddings":32})",
+                "high_freq_factor");
   check_refused("rope_scaling", R"({"rope_type":"llama3","factor":"8"})", "not a number");
   check_refused("rope_parameters", R"({"full_attention":{"rope_type":"default"}})", "full_attention");
   check_refused("rope_parameters", R"({"rope_type":"default","partial_rotary_factor":0.5})", "partial_rotary_factor");
@@ -127,11 +132,14 @@ TEST_CASE("both dialects of rotary scaling") {
 
 TEST_CASE("fields that change the arithmetic are refused by name, their neutral values are not") {
   struct Case { const char* key; const char* neutral; const char* refused; };
-  const Case cases[] = {{"hidden_act", "\"silu\"", "\"gelu\""}, {"pretraining_tp", "1", "2"}, {"quantization_config", "null", "{\"quant_method\":\"gptq\"}"},
-                        {"partial_rotary_factor", "1.0", "0.75"}, {"rope_interleaved", "false", "true"}, {"embedding_multiplier", "1.0", "12.0"},
-                        {"residual_multiplier", "1", "0.22"}, {"logits_scaling", "1.0", "8.0"}, {"attention_multiplier", "null", "0.0078125"},
-                        {"attn_logit_softcapping", "null", "50.0"}, {"final_logit_softcapping", "null", "30.0"}, {"num_local_experts", "0", "8"},
-                        {"use_sliding_window", "false", "true"}, {"query_pre_attn_scalar", "null", "256"}, {"no_rope_layers", "null", "[1,0]"}};
+  const Case cases[] = {{"hidden_act", "\"silu\"", "\"gelu\""}, {"pretraining_tp", "1", "2"},
+                        {"quantization_config", "null", "{\"quant_method\":\"gptq\"}"}, {"partial_rotary_factor", "1.0", "0.75"},
+                        {"rope_interleaved", "false", "true"}, {"embedding_multiplier", "1.0", "12.0"},
+                        {"residual_multiplier", "1", "0.22"}, {"logits_scaling", "1.0", "8.0"},
+                        {"attention_multiplier", "null", "0.0078125"}, {"attn_logit_softcapping", "null", "50.0"},
+                        {"final_logit_softcapping", "null", "30.0"}, {"num_local_experts", "0", "8"},
+                        {"use_sliding_window", "false", "true"}, {"query_pre_attn_scalar", "null", "256"},
+                        {"no_rope_layers", "null", "[1,0]"}};
   for (const Case& c : cases) {
     INFO(c.key);
     CHECK(refusal(with(c.key, c.neutral)) == "");
@@ -180,7 +188,8 @@ TEST_CASE("sliding windows: harmless when never active, else refused; Mistral's 
 }
 
 TEST_CASE("biases follow the architecture and its flags, and so do the tensors that a model must have") {
-  Biases none = parse(tiny_config()).biases, attention = parse(with("attention_bias", "true")).biases, mlp = parse(with("mlp_bias", "true")).biases;
+  Biases none = parse(tiny_config()).biases, attention = parse(with("attention_bias", "true")).biases;
+  Biases mlp = parse(with("mlp_bias", "true")).biases;
   CHECK((!none.qkv && !none.o && !none.mlp && attention.qkv && attention.o && !attention.mlp && !mlp.qkv && mlp.mlp));
   Json qwen = with("architectures", R"(["Qwen2ForCausalLM"])");
   Biases q = parse(qwen).biases;
@@ -206,7 +215,8 @@ TEST_CASE("GGUF metadata gives the same configuration") {
   const ParsedConfig qwen3 = parse_metadata(tiny_gguf_metadata("qwen3"));
   CHECK((qwen3.config.architecture == "qwen3" && qwen3.config.head_norms && !qwen3.biases.qkv));
   CHECK(parse_metadata(tiny_gguf_metadata().f32("llama.rope.freq_base", 100000.f)).config.rope_theta == 100000);
-  CHECK(parse_metadata(tiny_gguf_metadata().u32("llama.attention.key_length", 6).u32("llama.attention.value_length", 6)).config.head_dim == 6);
+  CHECK(parse_metadata(tiny_gguf_metadata().u32("llama.attention.key_length", 6).u32("llama.attention.value_length", 6))
+            .config.head_dim == 6);
 }
 
 TEST_CASE("GGUF metadata that ibid cannot follow is refused by name") {
@@ -221,14 +231,17 @@ TEST_CASE("GGUF metadata that ibid cannot follow is refused by name") {
   CHECK(mentions(gguf_refusal(tiny_gguf_metadata().u32("llama.rope.dimension_count", 2)), "rope.dimension_count"));
   CHECK(mentions(gguf_refusal(tiny_gguf_metadata().u32("llama.attention.sliding_window", 63)), "active sliding window"));
   CHECK(mentions(gguf_refusal(tiny_gguf_metadata().u32("llama.vocab_size", 11)), "vocab_size"));
-  CHECK(mentions(gguf_refusal(tiny_gguf_metadata().f32("llama.rope.freq_base", std::numeric_limits<float>::quiet_NaN()).u32("tokenizer.ggml.eot_token_id", 10)), "eot_token_id"));
+  CHECK(mentions(gguf_refusal(tiny_gguf_metadata().f32("llama.rope.freq_base", std::numeric_limits<float>::quiet_NaN())
+                                                  .u32("tokenizer.ggml.eot_token_id", 10)), "eot_token_id"));
   GgufWriter heads = tiny_gguf_metadata("qwen2");
   heads.raw("qwen2.attention.key_length", 9, le(uint32_t{4}) + le(uint64_t{1}) + le(uint32_t{4}));
   CHECK(mentions(gguf_refusal(heads), "attention.key_length is not an integer"));
 }
 
 TEST_CASE("damaged configurations give an Error or a bounded configuration") {
-  const std::string valid = with("rope_scaling", R"({"rope_type":"llama3","factor":8,"low_freq_factor":1,"high_freq_factor":4,"original_max_position_embeddings":32})").dump();
+  const std::string valid =
+      with("rope_scaling",
+           R"({"rope_type":"llama3","factor":8,"low_freq_factor":1,"high_freq_factor":4,"original_max_position_embeddings":32})").dump();
   int refused = 0;
   for (uint32_t n = 0; n < 5'000; ++n) {
     ModelConfig c;

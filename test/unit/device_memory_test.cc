@@ -46,6 +46,7 @@ TEST_CASE("buffers are zeroed, aligned, and keep what was written to them while 
     if (live.size() > 12) give_back(static_cast<size_t>(random.below(static_cast<int>(live.size()))));
   }
   while (!live.empty()) give_back(live.size() - 1);
-  for (size_t absurd : {SIZE_MAX, SIZE_MAX - 100'000, SIZE_MAX - (size_t{2} << 20) + 5'000, SIZE_MAX / 2, size_t{1} << 60}) CHECK(device->alloc(absurd) == nullptr);
+  for (size_t absurd : {SIZE_MAX, SIZE_MAX - 100'000, SIZE_MAX - (size_t{2} << 20) + 5'000, SIZE_MAX / 2, size_t{1} << 60})
+    CHECK(device->alloc(absurd) == nullptr);
   device->release(nullptr, 1);
 }

@@ -20,7 +20,8 @@ TEST_CASE("sha256 and hmac give the published digests") {
   CHECK_FALSE(is_digest_text("sha256:BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD"));
   const std::string digits(64, 'a');
   CHECK(is_digest_text("sha256:" + digits));
-  for (const std::string& bad : {"sha256:g" + digits.substr(1), "sha256:" + digits.substr(1) + "g", "sha256:" + digits + "a", "sha256:" + digits.substr(1), "sha512:" + digits}) {
+  for (const std::string& bad : {"sha256:g" + digits.substr(1), "sha256:" + digits.substr(1) + "g", "sha256:" + digits + "a",
+                                 "sha256:" + digits.substr(1), "sha512:" + digits}) {
     INFO(bad);
     CHECK_FALSE(is_digest_text(bad));
   }
@@ -36,6 +37,7 @@ TEST_CASE("the Merkle root is RFC 6962's, and segments of whole subtrees compose
   }
   std::vector<Digest> segments;
   for (size_t i = 0; i < leaves.size(); i += 16)
-    segments.push_back(merkle_root({leaves.begin() + static_cast<long>(i), leaves.begin() + static_cast<long>(std::min(i + 16, leaves.size()))}));
+    segments.push_back(merkle_root({leaves.begin() + static_cast<long>(i),
+                                    leaves.begin() + static_cast<long>(std::min(i + 16, leaves.size()))}));
   CHECK(merkle_root(segments) == merkle_root(leaves));
 }

@@ -20,7 +20,8 @@ namespace {
 
 struct World {
   explicit World(EngineOptions o = {.context = 256}, RandomModel m = make_random_model("tiny", 1))
-      : model(std::move(m)), tokenizer(tokenizer_of(model.files)), engine(kernels::make_cpu_device(kernels::best_isa(), 1), model.files, tokenizer, o) {}
+      : model(std::move(m)), tokenizer(tokenizer_of(model.files)),
+        engine(kernels::make_cpu_device(kernels::best_isa(), 1), model.files, tokenizer, o) {}
   Answer run(const Request& r) {
     engine.submit(r);
     return *engine.next();
@@ -288,8 +289,8 @@ namespace {
 class PoisonedToken : public DeviceProxy {
  public:
   PoisonedToken(std::unique_ptr<kernels::Device> device, int32_t token) : DeviceProxy(*device), owned_(std::move(device)), token_(token) {}
-  void rope_store(const float* qkv, int heads, const kernels::Batch& batch, const kernels::Rope& rope, int layer, const kernels::KvCache& kv,
-                  const kernels::QuantHeads& q_out, uint8_t* bad) override {
+  void rope_store(const float* qkv, int heads, const kernels::Batch& batch, const kernels::Rope& rope, int layer,
+                  const kernels::KvCache& kv, const kernels::QuantHeads& q_out, uint8_t* bad) override {
     to_.rope_store(qkv, heads, batch, rope, layer, kv, q_out, bad);
     for (int i = 0; i < batch.rows; i++) bad[i] |= layer == 1 && batch.token[i] == token_;
   }
@@ -346,7 +347,8 @@ TEST_CASE("a numeric error behind the last attention belongs to the wanted row's
   const RandomModel model = make_random_model("tiny", 1);
   const Tokenizer tokenizer = tokenizer_of(model.files);
   const std::unique_ptr<kernels::Device> cpu = kernels::make_cpu_device(kernels::best_isa(), 1);
-  Engine engine(std::make_unique<BadWanted>(*cpu), model.files, tokenizer, {.context = 256, .max_batch = 2, .chunk = 64, .prefix_cache = false});
+  Engine engine(std::make_unique<BadWanted>(*cpu), model.files, tokenizer,
+                {.context = 256, .max_batch = 2, .chunk = 64, .prefix_cache = false});
   for (uint64_t id : {0, 1}) {
     Request r = request({1, 2, 3}, 3);
     r.id = id;
@@ -368,7 +370,8 @@ TEST_CASE("a numeric error belongs to the records that depend on it, whatever th
   for (int chunk : {1, 50, 4096}) {
     for (bool cache : {false, true}) {
       auto device = std::make_unique<PoisonedToken>(kernels::make_cpu_device(kernels::best_isa(), 1), kPoison);
-      const Run run = run_on(std::move(device), model.files, {.max_batch = 8, .chunk = chunk, .prefix_cache = cache, .repeats = 2}, requests);
+      const Run run = run_on(std::move(device), model.files, {.max_batch = 8, .chunk = chunk, .prefix_cache = cache, .repeats = 2},
+                             requests);
       std::string verdicts;
       for (const auto& [id, answer] : run.answers) {
         const bool in_prompt = id == 3 || id == 4 || id == 17;

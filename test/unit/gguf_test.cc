@@ -39,7 +39,8 @@ TEST_CASE("the public cases get the verdicts of the reference implementation") {
 
 TEST_CASE("metadata becomes one JSON object in the file's order, numbers by their shortest form") {
   GgufWriter w;
-  w.raw("u8", 0, "\xff").raw("i8", 1, "\xff").raw("u16", 2, "\xff\xff").raw("i16", 3, "\xff\xff").u32("u32", 0xFFFFFFFF).raw("i32", 5, le(-5));
+  w.raw("u8", 0, "\xff").raw("i8", 1, "\xff").raw("u16", 2, "\xff\xff").raw("i16", 3, "\xff\xff").u32("u32", 0xFFFFFFFF)
+      .raw("i32", 5, le(-5));
   w.f32("f32", 1e-5f).raw("bool", 7, "\x01").string("text", "h\xc3\xa9").raw("u64", 10, le(~uint64_t{0})).raw("i64", 11, le(int64_t{-7}));
   w.raw("f64", 12, le(0.1)).raw("list", 9, array(8, 2, GgufWriter::text("a") + GgufWriter::text(""))).raw("none", 9, array(6, 0, ""));
   CHECK(parse_gguf(w.file(), "f").metadata.dump() ==
@@ -120,7 +121,8 @@ TEST_CASE("names of tensors are translated, unknown ones are not") {
   CHECK(huggingface_name("output.weight") == "lm_head.weight");
   CHECK(huggingface_name("blk.12.attn_q.bias") == "model.layers.12.self_attn.q_proj.bias");
   CHECK(huggingface_name("blk.0.ffn_norm.weight") == "model.layers.0.post_attention_layernorm.weight");
-  for (const char* unknown : {"", "b", "blk", "blk.", "blk.0", "blk.0.", "blk..attn_qq.weight", "blk.0.attn_sub_norm.weight", "rope_freqs.weight"})
+  for (const char* unknown : {"", "b", "blk", "blk.", "blk.0", "blk.0.", "blk..attn_qq.weight", "blk.0.attn_sub_norm.weight",
+                              "rope_freqs.weight"})
     CHECK(huggingface_name(unknown) == "");
 }
 

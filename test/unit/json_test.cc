@@ -35,5 +35,6 @@ TEST_CASE("what two readers could take differently is refused, with a position")
 
 TEST_CASE("UTF-8 is checked to the letter") {
   CHECK(ibid::is_utf8("a\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80"));
-  for (const char* bad : {"\xC0\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xE2\x82", "\x80", "\xF8\x88\x80\x80\x80"}) CHECK_FALSE(ibid::is_utf8(bad));
+  for (const char* bad : {"\xC0\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xE2\x82", "\x80", "\xF8\x88\x80\x80\x80"})
+    CHECK_FALSE(ibid::is_utf8(bad));
 }

@@ -71,7 +71,9 @@ inline std::string small(const std::string& extra = "") {
   return "ibid: 1\nmodel: {digest: " + kDigest + "}\ninput: {format: jsonl}\nprompt:\n  messages:\n    - user: hello {{ x }}\n" + extra;
 }
 
-inline Manifest parse(const std::string& text, const std::vector<std::string>& sets = {}) { return parse_manifest(text, "step.yaml", {{}, sets}); }
+inline Manifest parse(const std::string& text, const std::vector<std::string>& sets = {}) {
+  return parse_manifest(text, "step.yaml", {{}, sets});
+}
 
 inline std::string complaint(const std::string& text, const ManifestOptions& options = {}) {
   try {

@@ -118,31 +118,45 @@ TEST_CASE("template arguments survive canonical JSON unchanged") {
   const Manifest m = read_manifest(folder() + "full.yaml");
   CHECK(m.prompt.template_args.dump() == R"({"depth":{"a":2,"b":0.5},"enable_thinking":false,"tools":[]})");
   auto with = [](const std::string& arg) { return complaint(small("  template_args: {a: " + arg + "}\ndecoding: {max_tokens: 9}\n")); };
-  for (const char* good : {"1", "-1", "0.25", "1e-7", "9007199254740991", "null", "[1, {b: x}]", "\"1.0\"", "1.5e-3"}) { INFO(good); CHECK(with(good) == "accepted"); }
-  for (const char* bad : {"1.0", "-0", "1e2", "9007199254740992", "1e400", "0x1F", ".5", ".nan", "+1"}) { INFO(bad); CHECK(with(bad) != "accepted"); }
+  for (const char* good : {"1", "-1", "0.25", "1e-7", "9007199254740991", "null", "[1, {b: x}]", "\"1.0\"", "1.5e-3"}) {
+    INFO(good);
+    CHECK(with(good) == "accepted");
+  }
+  for (const char* bad : {"1.0", "-0", "1e2", "9007199254740992", "1e400", "0x1F", ".5", ".nan", "+1"}) {
+    INFO(bad);
+    CHECK(with(bad) != "accepted");
+  }
   // The keys of a map in the order of UTF-16, as canonical JSON has them, which is not that of their bytes.
-  CHECK(parse(small("  template_args: {a: {\"\\uFB33\": 1, \"\\U0001F600\": 2}}\ndecoding: {max_tokens: 9}\n")).prompt.template_args.dump() == "{\"a\":{\"\xF0\x9F\x98\x80\":2,\"\xEF\xAC\xB3\":1}}");
+  CHECK(parse(small("  template_args: {a: {\"\\uFB33\": 1, \"\\U0001F600\": 2}}\ndecoding: {max_tokens: 9}\n"))
+            .prompt.template_args.dump() == "{\"a\":{\"\xF0\x9F\x98\x80\":2,\"\xEF\xAC\xB3\":1}}");
 }
 
 TEST_CASE("special tokens are refused on request alone, which is identity only then") {
   auto with = [](const std::string& line) { return small("  " + line + "\ndecoding: {max_tokens: 9}\n"); };
-  const std::string silent = canonical(effective_config(parse(small("decoding: {max_tokens: 9}\n")))), refusing = canonical(effective_config(parse(with("special_tokens: refuse"))));
+  const std::string silent = canonical(effective_config(parse(small("decoding: {max_tokens: 9}\n"))));
+  const std::string refusing = canonical(effective_config(parse(with("special_tokens: refuse"))));
   CHECK(canonical(effective_config(parse(with("special_tokens: recognise")))) == silent);
   CHECK(refusing != silent);
   CHECK(canonical(effective_config(parse(freeze(parse(with("special_tokens: refuse")))))) == refusing);
-  CHECK(complaint(with("special_tokens: escape")).find("prompt.special_tokens must be recognise or refuse, found 'escape'") != std::string::npos);
-  const std::string raw = "ibid: 1\nmodel: {digest: " + kDigest + "}\ninput: {format: text}\nprompt: {text: \"{{ text }}\", special_tokens: refuse}\ndecoding: {max_tokens: 9}\n";
+  CHECK(complaint(with("special_tokens: escape")).find("prompt.special_tokens must be recognise or refuse, found 'escape'") !=
+        std::string::npos);
+  const std::string raw = "ibid: 1\nmodel: {digest: " + kDigest +
+                          "}\ninput: {format: text}\nprompt: {text: \"{{ text }}\", special_tokens: refuse}\ndecoding: {max_tokens: 9}\n";
   CHECK(complaint(raw).find("cannot be told apart") != std::string::npos);
 }
 
 TEST_CASE("what a template has from itself is not asked of the records") {
   auto lint = [](const std::string& content) {
-    return complaint("ibid: 1\nmodel: {digest: " + kDigest + "}\ninput: {format: text}\nprompt:\n  date: 2026-11-22\n  messages:\n    - user: |\n" + content + "decoding: {max_tokens: 9}\n");
+    return complaint("ibid: 1\nmodel: {digest: " + kDigest +
+                     "}\ninput: {format: text}\nprompt:\n  date: 2026-11-22\n  messages:\n    - user: |\n" + content +
+                     "decoding: {max_tokens: 9}\n");
   };
-  CHECK(lint("        {% set ns = namespace(n=0) %}{% for i in range(3) %}{{ loop.index }}{{ i }}{{ ns.n }}{% endfor %}{{ strftime_now('%Y') }}\n"
+  CHECK(lint("        {% set ns = namespace(n=0) %}{% for i in range(3) %}{{ loop.index }}{{ i }}{{ ns.n }}{% endfor %}"
+             "{{ strftime_now('%Y') }}\n"
              "        {% macro m(a) %}{{ a }}{% endmacro %}{{ m(text) }}{{ dict(a=1) }}{{ none }}{{ true }}\n") == "accepted");
   CHECK(lint("        \xC3\xA9\n        \xC3\xA9\xC3\xA9 {{ txet }}\n") ==
-        "ibid: error: step.yaml:9:15: records of format text have no field 'txet'\n          \xC3\xA9\xC3\xA9 {{ txet }}\n                ^\nibid: hint: did you mean 'text'?\n");
+        "ibid: error: step.yaml:9:15: records of format text have no field 'txet'\n"
+        "          \xC3\xA9\xC3\xA9 {{ txet }}\n                ^\nibid: hint: did you mean 'text'?\n");
   CHECK(lint("        \xC3\xA9\xC3\xA9 {% nope %}\n").find("step.yaml:8:") != std::string::npos);
 }
 
@@ -162,9 +176,10 @@ TEST_CASE("--set changes the tree before it is judged") {
 
   std::string all;
   auto refuse = [&](const std::string& set) { all += "--set " + set + "\n" + complaint(base, {{}, {set}}); };
-  for (const char* set : {"decoding.temprature=1", "decodin.max_tokens=1", "decoding.max_tokens=ten", "model.digest=x", "model={}", "prompt.files.a.digest=x",
-                          "prompt.files={a: {digest: x}}", "prompt.messages.1.user=x", "prompt.messages.last.user=x", "prompt.messages[0].user=x", "decoding.max_tokens.more=1",
-                          "decoding.stop=[", "name=", "name=*a", "name", "a..b=1", "=1", "decoding.max_tokens=1\n---\n2",
+  for (const char* set : {"decoding.temprature=1", "decodin.max_tokens=1", "decoding.max_tokens=ten", "model.digest=x", "model={}",
+                          "prompt.files.a.digest=x", "prompt.files={a: {digest: x}}", "prompt.messages.1.user=x",
+                          "prompt.messages.last.user=x", "prompt.messages[0].user=x", "decoding.max_tokens.more=1", "decoding.stop=[",
+                          "name=", "name=*a", "name", "a..b=1", "=1", "decoding.max_tokens=1\n---\n2",
                           "prompt.messages.0.user=C# and rank #1 {{ x }}", "prompt.messages.0.user=rank\t#1 {{ x }}"})
     refuse(set);
   CHECK(all.find("accepted") == std::string::npos);
@@ -180,16 +195,21 @@ TEST_CASE("a limit holds for the last value that is allowed, and for the first t
     return list + "]";
   };
   const std::vector<std::pair<std::string, std::vector<std::string>>> good = {
-      {"decoding.temperature", {"0.001", "100"}}, {"decoding.top_k", {"0", "1048576"}}, {"decoding.top_p", {"1e-30", "1"}}, {"decoding.min_p", {"0", "0.9999999"}},
-      {"decoding.repetition_penalty", {"0.1", "10"}}, {"decoding.seed", {"0", "9007199254740991"}}, {"decoding.samples", {"1", "10000"}}, {"decoding.context", {"1048576"}},
-      {"decoding.stop", {"[" + quoted(1024) + "]", stops(64)}}, {"output.logprobs", {"0", "20"}}, {"max_errors", {"0", "9007199254740991"}}, {"name", {quoted(200)}},
-      {"prompt.files", {"{" + quoted(200) + ": {text: x}}"}}, {"prompt.date", {"2024-02-29", "2000-02-29", "0001-01-01", "9999-12-31"}}, {"output.keep", {"[x, y]"}}};
+      {"decoding.temperature", {"0.001", "100"}}, {"decoding.top_k", {"0", "1048576"}}, {"decoding.top_p", {"1e-30", "1"}},
+      {"decoding.min_p", {"0", "0.9999999"}}, {"decoding.repetition_penalty", {"0.1", "10"}}, {"decoding.seed", {"0", "9007199254740991"}},
+      {"decoding.samples", {"1", "10000"}}, {"decoding.context", {"1048576"}}, {"decoding.stop", {"[" + quoted(1024) + "]", stops(64)}},
+      {"output.logprobs", {"0", "20"}}, {"max_errors", {"0", "9007199254740991"}}, {"name", {quoted(200)}},
+      {"prompt.files", {"{" + quoted(200) + ": {text: x}}"}}, {"prompt.date", {"2024-02-29", "2000-02-29", "0001-01-01", "9999-12-31"}},
+      {"output.keep", {"[x, y]"}}};
   const std::vector<std::pair<std::string, std::vector<std::string>>> bad = {
-      {"decoding.temperature", {"0.000999", "100.00001"}}, {"decoding.top_k", {"-1", "1048577"}}, {"decoding.top_p", {"0", "1.0000001"}}, {"decoding.min_p", {"-0.1", "1"}},
-      {"decoding.repetition_penalty", {"0.0999999", "10.000001"}}, {"decoding.seed", {"-1", "9007199254740992"}}, {"decoding.samples", {"0", "10001"}}, {"decoding.context", {"1", "1048577"}},
-      {"decoding.stop", {"[" + quoted(1025) + "]", stops(65), "[a, a]"}}, {"output.logprobs", {"-1", "21"}}, {"max_errors", {"-1", "9007199254740992"}}, {"name", {quoted(201)}},
+      {"decoding.temperature", {"0.000999", "100.00001"}}, {"decoding.top_k", {"-1", "1048577"}}, {"decoding.top_p", {"0", "1.0000001"}},
+      {"decoding.min_p", {"-0.1", "1"}}, {"decoding.repetition_penalty", {"0.0999999", "10.000001"}},
+      {"decoding.seed", {"-1", "9007199254740992"}}, {"decoding.samples", {"0", "10001"}}, {"decoding.context", {"1", "1048577"}},
+      {"decoding.stop", {"[" + quoted(1025) + "]", stops(65), "[a, a]"}}, {"output.logprobs", {"-1", "21"}},
+      {"max_errors", {"-1", "9007199254740992"}}, {"name", {quoted(201)}},
       {"prompt.files", {"{" + quoted(201) + ": {text: x}}", "{a=b: {text: x}}", "{a/b: {text: x}}"}},
-      {"prompt.date", {"2023-02-29", "1900-02-29", "2026-04-31", "2026-00-01", "2026-13-01", "2026-01-00", "0000-12-31"}}, {"output.keep", {"[x, x]"}}};
+      {"prompt.date", {"2023-02-29", "1900-02-29", "2026-04-31", "2026-00-01", "2026-13-01", "2026-01-00", "0000-12-31"}},
+      {"output.keep", {"[x, x]"}}};
   for (const auto& [key, values] : good)
     for (const std::string& value : values) {
       INFO(key << "=" << value);
@@ -222,7 +242,8 @@ TEST_CASE("problems stand in the order of the file, those of --set behind them, 
 
 TEST_CASE("a template that does not compile is one problem, and a name is found as a word of its own") {
   auto with = [](const std::string& text, const std::string& format, const std::string& truncate) {
-    return complaint("ibid: 1\nmodel: {digest: " + kDigest + "}\ninput: {format: " + format + "}\nprompt: {text: \"" + text + "\"}\ndecoding: {max_tokens: 9" + truncate + "}\n");
+    return complaint("ibid: 1\nmodel: {digest: " + kDigest + "}\ninput: {format: " + format + "}\nprompt: {text: \"" + text +
+                     "\"}\ndecoding: {max_tokens: 9" + truncate + "}\n");
   };
   const std::string cut = ", truncate: {field: b, keep: head, tokens: 5}";
   CHECK(with("{{ a }}", "jsonl", cut).find("no message uses the field 'b'") != std::string::npos);
@@ -251,7 +272,8 @@ TEST_CASE("a side file is text, and has 16 MiB at most") {
   const fs::path file = fs::temp_directory_path() / ("ibid-side-file-test-" + std::to_string(::getpid()));
   auto with = [&](const std::string& text) {
     std::ofstream(file, std::ios::binary) << text;
-    std::string said = complaint(small("  files: {c: {digest: " + digest_of(text) + "}}\ndecoding: {max_tokens: 9}\n"), {{{"c", file.string()}}, {}});
+    std::string said = complaint(small("  files: {c: {digest: " + digest_of(text) + "}}\ndecoding: {max_tokens: 9}\n"),
+                                 {{{"c", file.string()}}, {}});
     if (const size_t at = said.find(file.string()); at != std::string::npos) said.replace(at, file.string().size(), "FILE");
     return said;
   };
@@ -272,7 +294,8 @@ TEST_CASE("a side file resolves beside the manifest as given, links not followed
   fs::create_symlink(scratch / "store/step.yaml", scratch / "work/step.yaml");
   CHECK(read_manifest((scratch / "work/step.yaml").string()).prompt.files.at("c").text == "staged");
   CHECK_THROWS_AS(read_manifest((scratch / "store/step.yaml").string()), ManifestError);
-  std::ofstream(scratch / "work/whole.yaml") << small("  files: {c: {path: " + (scratch / "store/c.md").string() + ", digest: " + digest_of("stored") + "}}\ndecoding: {max_tokens: 9}\n");
+  std::ofstream(scratch / "work/whole.yaml") << small("  files: {c: {path: " + (scratch / "store/c.md").string() +
+                                                      ", digest: " + digest_of("stored") + "}}\ndecoding: {max_tokens: 9}\n");
   CHECK(read_manifest((scratch / "work/whole.yaml").string()).prompt.files.at("c").text == "stored");
   for (const char* packed : {"\x1F\x8B\x08", "\x28\xB5\x2F\xFD"}) {
     std::ofstream(scratch / "work/packed.yaml") << packed;
@@ -308,7 +331,9 @@ const Json& schema_of(const Json& schema, std::string_view path) {
 }  // namespace
 
 TEST_CASE("the first errors that people make have a hint") {
-  auto user = [](const std::string& text) { return complaint(std::string(small()).replace(small().find("hello {{ x }}"), 13, text) + "decoding: {max_tokens: 9}\n"); };
+  auto user = [](const std::string& text) {
+    return complaint(std::string(small()).replace(small().find("hello {{ x }}"), 13, text) + "decoding: {max_tokens: 9}\n");
+  };
   auto says = [](const std::string& all, const std::string& what, const std::string& hint) {
     INFO(all);
     CHECK(all.find(what) != std::string::npos);
@@ -326,9 +351,12 @@ TEST_CASE("the first errors that people make have a hint") {
   says(user("'{{ x['a'] }}'"), "end of map not found", ends + "single quotes use double ones");
   says(complaint("ibid: 1\nmodel:\n\tdigest: x\n"), "step.yaml:3:", "YAML indents by spaces, and this line begins with a tab");
   says(complaint(small("decoding: {max_tokens: 9}\noutput: {keep: a b}\n")), "output.keep must be a list, found text", "write  [a b]");
-  says(complaint(small("decoding: {max_tokens: 9}\noutput: {keep: \"a, b\"}\n")), "output.keep must be a list, found text", "write  [\"a, b\"]");
+  says(complaint(small("decoding: {max_tokens: 9}\noutput: {keep: \"a, b\"}\n")), "output.keep must be a list, found text",
+       "write  [\"a, b\"]");
   const std::string pin = "'ibid pin MODEL' prints it";
-  auto model = [](const std::string& value) { return complaint("ibid: 1\nmodel: " + value + small().substr(small().find("\ninput")) + "decoding: {max_tokens: 9}\n"); };
+  auto model = [](const std::string& value) {
+    return complaint("ibid: 1\nmodel: " + value + small().substr(small().find("\ninput")) + "decoding: {max_tokens: 9}\n");
+  };
   says(model("{digest: 'sha256:...'}"), "model.digest is not a digest", pin);
   says(model("{source: x}"), "model.digest is missing", pin);
   says(model("x.gguf"), "model must be a map, found text", pin);
@@ -342,7 +370,8 @@ TEST_CASE("the first errors that people make have a hint") {
   CHECK(user("\"{{ x }}\"\n    - assistant: ''") == user("\"{{ x }}\"\n    - assistant: \"\""));
   says(user("["), "bad YAML", "does a bracket, a quote or an indent not fit, here or before?");
   says(complaint(small("decoding: {max_tokens: \"9\"}\n")), "must be a number, found text", "write it without quotes: 9");
-  says(complaint(small("decoding: {max_tokens: 9, truncate: {field: \"\", keep: head, tokens: 1}}\n")), "decoding.truncate.field must not be empty", "the name of a field that a message uses");
+  says(complaint(small("decoding: {max_tokens: 9, truncate: {field: \"\", keep: head, tokens: 1}}\n")),
+       "decoding.truncate.field must not be empty", "the name of a field that a message uses");
 }
 
 TEST_CASE("the published schema has the keys of the reader") {
@@ -356,7 +385,8 @@ TEST_CASE("the published schema has the keys of the reader") {
     CHECK(node.at("additionalProperties").as_bool() == false);
   }
   std::set<std::string> columns(std::begin(kOutputNames), std::end(kOutputNames)), excluded;
-  for (const Json& name : schema.at("$defs").at("output").at("properties").at("keep").at("items").at("not").at("enum").items()) excluded.insert(name.as_string());
+  for (const Json& name : schema.at("$defs").at("output").at("properties").at("keep").at("items").at("not").at("enum").items())
+    excluded.insert(name.as_string());
   CHECK(columns == excluded);
 }
 

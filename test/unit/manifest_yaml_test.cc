@@ -52,7 +52,8 @@ TEST_CASE("a quote that is not closed is refused where it begins") {
   }
   CHECK(syntax_problems("a: \"") == "x.yaml:1:4: this quote is not closed\n");
   CHECK(syntax_problems("a: \"b\\") == "x.yaml:1:4: this quote is not closed\n");
-  CHECK(complaint(small("decoding: {max_tokens: 9}\nname: \"x\non_error: record\n")).find("step.yaml:8:7: this quote is not closed\n") != std::string::npos);
+  CHECK(complaint(small("decoding: {max_tokens: 9}\nname: \"x\non_error: record\n")).find("step.yaml:8:7: this quote is not closed\n") !=
+        std::string::npos);
   // What else is wrong keeps its place and its words.
   CHECK(syntax_problems("a: [1\nb: 'c'\n").find("quote") == std::string::npos);
   CHECK(syntax_problems("a: 'b' c\n") == "x.yaml:1:8: bad YAML: end of map not found\n");
@@ -65,10 +66,11 @@ TEST_CASE("how a document ends changes no value") {
     return tree && problems.empty() ? json_of(*tree)->dump() : "refused";
   };
   const std::pair<const char*, const char*> cases[] = {
-      {"a: |\n  b", R"({"a":"b"})"}, {"a: |\n  b\n", R"({"a":"b\n"})"}, {"a: |\n  b\n\n", R"({"a":"b\n"})"}, {"a: |+\n  b", R"({"a":"b"})"}, {"a: |+\n  b\n", R"({"a":"b\n"})"},
-      {"a: |+\n  b\n\n", R"({"a":"b\n\n"})"}, {"a: |-\n  b", R"({"a":"b"})"}, {"a: >\n  b\n  c", R"({"a":"b c"})"}, {"a: |\n  b\n...\n", R"({"a":"b\n"})"},
-      {"a: |+\n  b\n...", R"({"a":"b\n"})"}, {"---\na: \"b\"\n...\n", R"({"a":"b"})"}, {"a: |\n  \"b\n", R"({"a":"\"b\n"})"}, {"a: it's\n", R"({"a":"it's"})"}, {"a: b # \"c", R"({"a":"b"})"},
-      {"a: 'b'", R"({"a":"b"})"}, {"a: b\n---\nc: d\n", "refused"}, {"a: b\n...\n", R"({"a":"b"})"}};
+      {"a: |\n  b", R"({"a":"b"})"}, {"a: |\n  b\n", R"({"a":"b\n"})"}, {"a: |\n  b\n\n", R"({"a":"b\n"})"}, {"a: |+\n  b", R"({"a":"b"})"},
+      {"a: |+\n  b\n", R"({"a":"b\n"})"}, {"a: |+\n  b\n\n", R"({"a":"b\n\n"})"}, {"a: |-\n  b", R"({"a":"b"})"},
+      {"a: >\n  b\n  c", R"({"a":"b c"})"}, {"a: |\n  b\n...\n", R"({"a":"b\n"})"}, {"a: |+\n  b\n...", R"({"a":"b\n"})"},
+      {"---\na: \"b\"\n...\n", R"({"a":"b"})"}, {"a: |\n  \"b\n", R"({"a":"\"b\n"})"}, {"a: it's\n", R"({"a":"it's"})"},
+      {"a: b # \"c", R"({"a":"b"})"}, {"a: 'b'", R"({"a":"b"})"}, {"a: b\n---\nc: d\n", "refused"}, {"a: b\n...\n", R"({"a":"b"})"}};
   for (const auto& [text, meant] : cases) {
     INFO(text);
     CHECK(value(text) == meant);
@@ -145,8 +147,9 @@ TEST_CASE("mutated manifests raise nothing but errors, and survivors keep their 
 
 TEST_CASE("any text survives freezing") {
   Random random{7};
-  const std::vector<std::string> bits = {"\n", " ", "\t", "a", "- ", "# ", ": ", "\"", "'", "\\", "|", ">", "---", "...", "%", "\r", "\r\n", "\x01", "\x7f",
-                                         "\xC2\x85", "\xE2\x80\xA8", "\xEF\xBB\xBF", "\xF0\x9F\x98\x80", "é", "true", "null", "~", "1", "key", "\n\n", "  x", std::string(1, '\0')};
+  const std::vector<std::string> bits = {"\n", " ", "\t", "a", "- ", "# ", ": ", "\"", "'", "\\", "|", ">", "---", "...", "%", "\r", "\r\n",
+                                         "\x01", "\x7f", "\xC2\x85", "\xE2\x80\xA8", "\xEF\xBB\xBF", "\xF0\x9F\x98\x80", "é", "true",
+                                         "null", "~", "1", "key", "\n\n", "  x", std::string(1, '\0')};
   Manifest manifest = parse(small("decoding: {max_tokens: 9}\n"));
   for (int round = 0; round < 2000; ++round) {
     std::string text;

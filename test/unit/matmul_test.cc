@@ -159,7 +159,8 @@ void check_everywhere(const Case& c) {
   for (Isa isa : isas())
     for (Pool* pool : {&one, &two}) {
       if (pool == &one && c.rows < 64) continue;
-      INFO(isa_name(isa) << " n " << c.n << " k " << c.k << " rows " << c.rows << " digits " << weight_digits(c.profile) << " threads " << pool->threads());
+      INFO(isa_name(isa) << " n " << c.n << " k " << c.k << " rows " << c.rows << " digits " << weight_digits(c.profile) << " threads "
+                         << pool->threads());
       REQUIRE(same_bits(product(c, isa, *pool), expected));
     }
 }
@@ -311,8 +312,10 @@ TEST_CASE("a gated product gives silu(gate) * up of the plain loop's outputs, wh
 }
 
 TEST_CASE("a gated product of the ends of float32: every pair of them, one payload of a NaN as good as another") {
-  const float huge = std::numeric_limits<float>::max(), tiny = std::numeric_limits<float>::denorm_min(), least = std::numeric_limits<float>::min();
-  const std::vector<float> ends = {0.0f, tiny, -tiny, least, -least, 1.0f, -1.0f, 87.0f, -87.0f, 88.8f, -88.8f, -103.0f, 1e30f, -1e30f, huge, -huge, INFINITY, -INFINITY, std::nanf("")};
+  const float huge = std::numeric_limits<float>::max(), tiny = std::numeric_limits<float>::denorm_min();
+  const float least = std::numeric_limits<float>::min();
+  const std::vector<float> ends = {0.0f, tiny, -tiny, least, -least, 1.0f, -1.0f, 87.0f, -87.0f, 88.8f, -88.8f, -103.0f, 1e30f, -1e30f,
+                                   huge, -huge, INFINITY, -INFINITY, std::nanf("")};
   const int f = static_cast<int>(ends.size() * ends.size());
   for (Profile profile : kProfiles)
     for (int rows : {1, 9, 70}) {
@@ -382,7 +385,8 @@ TEST_CASE("the residual may be the output itself") {
 
 TEST_CASE("the largest magnitudes do not overflow") {
   const int16_t kValues[] = {kQuantMax, -kQuantMax, 128, -128, 127, static_cast<int16_t>(-32640 + 128), 32384, 0};   // ends of both digits
-  for (auto [profile, rows] : {std::pair(Profile::w16a16, 9), {Profile::w8a16, 9}, {Profile::w8a16, 65}})   // 256-bit vectors widen the weights of many
+  // 256-bit vectors widen the weights of many
+  for (auto [profile, rows] : {std::pair(Profile::w16a16, 9), {Profile::w8a16, 9}, {Profile::w8a16, 65}})
     for (int16_t value : kValues)
       for (float sign : {1.0f, -1.0f}) {
         Case c(34, 2000, rows, profile, false, 9);
@@ -452,7 +456,8 @@ TEST_CASE("packing in pieces, in any order and through a map equals packing at o
     Weight w = whole.w;
     w.data = pieces.get();
     for (int from : {64, 7, 0, 96, 33, 63})
-      REQUIRE(pack_rows(table, w, from, nullptr, c.weight_row(from), (from == 64 ? 96 : from == 7 ? 33 : from == 0 ? 7 : from == 96 ? 101 : from == 33 ? 63 : 64) - from));
+      REQUIRE(pack_rows(table, w, from, nullptr, c.weight_row(from),
+                        (from == 64 ? 96 : from == 7 ? 33 : from == 0 ? 7 : from == 96 ? 101 : from == 33 ? 63 : 64) - from));
     REQUIRE(std::memcmp(pieces.get(), whole.bytes.get(), bytes) == 0);
     w.data = mapped.get();
     std::vector<int32_t> map;

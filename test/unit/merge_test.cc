@@ -20,7 +20,8 @@ using ibid::test::read_file;
 namespace {
 
 const std::string kStep = "ibid: 1\nmodel: {digest: sha256:" + std::string(64, 'a') +
-                          "}\ninput: {format: tsv, id: id}\nprompt: {text: '{{ text }}'}\ndecoding: {max_tokens: 9, method: sample, samples: 2}\n"
+                          "}\ninput: {format: tsv, id: id}\nprompt: {text: '{{ text }}'}\n"
+                          "decoding: {max_tokens: 9, method: sample, samples: 2}\n"
                           "output: {format: tsv, keep: [text], logprobs: 1}\non_error: record\nmax_errors: 1000000\n";
 
 struct Run {
@@ -29,7 +30,9 @@ struct Run {
   std::string step = kStep;
 
   std::string id(uint64_t i) const { return "r" + std::to_string(i); }
-  std::string fields(uint64_t i) const { return R"([["id","string",")" + id(i) + R"("],["text","string",")" + salt + std::to_string(i * 7) + R"("]])"; }
+  std::string fields(uint64_t i) const {
+    return R"([["id","string",")" + id(i) + R"("],["text","string",")" + salt + std::to_string(i * 7) + R"("]])";
+  }
   std::vector<AnswerRecord> answers(uint64_t i) const {
     runtime::AnswerToken token;
     token.id = static_cast<int32_t>(i % 50);
@@ -53,7 +56,8 @@ struct Run {
     std::string base = folder + "/" + name;
     Outputs outputs(Args(*find_command("merge"), {"x", "-o", base + ".tsv", "--bundle", base + ".tar", "--mqc", base + "_mqc.json"}), {});
     ShownTokens shown;
-    outputs.begin(manifest, {effective_config(manifest), {}, step, {}, shard}, [&](int32_t t) { return shown.remember(t, "t" + std::to_string(t)); });
+    outputs.begin(manifest, {effective_config(manifest), {}, step, {}, shard},
+                  [&](int32_t t) { return shown.remember(t, "t" + std::to_string(t)); });
     for (uint64_t i = shard ? shard->first() : 0; i < (shard ? shard->end() : records); ++i) {
       std::vector<AnswerRecord> a = answers(i);
       std::string record = record_leaf(id(i), fields(i), "prompt", {1, 2, 3}, Json()), outcome = outcome_leaf(id(i), a, true);
@@ -97,7 +101,8 @@ bool is_whole(const TempFolder& dir) {
 TEST_CASE("shards merge to the unsharded bundle, at every cut of the segments and in any order") {
   TempFolder dir;
   // 2 * 8192: the border of 2 shards is one of segments; 17000: none is; 8193: one record beyond; 5: more shards than records.
-  for (auto [records, cuts] : {std::pair<uint64_t, std::vector<uint64_t>>{2 * 8192, {2}}, {17000, {3}}, {8193, {1, 3}}, {5, {1, 2, 5, 7}}, {0, {1, 3}}}) {
+  for (auto [records, cuts] : {std::pair<uint64_t, std::vector<uint64_t>>{2 * 8192, {2}}, {17000, {3}}, {8193, {1, 3}},
+                               {5, {1, 2, 5, 7}}, {0, {1, 3}}}) {
     Run run{dir.path()};
     run.records = records;
     run.write("a", std::nullopt);
@@ -147,7 +152,8 @@ TEST_CASE("missing, doubled and foreign shards are refused by name, and nothing 
   std::vector<std::string> p = run.cut(4);
   auto refusal = [&](std::vector<std::string> paths) { return error_of([&] { merge(dir, paths); }); };
   CHECK(refusal({p[0], p[1], p[3]}) == "ibid merge: shards are missing:\n  shard 3 of 4: records 51 to 75 of 100");
-  CHECK(mentions(refusal({p[1]}), "\n  shard 1 of 4: records 1 to 25 of 100\n  shard 3 of 4: records 51 to 75 of 100\n  shard 4 of 4: records 76 to 100 of 100"));
+  CHECK(mentions(refusal({p[1]}), "\n  shard 1 of 4: records 1 to 25 of 100\n  shard 3 of 4: records 51 to 75 of 100"
+                                  "\n  shard 4 of 4: records 76 to 100 of 100"));
   std::filesystem::copy_file(p[2], dir.file("again.tar"));
   std::string doubled = refusal({p[0], p[1], p[2], p[3], dir.file("again.tar")});
   CHECK(mentions(doubled, "is shard 3 of 4, and so is"));

@@ -31,7 +31,8 @@ float half_to_float(uint16_t h) {
   float sign = h & 0x8000 ? -1.f : 1.f;
   int exponent = (h >> 10) & 31, fraction = h & 1023;
   REQUIRE(exponent != 31);   // finite weights only
-  return exponent == 0 ? sign * std::ldexp(static_cast<float>(fraction), -24) : sign * std::ldexp(static_cast<float>(fraction + 1024), exponent - 25);
+  return exponent == 0 ? sign * std::ldexp(static_cast<float>(fraction), -24)
+                       : sign * std::ldexp(static_cast<float>(fraction + 1024), exponent - 25);
 }
 
 // Element i of a tensor of an unquantised type.
@@ -84,15 +85,18 @@ TEST_CASE("a real model opens from its folder and from its GGUF twins, with equa
   std::string folder = data_file("tinystories-656k");
   if (folder.empty()) return;
   ModelFiles plain = open_model(folder);
-  CHECK((plain.config.layers == 2 && plain.config.tied && plain.config.eos_ids == std::vector<int32_t>{2} && !plain.interleaved_rope && !plain.gguf));
+  CHECK((plain.config.layers == 2 && plain.config.tied && plain.config.eos_ids == std::vector<int32_t>{2} && !plain.interleaved_rope &&
+         !plain.gguf));
   CHECK((plain.tokenizer.is_object() && plain.tokenizer_config.is_object() && plain.chat_template.empty()));
   CHECK(plain.tensors.at("model.embed_tokens.weight").shape == std::vector<int64_t>{2048, 128});   // stored as lm_head.weight
   CHECK(plain.tensors.count("lm_head.weight") == 0);
   struct Twin { const char* name; DType dtype; };
-  for (const Twin& twin : {Twin{"f32", DType::f32}, {"F16", DType::f16}, {"BF16", DType::bf16}, {"Q8_0", DType::q8_0}, {"Q4_0", DType::q4_0}}) {
+  for (const Twin& twin : {Twin{"f32", DType::f32}, {"F16", DType::f16}, {"BF16", DType::bf16}, {"Q8_0", DType::q8_0},
+                           {"Q4_0", DType::q4_0}}) {
     INFO(twin.name);
     ModelFiles gguf = open_model(data_dir() + "/model-golden/gguf/tinystories-656k-" + twin.name + ".gguf");
-    CHECK((gguf.gguf && gguf.interleaved_rope && gguf.config.tied && gguf.config.norm_eps == plain.config.norm_eps && gguf.config.vocab == 2048));
+    CHECK((gguf.gguf && gguf.interleaved_rope && gguf.config.tied && gguf.config.norm_eps == plain.config.norm_eps &&
+           gguf.config.vocab == 2048));
     REQUIRE(gguf.tensors.size() == plain.tensors.size());
     for (const auto& [name, tensor] : plain.tensors) {
       INFO(name);
@@ -114,7 +118,8 @@ TEST_CASE("a real instruct model opens") {
   if (!std::filesystem::exists(file)) { std::printf("SKIPPED for want of SmolLM2 (IBID_SMOLLM2, or %s)\n", cached.c_str()); return; }
   ModelFiles m = open_model(file);
   CHECK((m.tensors.size() == 272 && m.config.layers == 30 && m.config.vocab == 49152 && m.config.rope_theta == 100000 && m.config.tied));
-  CHECK((m.tensors.at("model.embed_tokens.weight").dtype == DType::q8_0 && m.tensors.at("model.layers.29.mlp.up_proj.weight").dtype == DType::q4_1));
+  CHECK((m.tensors.at("model.embed_tokens.weight").dtype == DType::q8_0 &&
+         m.tensors.at("model.layers.29.mlp.up_proj.weight").dtype == DType::q4_1));
   CHECK(mentions(m.chat_template, "<|im_start|>"));
   CHECK(m.tokenizer.at("tokenizer.ggml.tokens").items().size() == 49152);
 }
@@ -122,7 +127,8 @@ TEST_CASE("a real instruct model opens") {
 TEST_CASE("the files of a model are listed by name, sorted, and nothing else is") {
   TempFolder folder;
   write_tiny_folder(folder);
-  for (const char* name : {"README.md", "pytorch_model.bin", "consolidated.safetensors", "model.safetensors.bak", "chat_template.jinja", ".gitattributes"})
+  for (const char* name : {"README.md", "pytorch_model.bin", "consolidated.safetensors", "model.safetensors.bak", "chat_template.jinja",
+                           ".gitattributes"})
     folder.write(name, "x");
   std::filesystem::create_directory(folder.file("model-folder.safetensors"));
   std::filesystem::create_symlink("nowhere", folder.file("generation_config.json"));
@@ -160,7 +166,8 @@ TEST_CASE("a model has exactly the tensors of its architecture") {
   CHECK(refusal(folder.path()) == "");
   more.back() = f32_tensor("lm_head.weight", {10, 8}, 99);   // tied: the embedding counts
   folder.write("model.safetensors", safetensors_file(more));
-  CHECK(std::string(static_cast<const char*>(open_model(folder.path()).tensors.at("model.embed_tokens.weight").data), 320) == tensors[0].data);
+  CHECK(std::string(static_cast<const char*>(open_model(folder.path()).tensors.at("model.embed_tokens.weight").data), 320) ==
+        tensors[0].data);
   more.back() = f32_tensor("model.layers.0.self_attn.q_proj.bias", {8}, 1);
   folder.write("model.safetensors", safetensors_file(more));
   CHECK(mentions(refusal(folder.path()), "q_proj.bias is not part"));
@@ -192,10 +199,20 @@ TEST_CASE("shards: every tensor where the index says, and no name leads out of t
   write_sharded(folder, "model-00001-of-00002.safetensors", &index);
   CHECK(open_model(folder.path()).tensors.size() == 11);
   CHECK(model_file_list(folder.path()).size() == 5);
-  auto with_index = [&](const Json& changed) { folder.write("model.safetensors.index.json", changed.dump()); return refusal(folder.path()); };
-  auto moved = [&](const std::string& shard) { Json changed = index; Json map = changed.at("weight_map"); map.set("model.norm.weight", Json(shard)); changed.set("weight_map", map); return changed; };
+  auto with_index = [&](const Json& changed) {
+    folder.write("model.safetensors.index.json", changed.dump());
+    return refusal(folder.path());
+  };
+  auto moved = [&](const std::string& shard) {
+    Json changed = index;
+    Json map = changed.at("weight_map");
+    map.set("model.norm.weight", Json(shard));
+    changed.set("weight_map", map);
+    return changed;
+  };
   CHECK(mentions(with_index(moved("model-00002-of-00002.safetensors")), "\"model.norm.weight\" lies in model-00001-of-00002.safetensors"));
-  for (const char* path : {"../model.safetensors", "/etc/passwd", "model/../../x.safetensors", "..", "", "config.json", "model-00003-of-00003.safetensors"})
+  for (const char* path : {"../model.safetensors", "/etc/passwd", "model/../../x.safetensors", "..", "", "config.json",
+                           "model-00003-of-00003.safetensors"})
     CHECK(mentions(with_index(moved(path)), std::string("shard \"") + path + "\" is not a model file of this folder"));
   Json more = index, map = index.at("weight_map");
   map.set("ghost", Json("model-00001-of-00002.safetensors"));
@@ -245,7 +262,8 @@ TEST_CASE("GGUF files: biases by presence, rotary divisors, the template, refusa
   GgufWriter plain = tiny_gguf_metadata().string("tokenizer.chat_template", "t");
   write(plain);
   ModelFiles m = open_model(path);
-  CHECK((m.chat_template == "t" && m.tensors.size() == 11 && m.rope_divisors.empty() && m.interleaved_rope && m.tokenizer_config.is_null()));
+  CHECK((m.chat_template == "t" && m.tensors.size() == 11 && m.rope_divisors.empty() && m.interleaved_rope &&
+         m.tokenizer_config.is_null()));
   CHECK(model_file_list(path) == std::vector<std::string>{path});
 
   GgufWriter rope = tiny_gguf_metadata();

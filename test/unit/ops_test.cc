@@ -124,7 +124,8 @@ TEST_CASE("norm agrees with float64") {
       largest = std::fmax(largest, std::fabs(want[i]));
     }
     // half a step of the quantiser, plus the mean square's bias of at most 6.4e-7 and float32 roundings
-    for (size_t i = 0; i < x.size(); ++i) CHECK_FALSE(std::fabs(r.q[i] * static_cast<double>(r.scale) - want[i]) > largest * (0.5 / 32639 + 2e-6));
+    for (size_t i = 0; i < x.size(); ++i)
+      CHECK_FALSE(std::fabs(r.q[i] * static_cast<double>(r.scale) - want[i]) > largest * (0.5 / 32639 + 2e-6));
   }
 }
 
@@ -197,7 +198,9 @@ TEST_CASE("storage formats: every instruction set equals the reference values by
     for (Isa isa : isas) {
       INFO(f.name << " " << isa_name(isa));
       std::vector<float> got(64 * 256);
-      for (int r = 0; r < 64; ++r) row_ops(isa).dequantize(dtype, stored + static_cast<size_t>(r) * stored_row_bytes(dtype, 256), 256, &got[static_cast<size_t>(r * 256)]);
+      for (int r = 0; r < 64; ++r)
+        row_ops(isa).dequantize(dtype, stored + static_cast<size_t>(r) * stored_row_bytes(dtype, 256), 256,
+                                &got[static_cast<size_t>(r * 256)]);
       CHECK(std::memcmp(got.data(), want.data(), want.size()) == 0);
     }
     StoredMatrix m{stored, dtype, 64, 256};
@@ -258,7 +261,9 @@ TEST_CASE("a row alone equals the row in a batch, for 1, 2 and 7 threads") {
   std::vector<float> weight = make_row(k, 0, 1);
   using Op = std::function<void(Device&, const float*, int, const QuantRows&, uint8_t*)>;
   const Op ops[] = {
-      [&](Device& d, const float* in, int n, const QuantRows& out, uint8_t* bad) { d.norm_quantize(in, weight.data(), 1e-5f, n, k, out, bad); },
+      [&](Device& d, const float* in, int n, const QuantRows& out, uint8_t* bad) {
+        d.norm_quantize(in, weight.data(), 1e-5f, n, k, out, bad);
+      },
       [&](Device& d, const float* in, int n, const QuantRows& out, uint8_t* bad) { d.quantize(in, n, k, out, bad); },
   };
   for (Isa isa : kIsas) {

@@ -49,7 +49,8 @@ TEST_CASE("the oracle gives the golden logits and greedy answers, from the folde
       const double* first = &logits[(prompt.size() - 1) * 2048];
       CHECK(distance(first, item.at("first_step_logits")) < 0.51e-6);
       std::vector<int32_t> best;
-      for (size_t i = 0; i < answer.size(); ++i) best.push_back(static_cast<int32_t>(std::max_element(first + i * 2048, first + (i + 1) * 2048) - (first + i * 2048)));
+      for (size_t i = 0; i < answer.size(); ++i)
+        best.push_back(static_cast<int32_t>(std::max_element(first + i * 2048, first + (i + 1) * 2048) - (first + i * 2048)));
       CHECK(best == answer);
     }
   }

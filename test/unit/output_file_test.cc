@@ -22,7 +22,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-size_t files_in(const std::string& folder) { return static_cast<size_t>(std::distance(fs::directory_iterator(folder), fs::directory_iterator())); }
+size_t files_in(const std::string& folder) {
+  return static_cast<size_t>(std::distance(fs::directory_iterator(folder), fs::directory_iterator()));
+}
 
 }  // namespace
 

@@ -40,7 +40,8 @@ inline std::vector<kernels::Isa> available_isas() {
 }
 
 inline runtime::Tokenizer tokenizer_of(const runtime::ModelFiles& files) {
-  return files.gguf ? runtime::Tokenizer::from_gguf(files.tokenizer) : runtime::Tokenizer::from_huggingface(files.tokenizer, files.tokenizer_config);
+  return files.gguf ? runtime::Tokenizer::from_gguf(files.tokenizer)
+                    : runtime::Tokenizer::from_huggingface(files.tokenizer, files.tokenizer_config);
 }
 
 inline Run run_on(std::unique_ptr<kernels::Device> device, const runtime::ModelFiles& model, const Circumstances& c,
@@ -99,7 +100,8 @@ bool says(F call, const std::string& part) {
 inline bool same_bits(float a, float b) { return std::memcmp(&a, &b, sizeof a) == 0; }
 
 inline bool same_token(const runtime::AnswerToken& a, const runtime::AnswerToken& b) {
-  bool same = a.id == b.id && a.runner_up == b.runner_up && same_bits(a.logprob, b.logprob) && same_bits(a.margin, b.margin) && a.top.size() == b.top.size();
+  bool same = a.id == b.id && a.runner_up == b.runner_up && same_bits(a.logprob, b.logprob) && same_bits(a.margin, b.margin) &&
+              a.top.size() == b.top.size();
   for (size_t i = 0; same && i < a.top.size(); i++) same = a.top[i].id == b.top[i].id && same_bits(a.top[i].logprob, b.top[i].logprob);
   return same;
 }

@@ -52,7 +52,8 @@ class FloatSums : public runtime::DeviceProxy {
     rows_[out.data].assign(x, x + size_t(rows) * k);
     to_.quantize(x, rows, k, out, bad);
   }
-  void norm_quantize(const float* x, const float* weight, float eps, int rows, int k, const kernels::QuantRows& out, uint8_t* bad) override {
+  void norm_quantize(const float* x, const float* weight, float eps, int rows, int k, const kernels::QuantRows& out,
+                     uint8_t* bad) override {
     std::vector<float>& y = rows_[out.data];
     y.resize(size_t(rows) * k);
     for (int t = 0; t < rows; t++) {
@@ -119,7 +120,8 @@ TEST_CASE("repeated runs, cold and warm prefix cache") {
   for (Profile profile : {Profile::w16a16, Profile::w8a16}) {
     CHECK(gate(reference(profile), run_alone(tiny().files, {.profile = profile}, requests)) == "");
     for (int repeats : {1, 2, 3}) {
-      const Run run = run_on(tiny().files, {.profile = profile, .max_batch = 16, .chunk = 256, .prefix_cache = true, .repeats = repeats}, requests);
+      const Run run = run_on(tiny().files, {.profile = profile, .max_batch = 16, .chunk = 256, .prefix_cache = true, .repeats = repeats},
+                             requests);
       CHECK(gate(reference(profile), run) == "");
       CHECK(run.stats.cached_rows > 0);
     }
@@ -132,7 +134,8 @@ TEST_CASE("alone and in ragged batches, whatever the order of arrival") {
       auto requests = workload(128);
       if (batch % 2) std::reverse(requests.begin(), requests.end());
       INFO("batch " << batch << ", prefix cache " << cache);
-      CHECK(gate(reference(Profile::w16a16), run_on(tiny().files, {.max_batch = batch, .chunk = 300, .prefix_cache = cache}, requests)) == "");
+      CHECK(gate(reference(Profile::w16a16),
+                 run_on(tiny().files, {.max_batch = batch, .chunk = 300, .prefix_cache = cache}, requests)) == "");
     }
   }
 }
@@ -141,7 +144,8 @@ TEST_CASE("prompts in chunks of 1, 7, 64 and all") {
   for (int chunk : {1, 7, 64, 4096}) {
     for (int batch : {1, 9}) {
       INFO("chunk " << chunk << ", batch " << batch);
-      CHECK(gate(reference(Profile::w16a16), run_on(tiny().files, {.max_batch = batch, .chunk = chunk, .prefix_cache = batch > 1}, workload(128))) == "");
+      CHECK(gate(reference(Profile::w16a16),
+                 run_on(tiny().files, {.max_batch = batch, .chunk = chunk, .prefix_cache = batch > 1}, workload(128))) == "");
     }
   }
 }
@@ -152,7 +156,8 @@ TEST_CASE("any instruction set with any number of threads, both profiles") {
     for (int threads : {1, 2, 7}) {
       for (Profile profile : {Profile::w16a16, Profile::w8a16}) {
         INFO(kernels::isa_name(isa) << ", " << threads << " threads");
-        const Run run = run_on(tiny().files, {.isa = isa, .threads = threads, .profile = profile, .max_batch = 8, .chunk = 100, .prefix_cache = true}, workload(kRequests));
+        const Run run = run_on(tiny().files, {.isa = isa, .threads = threads, .profile = profile, .max_batch = 8, .chunk = 100,
+                                              .prefix_cache = true}, workload(kRequests));
         CHECK(gate(first_of(reference(profile), kRequests), run) == "");
       }
     }
@@ -168,7 +173,9 @@ TEST_CASE("profiles and seeds give other answers, so the gate compares something
 
 TEST_CASE("negative control: float sums in an order that depends on the batch are caught") {
   const auto requests = workload(12);
-  auto run = [&](int batch, int chunk) { return run_on(std::make_unique<FloatSums>(best_device()), tiny().files, {.max_batch = batch, .chunk = chunk}, requests); };
+  auto run = [&](int batch, int chunk) {
+    return run_on(std::make_unique<FloatSums>(best_device()), tiny().files, {.max_batch = batch, .chunk = chunk}, requests);
+  };
   const Run alone = run(1, 1);
   CHECK(signs_of_death(alone) == "");
   CHECK(gate(alone, run(1, 1)) == "");                               // repeatable, as ordinary engines are

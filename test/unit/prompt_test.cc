@@ -14,7 +14,9 @@ const char* const kChatMl =
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
 Manifest manifest(const std::string& prompt, const std::string& decoding = "{max_tokens: 9}") {
-  return parse_manifest("ibid: 1\nmodel: {digest: sha256:" + std::string(64, 'a') + "}\ninput: {format: jsonl}\nprompt:\n" + prompt + "\ndecoding: " + decoding + "\n", "step.yaml");
+  return parse_manifest("ibid: 1\nmodel: {digest: sha256:" + std::string(64, 'a') + "}\ninput: {format: jsonl}\nprompt:\n" + prompt +
+                            "\ndecoding: " + decoding + "\n",
+                        "step.yaml");
 }
 
 Record record(const std::string& json) {
@@ -26,8 +28,9 @@ Record record(const std::string& json) {
 }
 
 // A toy tokenizer: one token per started run of three bytes, and <|im_end|>.
-const PromptBuilder::TokenizerView thirds = {[](std::string_view text) { return (text.size() + 2) / 3; },
-                                             [](std::string_view text) { return std::string(text.find("<|im_end|>") == text.npos ? "" : "<|im_end|>"); }};
+const PromptBuilder::TokenizerView thirds = {
+    [](std::string_view text) { return (text.size() + 2) / 3; },
+    [](std::string_view text) { return std::string(text.find("<|im_end|>") == text.npos ? "" : "<|im_end|>"); }};
 
 Prompt build(const Manifest& m, const std::string& json, const std::string& chat_template = kChatMl) {
   return PromptBuilder(m, {chat_template, "<s>", "</s>"}, thirds).build(record(json));
@@ -36,12 +39,13 @@ Prompt build(const Manifest& m, const std::string& json, const std::string& chat
 }  // namespace
 
 TEST_CASE("messages go through the step's templates and then the chat template") {
-  const Manifest m = manifest("  messages:\n    - system: Be {{ mood }}.\n    - user: \"{{ q }}\"\n    - assistant: yes {{ q }}\n    - user: \"{{ file('f') }}!\"\n  files: {f: {text: side}}");
+  const Manifest m = manifest("  messages:\n    - system: Be {{ mood }}.\n    - user: \"{{ q }}\"\n    - assistant: yes {{ q }}\n"
+                              "    - user: \"{{ file('f') }}!\"\n  files: {f: {text: side}}");
   const Prompt p = build(m, "{\"mood\":\"brief\",\"q\":\"why?\"}");
   CHECK(p.error == "");
   CHECK(p.text ==
-        "<s><|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nwhy?<|im_end|>\n<|im_start|>assistant\nyes why?<|im_end|>\n<|im_start|>user\nside!<|im_end|>\n"
-        "<|im_start|>assistant\n");
+        "<s><|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nwhy?<|im_end|>\n<|im_start|>assistant\nyes why?<|im_end|>\n"
+        "<|im_start|>user\nside!<|im_end|>\n<|im_start|>assistant\n");
   CHECK_FALSE(p.truncation.cut);
   CHECK_FALSE(PromptBuilder(m, {kChatMl, "", ""}, thirds).wants_bos());
 }
@@ -78,7 +82,8 @@ TEST_CASE("what a template cannot do is the record's outcome") {
 
 TEST_CASE("truncation keeps whole code points and no more tokens than asked for") {
   auto cut = [](const std::string& keep, int tokens, const std::string& text) {
-    const Manifest m = manifest("  text: \"{{ a }}\"", "{max_tokens: 9, truncate: {field: a, keep: " + keep + ", tokens: " + std::to_string(tokens) + "}}");
+    const Manifest m = manifest("  text: \"{{ a }}\"",
+                                "{max_tokens: 9, truncate: {field: a, keep: " + keep + ", tokens: " + std::to_string(tokens) + "}}");
     return PromptBuilder(m, {}, thirds).build(record("{\"a\":\"" + text + "\"}"));
   };
   const std::string alphabet = "abcdefghijklmnopqrstuvwxyz";
@@ -100,12 +105,14 @@ TEST_CASE("truncation keeps whole code points and no more tokens than asked for"
   const Manifest m = manifest("  text: \"{{ a }}\"", "{max_tokens: 9, truncate: {field: a, keep: head, tokens: 2}}");
   PromptBuilder builder(m, {}, thirds);
   CHECK(builder.build(record("{\"a\":[1,2]}")).error == "");
-  CHECK(builder.build(record("{\"a\":[1,2,3,4]}")).error == "the field 'a' has more than 2 tokens and is a JSON array: only text can be cut");
+  CHECK(builder.build(record("{\"a\":[1,2,3,4]}")).error ==
+        "the field 'a' has more than 2 tokens and is a JSON array: only text can be cut");
   CHECK(builder.build(record("{\"b\":1}")).error.find("prompt.text") == 0);
 }
 
 TEST_CASE("special tokens in a message are refused when the step says so, whoever wrote their parts") {
-  const std::string prompt = "  messages:\n    - system: Be brief.\n    - user: \"{{ a }}{{ b }}\"\n", refusing = prompt + "  special_tokens: refuse";
+  const std::string prompt = "  messages:\n    - system: Be brief.\n    - user: \"{{ a }}{{ b }}\"\n";
+  const std::string refusing = prompt + "  special_tokens: refuse";
   const char* const whole = "{\"a\":\"x<|im_end|>\",\"b\":\"\"}";
   const char* const halves = "{\"a\":\"<|im_\",\"b\":\"end|>\"}";
   for (const char* json : {whole, halves}) {

@@ -25,12 +25,14 @@ ByteSource dripping(const std::string& text, size_t step) {
 
 // Why a record could not be read can be told from what is kept of it.
 void check_reason(const InputSpec& spec, const Record& r) {
-  if (r.problem && r.fields.empty() && !r.raw.empty() && why_unreadable(spec, r.raw) != *r.problem) FAIL(r.raw + " is " + *r.problem + ", and not " + why_unreadable(spec, r.raw));
+  if (r.problem && r.fields.empty() && !r.raw.empty() && why_unreadable(spec, r.raw) != *r.problem)
+    FAIL(r.raw + " is " + *r.problem + ", and not " + why_unreadable(spec, r.raw));
 }
 
 std::vector<Record> read(InputFormat format, const std::vector<std::string>& texts, const std::string& id = "", size_t step = 1 << 20) {
   std::vector<Input> inputs;
-  for (size_t i = 0; i < texts.size(); ++i) inputs.push_back({"dir/in" + std::to_string(i), [text = texts[i], step] { return dripping(text, step); }});
+  for (size_t i = 0; i < texts.size(); ++i)
+    inputs.push_back({"dir/in" + std::to_string(i), [text = texts[i], step] { return dripping(text, step); }});
   RecordReader reader({format, id}, std::move(inputs));
   std::vector<Record> out;
   for (Record record; reader.next(record);) {
@@ -78,7 +80,8 @@ TEST_CASE("jsonl") {
 }
 
 TEST_CASE("ids name records once") {
-  CHECK(show(read(InputFormat::jsonl, {"{\"s\":\"a\"}\n{\"s\":7}\n{\"s\":\"7\"}\n{\"s\":\"\"}\n{\"s\":null}\n{\"t\":1}\n{\"s\":\"a\\nb\"}\n{\"s\":\"a\"}\n{\"s\":[1]}\n"}, "s")) ==
+  CHECK(show(read(InputFormat::jsonl, {"{\"s\":\"a\"}\n{\"s\":7}\n{\"s\":\"7\"}\n{\"s\":\"\"}\n{\"s\":null}\n{\"t\":1}\n"
+                                       "{\"s\":\"a\\nb\"}\n{\"s\":\"a\"}\n{\"s\":[1]}\n"}, "s")) ==
         "a|s=\"a\";\n7|s=7;\n"
         "#3!the field 's', which names the record, names an earlier record too: 7|s=\"7\";\n"
         "#4!the field 's', which names the record, is empty|s=\"\";\n"
@@ -89,16 +92,20 @@ TEST_CASE("ids name records once") {
         "#9!the field 's', which names the record, is a JSON array|s=[1];\n");
   // Ids that look like ours stay unique, whichever comes first.
   CHECK(show(read(InputFormat::jsonl, {"{\"s\":\"#2\"}\n[]\n{\"s\":\"##2\"}\n"}, "s")) ==
-        "#2|s=\"#2\";\n##2!a JSON array and not an object|[]\n#3!the field 's', which names the record, names an earlier record too: ##2|s=\"##2\";\n");
+        "#2|s=\"#2\";\n##2!a JSON array and not an object|[]\n"
+        "#3!the field 's', which names the record, names an earlier record too: ##2|s=\"##2\";\n");
   const std::string longest(kMaxIdBytes, 'x');
   CHECK(read(InputFormat::jsonl, {"{\"s\":\"" + longest + "\"}"}, "s")[0].id == longest);
-  CHECK(read(InputFormat::jsonl, {"{\"s\":\"x" + longest + "\"}"}, "s")[0].problem == "the field 's', which names the record, is longer than 1024 bytes");
-  CHECK(read(InputFormat::jsonl, {"{\"s\":\"a\x7f\"}"}, "s")[0].problem == "the field 's', which names the record, holds a control character");
+  CHECK(read(InputFormat::jsonl, {"{\"s\":\"x" + longest + "\"}"}, "s")[0].problem ==
+        "the field 's', which names the record, is longer than 1024 bytes");
+  CHECK(read(InputFormat::jsonl, {"{\"s\":\"a\x7f\"}"}, "s")[0].problem ==
+        "the field 's', which names the record, holds a control character");
 }
 
 TEST_CASE("csv and tsv by RFC 4180") {
   CHECK(show(read(InputFormat::csv, {"a,b\r\n1,2\r\n\"x,\"\"y\"\"\",\"l1\r\nl2\"\r\n\r\n,\r\n5' end,6\"\r\nlast,row"})) ==
-        "1|a=\"1\";b=\"2\";\n2|a=\"x,\\\"y\\\"\";b=\"l1\\r\\nl2\";\n3|a=\"\";b=\"\";\n4|a=\"5' end\";b=\"6\\\"\";\n5|a=\"last\";b=\"row\";\n");
+        "1|a=\"1\";b=\"2\";\n2|a=\"x,\\\"y\\\"\";b=\"l1\\r\\nl2\";\n3|a=\"\";b=\"\";\n4|a=\"5' end\";b=\"6\\\"\";\n"
+        "5|a=\"last\";b=\"row\";\n");
   CHECK(show(read(InputFormat::csv, {"a,b\n1\n1,2,3\n\"x\"y,2\n\xff,2\n\"open,1\n"})) ==
         "#1!1 field where the header has another number|1\n"
         "#2!3 fields where the header has another number|1,2,3\n"
@@ -114,7 +121,8 @@ TEST_CASE("csv and tsv by RFC 4180") {
   CHECK(error_of(InputFormat::csv, {""}) == "dir/in0:1: empty, without even a header row / did what should have written it fail?");
   CHECK(error_of(InputFormat::csv, {"\na\n"}) == "dir/in0:1: no header row / the first row names the columns");
   // Lines that end in CR alone, as old spreadsheets write them: the whole file would be the header. In quotes a CR is a name's own.
-  const std::string no_lines = "dir/in0:1: a carriage return inside the header row / do its lines end in CR alone?  tr '\\r' '\\n' <OLD >NEW  converts them";
+  const std::string no_lines =
+      "dir/in0:1: a carriage return inside the header row / do its lines end in CR alone?  tr '\\r' '\\n' <OLD >NEW  converts them";
   for (const char* text : {"a,b\r1,2\r", "a,b\r1,2", "\"a\",\"b\"\r\"1\",\"2\"\r", "\ra,b\n"}) {
     INFO(text);
     CHECK(error_of(InputFormat::csv, {text}) == no_lines);
@@ -127,8 +135,10 @@ TEST_CASE("csv and tsv by RFC 4180") {
   CHECK(error_of(InputFormat::csv, {"a,,b\n"}) == "dir/in0:1: a column has no name / name every column in the header row");
   CHECK(error_of(InputFormat::csv, {"a,b,a\n"}) == "dir/in0:1: two columns are called 'a' / give each column its own name");
   CHECK(error_of(InputFormat::csv, {"a,\"b\n"}) == "dir/in0:1: bad header row: a quoted field is not closed");
-  CHECK(error_of(InputFormat::csv, {"a,b\n1,2\n", "b,a\n"}) == "dir/in1:1: the header differs from that of dir/in0 / several inputs are one input: give them the same columns");
-  CHECK(error_of(InputFormat::csv, {"sample,lane\n"}, "smaple") == "dir/in0:1: no column 'smaple', which input.id names / did you mean 'sample'?");
+  CHECK(error_of(InputFormat::csv, {"a,b\n1,2\n", "b,a\n"}) ==
+        "dir/in1:1: the header differs from that of dir/in0 / several inputs are one input: give them the same columns");
+  CHECK(error_of(InputFormat::csv, {"sample,lane\n"}, "smaple") ==
+        "dir/in0:1: no column 'smaple', which input.id names / did you mean 'sample'?");
 }
 
 TEST_CASE("tsv with escapes") {
@@ -154,14 +164,17 @@ TEST_CASE("tables without quotes: each line is a row") {
     for (Record record; reader.next(record); out.push_back(record)) check_reason(spec, record);
     return show(out);
   };
-  CHECK(read(InputFormat::tsv, "\"a\"\tb\r\n\"5 prime\t\"\"\r\n\"\tx\"y\r\n") == "1|\"a\"=\"\\\"5 prime\";b=\"\\\"\\\"\";\n2|\"a\"=\"\\\"\";b=\"x\\\"y\";\n");
-  CHECK(read(InputFormat::csv, "a,b\n\"1,2\"\n\"1\n") == "1|a=\"\\\"1\";b=\"2\\\"\";\n#2!1 field where the header has another number|\"1\n");
+  CHECK(read(InputFormat::tsv, "\"a\"\tb\r\n\"5 prime\t\"\"\r\n\"\tx\"y\r\n") ==
+        "1|\"a\"=\"\\\"5 prime\";b=\"\\\"\\\"\";\n2|\"a\"=\"\\\"\";b=\"x\\\"y\";\n");
+  CHECK(read(InputFormat::csv, "a,b\n\"1,2\"\n\"1\n") ==
+        "1|a=\"\\\"1\";b=\"2\\\"\";\n#2!1 field where the header has another number|\"1\n");
 }
 
 // What ibid writes is what ibid, and others, read. With escapes a tsv comes back as it was; without them, and to others, it holds the
 // text as it stands in the row.
 TEST_CASE("any text in a row is read back") {
-  const std::vector<std::string> pieces = {"", "a", " ", "\"", "\"\"", "'", ",", "\t", "\n", "\r", "\r\n", "\\", "\\n", "\\t", std::string(1, '\0'), "#", "\x1f", "\xC3\xA9", "\xEF\xBB\xBF", "\xE2\x80\xA8"};
+  const std::vector<std::string> pieces = {"", "a", " ", "\"", "\"\"", "'", ",", "\t", "\n", "\r", "\r\n", "\\", "\\n", "\\t",
+                                           std::string(1, '\0'), "#", "\x1f", "\xC3\xA9", "\xEF\xBB\xBF", "\xE2\x80\xA8"};
   std::vector<std::string> texts;
   for (const std::string& a : pieces)
     for (const std::string& b : pieces)
@@ -191,7 +204,8 @@ TEST_CASE("any text in a row is read back") {
       if (format == OutputFormat::csv && escapes != Escapes::none) continue;
       const bool as_written = format == OutputFormat::tsv && escapes == Escapes::none;
       auto expected = [&](const std::string& text) { return as_written ? escaped(text) : text; };
-      RecordReader reader({format == OutputFormat::csv ? InputFormat::csv : InputFormat::tsv, "id", escapes}, {{"rows", [&] { return text_source(written); }}});
+      RecordReader reader({format == OutputFormat::csv ? InputFormat::csv : InputFormat::tsv, "id", escapes},
+                          {{"rows", [&] { return text_source(written); }}});
       Record r;
       size_t i = 0, wrong = 0;
       for (; reader.next(r); ++i) {
@@ -209,9 +223,10 @@ TEST_CASE("any text in a row is read back") {
 
 TEST_CASE("no reason is found for what can be read, nor for what no reader keeps") {
   const std::pair<InputFormat, const char*> cases[] = {
-      {InputFormat::jsonl, "{}"}, {InputFormat::jsonl, ""}, {InputFormat::jsonl, "[\n["}, {InputFormat::jsonl, "\\x5b"}, {InputFormat::jsonl, "\\xZZ"}, {InputFormat::jsonl, "\\"},
-      {InputFormat::text, "a"}, {InputFormat::text, "\\xff\n\\xff"}, {InputFormat::text, "\\xFF"}, {InputFormat::csv, ""}, {InputFormat::tsv, "a\nb"},
-      {InputFormat::fasta, ">a\nAC\n"}, {InputFormat::fasta, ">\nA\n>\nA"}, {InputFormat::files, "name\ntext"}, {InputFormat::files, "a/name\n\\xff"}};
+      {InputFormat::jsonl, "{}"}, {InputFormat::jsonl, ""}, {InputFormat::jsonl, "[\n["}, {InputFormat::jsonl, "\\x5b"},
+      {InputFormat::jsonl, "\\xZZ"}, {InputFormat::jsonl, "\\"}, {InputFormat::text, "a"}, {InputFormat::text, "\\xff\n\\xff"},
+      {InputFormat::text, "\\xFF"}, {InputFormat::csv, ""}, {InputFormat::tsv, "a\nb"}, {InputFormat::fasta, ">a\nAC\n"},
+      {InputFormat::fasta, ">\nA\n>\nA"}, {InputFormat::files, "name\ntext"}, {InputFormat::files, "a/name\n\\xff"}};
   for (const auto& [format, raw] : cases) {
     INFO(raw);
     CHECK(why_unreadable({format, ""}, raw) == "");
@@ -241,8 +256,10 @@ TEST_CASE("fasta") {
 }
 
 TEST_CASE("files") {
-  CHECK(show(read(InputFormat::files, {"whole\r\ntext\n", "", "\xff"})) == "in0|name=\"in0\";text=\"whole\\r\\ntext\\n\";\nin1|name=\"in1\";text=\"\";\n#3!not valid UTF-8|in2\n\\xff\n");
-  RecordReader twice({InputFormat::files, ""}, {{"a/x.txt", [] { return text_source("1"); }}, {"b/x.txt", [] { return text_source("2"); }}});
+  CHECK(show(read(InputFormat::files, {"whole\r\ntext\n", "", "\xff"})) ==
+        "in0|name=\"in0\";text=\"whole\\r\\ntext\\n\";\nin1|name=\"in1\";text=\"\";\n#3!not valid UTF-8|in2\n\\xff\n");
+  RecordReader twice({InputFormat::files, ""},
+                     {{"a/x.txt", [] { return text_source("1"); }}, {"b/x.txt", [] { return text_source("2"); }}});
   Record record;
   CHECK((twice.next(record) && record.id == "x.txt" && !record.problem));
   CHECK((twice.next(record) && record.id == "#2" && record.problem));
@@ -251,8 +268,9 @@ TEST_CASE("files") {
 
 TEST_CASE("two records that render differently are not equal") {
   std::vector<std::string> forms;
-  for (const char* line : {"{\"a\":1}", "{\"a\":1.0}", "{\"a\":\"1\"}", "{\"a\":true}", "{\"a\":\"true\"}", "{\"a\":null}", "{\"a\":\"\"}", "{\"a\":[1]}", "{\"a\":\"[1]\"}", "{\"a\":{}}",
-                           "{\"a\":{\"b\":1,\"c\":2}}", "{\"a\":{\"c\":2,\"b\":1}}", "{\"a\":1,\"b\":2}", "{\"b\":2,\"a\":1}", "{}", "[1]", "{\"\":\"x\"}", "x", "\\x", "\xff", "\\\\xff"})
+  for (const char* line : {"{\"a\":1}", "{\"a\":1.0}", "{\"a\":\"1\"}", "{\"a\":true}", "{\"a\":\"true\"}", "{\"a\":null}", "{\"a\":\"\"}",
+                           "{\"a\":[1]}", "{\"a\":\"[1]\"}", "{\"a\":{}}", "{\"a\":{\"b\":1,\"c\":2}}", "{\"a\":{\"c\":2,\"b\":1}}",
+                           "{\"a\":1,\"b\":2}", "{\"b\":2,\"a\":1}", "{}", "[1]", "{\"\":\"x\"}", "x", "\\x", "\xff", "\\\\xff"})
     forms.push_back(record_canonical(read(InputFormat::jsonl, {line}).at(0)));
   std::sort(forms.begin(), forms.end());
   CHECK(std::adjacent_find(forms.begin(), forms.end()) == forms.end());
@@ -280,7 +298,8 @@ TEST_CASE("neither the size of reads nor the cut of files can be seen") {
     CHECK(whole.size() > 10);
     for (size_t step : {1, 2, 3, 7}) CHECK(show(read(format, {text}, id, step)) == whole);
   }
-  CHECK(show(read(InputFormat::jsonl, {"{\"s\":1}\n[]\n", "{\"s\":1}\n"}, "s")) == show(read(InputFormat::jsonl, {"{\"s\":1}\n[]\n{\"s\":1}\n"}, "s")));
+  CHECK(show(read(InputFormat::jsonl, {"{\"s\":1}\n[]\n", "{\"s\":1}\n"}, "s")) ==
+        show(read(InputFormat::jsonl, {"{\"s\":1}\n[]\n{\"s\":1}\n"}, "s")));
   CHECK(show(read(InputFormat::csv, {"s\n1\n", "s\n2\n"})) == show(read(InputFormat::csv, {"s\n1\n2\n"})));
 }
 
@@ -310,7 +329,8 @@ TEST_CASE("fields without number are counted, not kept apart") {
   const std::string separators(beyond, '\t'), counted = std::to_string(beyond + 1);
   CHECK(*read(InputFormat::tsv, {"a\tb\n" + separators + "x\n"})[0].problem == counted + " fields where the header has another number");
   const InputSpec spec{InputFormat::tsv, "", Escapes::backslash};
-  RecordReader reader(spec, {{"in", [&] { return text_source("a\tb\n" + separators + "\\\tt\n"); }}});   // a backslash at a field's end, far behind
+  // a backslash at a field's end, far behind
+  RecordReader reader(spec, {{"in", [&] { return text_source("a\tb\n" + separators + "\\\tt\n"); }}});
   Record record;
   REQUIRE(reader.next(record));
   CHECK(*record.problem == "a backslash before something else than t, n, r or a backslash");
@@ -318,7 +338,8 @@ TEST_CASE("fields without number are counted, not kept apart") {
 }
 
 TEST_CASE("mutated inputs raise nothing but errors, and every record has a name") {
-  const std::string seeds[] = {"{\"s\":\"a\",\"n\":1.50}\n{\"s\":\"b\",\"x\":[1,{\"y\":null}]}\n", "s,t\n1,\"a \"\"q\"\"\nb\"\n2,c\n", ">s1 d\nACGT\n>s2\nAC\n"};
+  const std::string seeds[] = {"{\"s\":\"a\",\"n\":1.50}\n{\"s\":\"b\",\"x\":[1,{\"y\":null}]}\n", "s,t\n1,\"a \"\"q\"\"\nb\"\n2,c\n",
+                               ">s1 d\nACGT\n>s2\nAC\n"};
   const std::string spice = "\"\n\r,\t>{}[]:\\ \x80\xC3\xff\x01" "0";
   uint64_t state = 88172645463325252u;
   auto below = [&state](size_t n) {                    // xorshift64
@@ -332,7 +353,8 @@ TEST_CASE("mutated inputs raise nothing but errors, and every record has a name"
       if (below(2)) text.insert(below(text.size() + 1), 1, spice[below(spice.size())]);
       else text[below(text.size())] = spice[below(spice.size())];
     }
-    for (InputFormat format : {InputFormat::jsonl, InputFormat::csv, InputFormat::tsv, InputFormat::text, InputFormat::fasta, InputFormat::files}) {
+    for (InputFormat format : {InputFormat::jsonl, InputFormat::csv, InputFormat::tsv, InputFormat::text, InputFormat::fasta,
+                               InputFormat::files}) {
       try {
         std::vector<std::string> ids;
         for (const Record& record : read(format, {text}, format == InputFormat::jsonl ? "s" : "", 5)) {

@@ -15,7 +15,8 @@ TEST_CASE("an input that is another file the second time is an error, though the
     dir.write("in.jsonl", "{\"a\":1}\n{\"a\":2}\n");
     dir.write("other.jsonl", "{\"a\":1}\n{\"a\":3}\n");
     RunInput input(Args(*find_command("run"), {"step.yaml", dir.file("in.jsonl"), "--shard", "1/2"}), Manifest(), "");
-    if (changed) std::filesystem::rename(dir.file("other.jsonl"), dir.file("in.jsonl"));   // the file that was counted still has its size and its times
+    // the file that was counted still has its size and its times
+    if (changed) std::filesystem::rename(dir.file("other.jsonl"), dir.file("in.jsonl"));
     Record record;
     CHECK(input.next(record));
     CHECK_FALSE(input.next(record));
@@ -49,8 +50,11 @@ TEST_CASE("what a pipe holds is given at once, not when much of it is there") {
 
 TEST_CASE("an input is quiet while its pipe is empty and the next record is not there") {
   struct Format { InputFormat format; const char *first, *rest; };
-  constexpr Format kFormats[] = {{InputFormat::jsonl, "{\"a\":1}\n", "{\"a\":2}\n"}, {InputFormat::csv, "a,b\n1,2\n", "3,\"4\"\n"}, {InputFormat::tsv, "a\n1\n", "2\n"},
-                                 {InputFormat::text, "one\n", "two\n"}, {InputFormat::fasta, ">a\nAC\n>b\nGG\n", "TT\n>c\nC\n"}};
+  constexpr Format kFormats[] = {{InputFormat::jsonl, "{\"a\":1}\n", "{\"a\":2}\n"},
+                                 {InputFormat::csv, "a,b\n1,2\n", "3,\"4\"\n"},
+                                 {InputFormat::tsv, "a\n1\n", "2\n"},
+                                 {InputFormat::text, "one\n", "two\n"},
+                                 {InputFormat::fasta, ">a\nAC\n>b\nGG\n", "TT\n>c\nC\n"}};
   ::alarm(60);
   for (const Format& f : kFormats) {
     int ends[2];

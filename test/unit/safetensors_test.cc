@@ -11,7 +11,9 @@ namespace {
 
 std::string verdict(const std::string& bytes) { return error_of([&] { parse_safetensors(bytes, "f"); }); }
 
-std::string with_header(const std::string& header, const std::string& data = "") { return le(static_cast<uint64_t>(header.size())) + header + data; }
+std::string with_header(const std::string& header, const std::string& data = "") {
+  return le(static_cast<uint64_t>(header.size())) + header + data;
+}
 
 std::string one_tensor(const std::string& info, const std::string& data) { return with_header("{\"t\":" + info + "}", data); }
 
@@ -36,7 +38,8 @@ TEST_CASE("the public cases get the verdicts that their manifest gives") {
 }
 
 TEST_CASE("a well-formed file gives its tensors in the order of their data") {
-  std::string file = safetensors_file({f32_tensor("b", {2, 3}, 0), f32_tensor("a", {}, 1), {"e", "BF16", {0, 5}, ""}, {"h", "F16", {2}, "abcd"}});
+  std::string file = safetensors_file({f32_tensor("b", {2, 3}, 0), f32_tensor("a", {}, 1), {"e", "BF16", {0, 5}, ""},
+                                       {"h", "F16", {2}, "abcd"}});
   std::vector<TensorEntry> t = parse_safetensors(file, "f");
   REQUIRE(t.size() == 4);
   CHECK((t[0].name == "b" && t[0].shape == std::vector<int64_t>{2, 3} && t[0].bytes == 24));

@@ -52,7 +52,8 @@ struct SampleCase {
     mask.resize(static_cast<size_t>(n + 31) / 32);
     for (uint32_t& m : mask) m = static_cast<uint32_t>(random.next());
     for (int i = 0; i < n; i += 1 + random.below(9)) seen.push_back(i);
-    const float temperatures[] = {0.0f, 0.7f, 1.0f, 1.9f}, top_ps[] = {1.0f, 0.0f, 0.1f, 0.5f, 0.9f, 0.999f}, min_ps[] = {0.0f, 0.05f, 0.5f, 1.0f};
+    const float temperatures[] = {0.0f, 0.7f, 1.0f, 1.9f}, top_ps[] = {1.0f, 0.0f, 0.1f, 0.5f, 0.9f, 0.999f};
+    const float min_ps[] = {0.0f, 0.05f, 0.5f, 1.0f};
     spec.temperature = temperatures[random.below(4)];
     spec.top_k = random.below(2) ? 0 : 1 + random.below(60);
     spec.top_p = top_ps[random.below(6)];

@@ -49,7 +49,8 @@ Sampled slow_sample(const std::vector<float>& logits, const SampleSpec& spec) {
     if (spec.top_p < 1) {
       __int128 sum = 0, ahead = 0;
       for (Token& t : set) sum += t.weight = math::round_int(static_cast<double>(math::exp32(t.score - max)) * 0x1p40);
-      std::stable_sort(set.begin(), set.end(), [](const Token& a, const Token& b) { return a.weight > b.weight || (a.weight == b.weight && a.id < b.id); });
+      std::stable_sort(set.begin(), set.end(),
+                       [](const Token& a, const Token& b) { return a.weight > b.weight || (a.weight == b.weight && a.id < b.id); });
       __int128 limit = static_cast<__int128>(std::nearbyint(static_cast<double>(spec.top_p) * 0x1p32)) * sum / (__int128{1} << 32);
       std::vector<Token> kept;
       for (const Token& t : set) {
@@ -173,7 +174,8 @@ TEST_CASE("log-probabilities and the most likely tokens agree with float64") {
     for (float l : logits) sum += std::exp(l - max);
     std::vector<int> order(logits.size());
     std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), [&](int x, int y) { return logits[static_cast<size_t>(x)] > logits[static_cast<size_t>(y)]; });
+    std::stable_sort(order.begin(), order.end(),
+                     [&](int x, int y) { return logits[static_cast<size_t>(x)] > logits[static_cast<size_t>(y)]; });
     for (size_t i = 0; i < 5; ++i) {
       CHECK(a.top[i].id == order[i]);
       CHECK(std::fabs(a.top[i].logprob - (logits[static_cast<size_t>(order[i])] - max - std::log(sum))) < 4e-6);
@@ -257,7 +259,8 @@ TEST_CASE("every combination of filters equals the slow implementation, on every
     const SampleSpec& spec = c.spec;
     int n = static_cast<int>(logits.size());
     Sampled want = slow_sample(logits, spec), first = choose(*devices[0], logits, spec).sampled;
-    INFO("trial " << trial << " n " << n << " T " << spec.temperature << " k " << spec.top_k << " p " << spec.top_p << " min_p " << spec.min_p);
+    INFO("trial " << trial << " n " << n << " T " << spec.temperature << " k " << spec.top_k << " p " << spec.top_p << " min_p "
+                  << spec.min_p);
     CHECK(first.token == want.token);
     CHECK(first.runner_up == want.runner_up);
     CHECK(math::bits(first.margin) == math::bits(want.margin));

@@ -13,7 +13,8 @@ namespace {
 // Everything is free but the reading of weights, 2^20 bytes a second: every time is exact.
 SimMachine only_weights() {
   const double free = HUGE_VAL;
-  SimMachine m{.kv_bytes = free, .cache_bytes = free, .product_macs = free, .attention_macs = free, .start = 0, .small = 0, .sample = 0, .host = 0};
+  SimMachine m{.kv_bytes = free, .cache_bytes = free, .product_macs = free, .attention_macs = free, .start = 0, .small = 0, .sample = 0,
+               .host = 0};
   m.weight_bytes = 1 << 20;
   return m;
 }
@@ -78,7 +79,8 @@ TEST_CASE("no throughput is beyond the machine, and half the machine takes twice
   for (double* time : {&half.start, &half.small, &half.sample, &half.host}) *time *= 2;
   SimEngine sim(model, m, Profile::w8a16, 64, 512), slow(model, half, Profile::w8a16, 64, 512);
   ShardTimes t = sim.run(w, 0, 300);
-  const double rows = static_cast<double>(t.stats.prompt_rows + t.stats.decode_rows), macs = 2 * 6.98e9;   // two digits of activations; the layers alone
+  // two digits of activations; the layers alone
+  const double rows = static_cast<double>(t.stats.prompt_rows + t.stats.decode_rows), macs = 2 * 6.98e9;
   CHECK(t.records == 300);
   CHECK(rows * macs / t.seconds < m.product_macs);
   CHECK(rows * macs / t.seconds > 0.3 * m.product_macs);             // alive
@@ -100,7 +102,8 @@ TEST_CASE("records are the same in whichever shard they are, of the lengths that
   CHECK(own / 20000 < 1.3 * w.median);
   SimModel model("tiny-llama");
   const Workload small{.shared = 20, .median = 30, .shortest = 10, .longest = 60, .answer_least = 3, .answer_most = 9};
-  SimEngine whole(model, {}, Profile::w8a16, 4, 64, 1024), first(model, {}, Profile::w8a16, 4, 64, 1024), second(model, {}, Profile::w8a16, 4, 64, 1024);
+  SimEngine whole(model, {}, Profile::w8a16, 4, 64, 1024), first(model, {}, Profile::w8a16, 4, 64, 1024);
+  SimEngine second(model, {}, Profile::w8a16, 4, 64, 1024);
   ShardTimes a = whole.run(small, 0, 100), b = first.run(small, 0, 60), c = second.run(small, 60, 40);
   CHECK(a.answer_tokens == b.answer_tokens + c.answer_tokens);
   CHECK(a.seconds < b.seconds + c.seconds);                          // two tails instead of one

@@ -215,7 +215,8 @@ TEST_CASE("a pool for one sequence serves any number, and the largest fits exact
 TEST_CASE("random loads over small pools: every row sees its own prefix, nothing leaks, nothing starves") {
   uint64_t state = 7;
   for (int round = 0; round < 60; round++) {
-    const int page_count = 4 + int(next_random(state) % 20), slots = 1 + int(next_random(state) % 9), rows = 1 + int(next_random(state) % 200);
+    const int page_count = 4 + int(next_random(state) % 20), slots = 1 + int(next_random(state) % 9);
+    const int rows = 1 + int(next_random(state) % 200);
     FakeRun run(page_count, {slots, rows, 4}, round % 4 != 0);
     const int requests = 5 + int(next_random(state) % 40);
     for (int i = 0; i < requests; i++) {

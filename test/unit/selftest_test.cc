@@ -37,7 +37,8 @@ class OneBit : public DeviceProxy {
     to_.embed(table, batch, x);
     flip("embed", x);
   }
-  void norm_quantize(const float* x, const float* weight, float eps, int rows, int k, const kernels::QuantRows& out, uint8_t* bad) override {
+  void norm_quantize(const float* x, const float* weight, float eps, int rows, int k, const kernels::QuantRows& out,
+                     uint8_t* bad) override {
     to_.norm_quantize(x, weight, eps, rows, k, out, bad);
     flip("norm_quantize", out.data);
   }
@@ -53,8 +54,8 @@ class OneBit : public DeviceProxy {
     to_.gated_matmul(w, a, rows, f, y);
     flip("gated_matmul", y);
   }
-  void rope_store(const float* qkv, int heads, const kernels::Batch& batch, const kernels::Rope& rope, int layer, const kernels::KvCache& kv,
-                  const kernels::QuantHeads& q_out, uint8_t* bad) override {
+  void rope_store(const float* qkv, int heads, const kernels::Batch& batch, const kernels::Rope& rope, int layer,
+                  const kernels::KvCache& kv, const kernels::QuantHeads& q_out, uint8_t* bad) override {
     to_.rope_store(qkv, heads, batch, rope, layer, kv, q_out, bad);
     flip("rope_store", q_out.data);
   }

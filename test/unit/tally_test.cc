@@ -11,7 +11,9 @@ using namespace ibid::step;
 namespace {
 
 Manifest manifest(const std::string& rest) {
-  return parse_manifest("ibid: 1\nmodel: {digest: sha256:" + std::string(64, 'a') + "}\ninput: {format: text}\nprompt: {text: x}\ndecoding: {max_tokens: 9, method: sample, samples: 3}\n" + rest, "step.yaml");
+  return parse_manifest("ibid: 1\nmodel: {digest: sha256:" + std::string(64, 'a') +
+                            "}\ninput: {format: text}\nprompt: {text: x}\ndecoding: {max_tokens: 9, method: sample, samples: 3}\n" + rest,
+                        "step.yaml");
 }
 
 Tally counted(const std::vector<std::vector<AnswerRecord>>& records) {
@@ -25,7 +27,9 @@ Tally counted(const std::vector<std::vector<AnswerRecord>>& records) {
   return tally;
 }
 
-AnswerRecord said(const std::string& text, const std::string& status = "ok") { return {status, text, {{}, {}}, status == "ok" ? "" : "why"}; }
+AnswerRecord said(const std::string& text, const std::string& status = "ok") {
+  return {status, text, {{}, {}}, status == "ok" ? "" : "why"};
+}
 
 const std::vector<std::vector<AnswerRecord>> kRecords = {
     {said("a"), said("a"), said("b")},                 // one of three pairs agrees

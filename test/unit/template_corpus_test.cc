@@ -82,9 +82,10 @@ uint64_t next_random(uint64_t& state) {                // xorshift: the same mut
 }
 
 std::string mutated(std::string s, uint64_t& state) {
-  static const char* const pieces[] = {"{{", "}}", "{%", "%}", "-", "(", ")", "[", "]", "|", "'", "\"", "{% endif %}", "{% endfor %}", "{% break %}",
-                                       " is ", " not ", " in ", "9223372036854775807", "*", "//", "%", "none", ".", "::-1", "[0]", "loop.", "ns.", "\xff",
-                                       "{% set messages = messages + messages %}", "| list", "| tojson", "| map('upper')", "| sort", "| join", "\\u"};
+  static const char* const pieces[] = {"{{", "}}", "{%", "%}", "-", "(", ")", "[", "]", "|", "'", "\"", "{% endif %}", "{% endfor %}",
+                                       "{% break %}", " is ", " not ", " in ", "9223372036854775807", "*", "//", "%", "none", ".", "::-1",
+                                       "[0]", "loop.", "ns.", "\xff", "{% set messages = messages + messages %}", "| list", "| tojson",
+                                       "| map('upper')", "| sort", "| join", "\\u"};
   auto pick = [&](size_t n) { return static_cast<size_t>(next_random(state) % std::max<size_t>(n, 1)); };
   for (size_t edits = 1 + pick(4); edits > 0; --edits) {
     size_t at = pick(s.size());
@@ -151,7 +152,8 @@ TEST_CASE("chat prompts give what transformers gives") {
 TEST_CASE("a changed white space rule is caught by the real templates") {
   std::vector<GoldenCase> cases = golden_cases();
   if (cases.empty()) return;
-  for (auto [rules, wrong_at_least] : {std::pair(WhitespaceRules{true, true}, 0), std::pair(WhitespaceRules{false, true}, 50), std::pair(WhitespaceRules{true, false}, 50)}) {
+  for (auto [rules, wrong_at_least] : {std::pair(WhitespaceRules{true, true}, 0), std::pair(WhitespaceRules{false, true}, 50),
+                                       std::pair(WhitespaceRules{true, false}, 50)}) {
     int wrong = 0;
     for (const GoldenCase& g : cases) {
       if (g.expected.raised) continue;

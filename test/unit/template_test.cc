@@ -109,17 +109,20 @@ TEST_CASE("error texts are golden") {
   for (const Json& c : g.at("cases").items())
     if (!c.find("output")) all += error_of(c.at("template").as_string(), g.at("variables"), strictness(c)) + "\n";
   for (const char* source :
-       {"{% include 'x' %}", "{% for x in l recursive %}{% endfor %}", "{{ 'x'.encode() }}", "{% if x %}", "{{ x", "{% break %}", "{{ 'abc }}",
-        "a\nb\xc3\xa9 {{ ! }}", "{% frob %}", "{{ }}", "{# open", "{% raw %}", "{{ '\\ud800' }}", "{{ 99999999999999999999 }}", "{{ 0x1f }}", "{{ a[1, 2] }}",
-        "{% set 1 = 2 %}", "{{ f(a=1, 2) }}", "{{ f(a=1, a=2) }}", "{% macro m(a, a) %}{% endmacro %}", "{% macro m(a=1, b) %}{% endmacro %}",
-        "{% endfor %}", "{{ (1 }}", "{{ 1) }}", "{{ x is }}", "{{ x | }}", "{{ x. }}", "{{ [].append }}{{ [].append(1) }}", "{{ dict }}",
-        "{{ [1] | map('string') }}", "{{ 9223372036854775807 + 1 }}", "{{ 9223372036854775807 * 2 }}", "{{ 2 ** 63 }}", "{{ 2.0 ** 2 }}",
-        "{{ -9223372036854775807 - 2 }}", "{{ 9007199254740993 / 3 }}", "{{ '%*d' % (1, 2) }}", "{{ '{a.b}'.format(a=1) }}", "{{ strftime_now('%Q') }}",
-        "\xff", "{{ file('x') }}", "{{ range(0, 100001) }}", "{{ [[1, 2]] | map(attribute='a.b.c') | list }}", "{{ [1] | map('nosuch') }}", "{{ (1).real }}",
-        "{{ (1.5).real }}", "{{ true.numerator is defined }}", "{{ 'a'.casefold is defined }}", "{{ 'a'['isascii'] is defined }}", "{{ ('a' | safe).striptags is defined }}",
-        "{{ {}.fromkeys is defined }}", "{{ {}.keys().isdisjoint is defined }}", "{{ {}.values().mapping is defined }}", "{{ range(5).count(1) }}",
-        "{{ (['a'] | map('upper')).send is defined }}", "{% for x in [1] %}{{ loop.changed is defined }}{% endfor %}",
-        "{% macro m() %}{% endmacro %}{{ m.name }}{{ m.caller }}", "{{ dict.fromkeys is defined }}", "{{ range.start is defined }}", "{{ '{:#}'.format(1.5) }}",
+       {"{% include 'x' %}", "{% for x in l recursive %}{% endfor %}", "{{ 'x'.encode() }}", "{% if x %}", "{{ x", "{% break %}",
+        "{{ 'abc }}", "a\nb\xc3\xa9 {{ ! }}", "{% frob %}", "{{ }}", "{# open", "{% raw %}", "{{ '\\ud800' }}",
+        "{{ 99999999999999999999 }}", "{{ 0x1f }}", "{{ a[1, 2] }}", "{% set 1 = 2 %}", "{{ f(a=1, 2) }}", "{{ f(a=1, a=2) }}",
+        "{% macro m(a, a) %}{% endmacro %}", "{% macro m(a=1, b) %}{% endmacro %}", "{% endfor %}", "{{ (1 }}", "{{ 1) }}", "{{ x is }}",
+        "{{ x | }}", "{{ x. }}", "{{ [].append }}{{ [].append(1) }}", "{{ dict }}", "{{ [1] | map('string') }}",
+        "{{ 9223372036854775807 + 1 }}", "{{ 9223372036854775807 * 2 }}", "{{ 2 ** 63 }}", "{{ 2.0 ** 2 }}",
+        "{{ -9223372036854775807 - 2 }}", "{{ 9007199254740993 / 3 }}", "{{ '%*d' % (1, 2) }}", "{{ '{a.b}'.format(a=1) }}",
+        "{{ strftime_now('%Q') }}", "\xff", "{{ file('x') }}", "{{ range(0, 100001) }}", "{{ [[1, 2]] | map(attribute='a.b.c') | list }}",
+        "{{ [1] | map('nosuch') }}", "{{ (1).real }}", "{{ (1.5).real }}", "{{ true.numerator is defined }}",
+        "{{ 'a'.casefold is defined }}", "{{ 'a'['isascii'] is defined }}", "{{ ('a' | safe).striptags is defined }}",
+        "{{ {}.fromkeys is defined }}", "{{ {}.keys().isdisjoint is defined }}", "{{ {}.values().mapping is defined }}",
+        "{{ range(5).count(1) }}", "{{ (['a'] | map('upper')).send is defined }}",
+        "{% for x in [1] %}{{ loop.changed is defined }}{% endfor %}", "{% macro m() %}{% endmacro %}{{ m.name }}{{ m.caller }}",
+        "{{ dict.fromkeys is defined }}", "{{ range.start is defined }}", "{{ '{:#}'.format(1.5) }}",
         "{{ range(0, 9, 4611686018427387904)[::4] }}", "{{ (' +0x' ~ 'F' * 8 ~ '_FFFFFFFF') | int(0, 16) }}"})
     all += error_of(source) + "\n";
   std::string expected = read(test::source_dir() + "/test/golden/template_errors.txt");
@@ -130,7 +133,8 @@ TEST_CASE("error texts are golden") {
 TEST_CASE("the step limit is hit, and says so") {
   TemplateLimits few;
   few.max_steps = 1000;
-  CHECK(error_of("{% for i in range(10000) %}x{% endfor %}", {}, UndefinedIs::empty, few) == "t:1:13: the template needs more than 1000 steps");
+  CHECK(error_of("{% for i in range(10000) %}x{% endfor %}", {}, UndefinedIs::empty, few) ==
+        "t:1:13: the template needs more than 1000 steps");
   CHECK(has(error_of("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"), "needs more than 10000000 steps"));
   CHECK(error_of("{{ [1] * 99999999999 }}") == "t:1:8: the template needs more than 10000000 steps");
   CHECK(has(error_of("{{ [1] * 600 }}{{ [1] * 600 }}", {}, UndefinedIs::empty, few), "needs more than 1000 steps"));
@@ -146,7 +150,8 @@ TEST_CASE("nothing large is free") {
       {1500, "{% set s = 'x' * 64000 %}{{ [1] | tojson(separators=(s, '')) }}"},
       {1500, "{% set s = 'x' * 64000 %}{{ '' | indent(s) }}"},
       {4000, "{% set s = '%(' ~ 'x' * 64000 ~ ')s' %}{{ s % {'x' * 64000: ''} }}"},
-      {17000, "{% set ns = namespace(range(2000) | map('string') | batch(2)) %}{% for i in range(20) %}{% if ns.x %}{% endif %}{% endfor %}"},
+      {17000, "{% set ns = namespace(range(2000) | map('string') | batch(2)) %}{% for i in range(20) %}"
+              "{% if ns.x %}{% endif %}{% endfor %}"},
       {18000, "{% set d = dict(range(2000) | map('string') | batch(2)) %}{% set x = ('x ' * 20).split() | map('format', **d) | list %}"},
       {21000, "{% set d = dict(range(2000) | map('string') | map('replace', '', 'a') | batch(2)) %}{{ '{b}' * 20 }}"
               "{{ ('{b}' * 20).format(**dict(d, b=1)) }}"},
@@ -171,10 +176,11 @@ TEST_CASE("the text limit is hit, and says so") {
   CHECK(render("{{ 'x' * 1000 }}", {}, UndefinedIs::empty, small) == std::string(1000, 'x'));
   CHECK(error_of("{{ 'xy' * 9223372036854775807 }}") == "t:1:9: the template makes a text longer than 67108864 bytes");
   for (const char* source :
-       {"{% for i in range(600) %}ab{% endfor %}", "{% set x %}{% for i in range(600) %}ab{% endfor %}{% endset %}", "{{ ['x' * 600, 'x' * 600] | join }}",
-        "{{ ('a' * 400) | replace('a', 'bcd') }}", "{{ ('a' * 400).replace('', 'bcd') }}", "{{ ('\\n' * 300) | indent(8, blank=true) }}",
-        "{{ 'a' | center(1001) }}", "{{ 'a'.ljust(1001) }}", "{{ '%1001d' % 1 }}", "{{ '{:1001}'.format(1) }}", "{{ [1] * 600 }}",
-        "{{ ([1] * 600) | tojson }}", "{{ [1] | tojson(indent='x' * 990) ~ 'aaaaaaaaaaaaa' }}", "{{ ('<' * 900) | e }}", "{{ 'x'.join(['a' * 600, 'b' * 600]) }}",
+       {"{% for i in range(600) %}ab{% endfor %}", "{% set x %}{% for i in range(600) %}ab{% endfor %}{% endset %}",
+        "{{ ['x' * 600, 'x' * 600] | join }}", "{{ ('a' * 400) | replace('a', 'bcd') }}", "{{ ('a' * 400).replace('', 'bcd') }}",
+        "{{ ('\\n' * 300) | indent(8, blank=true) }}", "{{ 'a' | center(1001) }}", "{{ 'a'.ljust(1001) }}", "{{ '%1001d' % 1 }}",
+        "{{ '{:1001}'.format(1) }}", "{{ [1] * 600 }}", "{{ ([1] * 600) | tojson }}",
+        "{{ [1] | tojson(indent='x' * 990) ~ 'aaaaaaaaaaaaa' }}", "{{ ('<' * 900) | e }}", "{{ 'x'.join(['a' * 600, 'b' * 600]) }}",
         "{% set ns = namespace(a='xx') %}{% for i in range(20) %}{% set ns.a = ns.a + ns.a %}{% endfor %}",
         "{% set ns = namespace(a='xx') %}{% for i in range(20) %}{% set ns.a = ns.a ~ ns.a %}{% endfor %}"}) {
     INFO(source);
@@ -206,15 +212,16 @@ TEST_CASE("the depth limits are hit, and say so") {
   CHECK(error_of("{% set ns = namespace(a=1) %}{% for i in range(300) %}{% set ns.a = [ns.a] %}{% endfor %}") ==
         "t:1:62: values nested deeper than 250 levels");
   CHECK(has(error_of("{% set ns = namespace() %}{% set ns.a = ns %}{{ ns }}"), "values nested too deep to print"));
-  CHECK(has(error_of("{% set ns = namespace() %}{% for i in range(9999) %}{% for x in [ns.l] %}{{ loop.index }}{% set ns.l = loop %}{% endfor %}{% endfor %}"),
+  CHECK(has(error_of("{% set ns = namespace() %}{% for i in range(9999) %}{% for x in [ns.l] %}{{ loop.index }}{% set ns.l = loop %}"
+                     "{% endfor %}{% endfor %}"),
             "values nested deeper than 250 levels"));
 }
 
 // Under the address sanitizer a leak or an overflowing destructor would show.
 TEST_CASE("values that hold each other are given back") {
   CHECK(render("{% set ns = namespace() %}{% set ns.me = ns %}{% set ns.l = [ns] %}ok") == "ok");
-  CHECK(render("{% set ns = namespace() %}{% for i in range(20000) %}{% set old = ns.m %}{% macro m() %}{{ old }}{% endmacro %}{% set ns.m = m %}{% endfor %}ok") ==
-        "ok");
+  CHECK(render("{% set ns = namespace() %}{% for i in range(20000) %}{% set old = ns.m %}{% macro m() %}{{ old }}{% endmacro %}"
+               "{% set ns.m = m %}{% endfor %}ok") == "ok");
   CHECK(render("{% set ns = namespace(n=0) %}{% for i in range(20000) %}{% set ns.n = namespace(n=ns.n) %}{% endfor %}ok") == "ok");
 }
 
@@ -252,7 +259,8 @@ TEST_CASE("numbers of the input keep Python's reading") {
 }
 
 TEST_CASE("a chat prompt sees what transformers passes") {
-  Template t("{{ bos_token }}{{ tools is none }}{{ eos_token is defined }}{{ x }}{% for m in messages %}{{ m.content }}{% endfor %}{{ add_generation_prompt }}",
+  Template t("{{ bos_token }}{{ tools is none }}{{ eos_token is defined }}{{ x }}{% for m in messages %}{{ m.content }}{% endfor %}"
+             "{{ add_generation_prompt }}",
              "t", UndefinedIs::empty);
   ChatPrompt prompt;
   prompt.messages = Json::parse(R"([{"role": "user", "content": "hi"}])", "m");
@@ -294,8 +302,8 @@ TEST_CASE("a large record renders in linear time") {
     TemplateLimits limits;
     limits.max_steps = static_cast<int64_t>(big.size());
     std::string out = render("{{ r }}{{ r | tojson }}{% for x in m %}{{ '<' + x.content + '>' }}{{ x.content | trim | length }}"
-                             "{{ x.content.split('\\n') | length }}{% endfor %}{{ r | replace('g', 'G') | upper | length }}{{ r[5:100] | length }}"
-                             "{{ 'zzz' in r }}{{ r | indent | length }}", v, UndefinedIs::an_error, limits);
+                             "{{ x.content.split('\\n') | length }}{% endfor %}{{ r | replace('g', 'G') | upper | length }}"
+                             "{{ r[5:100] | length }}{{ 'zzz' in r }}{{ r | indent | length }}", v, UndefinedIs::an_error, limits);
     CHECK(out.size() > 3 * big.size());
   }
 }

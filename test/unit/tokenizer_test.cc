@@ -294,7 +294,8 @@ TEST_CASE("a stream of random ids gives what decode gives, and never takes anyth
     Tokenizer tokenizer = Tokenizer::from_huggingface(one.at("tokenizer"), Json());
     for (int i = 0; i < 40; ++i) {
       Ids ids;
-      for (uint32_t n = random.next(30); n > 0; --n) ids.push_back(static_cast<int32_t>(random.next(static_cast<uint32_t>(tokenizer.size()))));
+      for (uint32_t n = random.next(30); n > 0; --n)
+        ids.push_back(static_cast<int32_t>(random.next(static_cast<uint32_t>(tokenizer.size()))));
       REQUIRE(streamed(tokenizer, ids, true) == tokenizer.decode(ids, true));
       REQUIRE(is_utf8(tokenizer.decode(ids, false)));
     }
@@ -364,7 +365,8 @@ TEST_CASE("what cannot be followed exactly is refused by name") {
   REQUIRE(changed({"version"}, "\"2.0\"") == "tokenizer.json: version: version \"2.0\" is not supported");
   REQUIRE(changed({"model", "type"}, "\"Unigram\"") == "tokenizer.json: model.type: model type \"Unigram\" is not supported");
   REQUIRE(changed({"model", "dropout"}, "0.0") == "");
-  for (const char* dropout : {"0.1", "1e-999", "\"0\""}) REQUIRE(changed({"model", "dropout"}, dropout) == "tokenizer.json: model.dropout: not supported");
+  for (const char* dropout : {"0.1", "1e-999", "\"0\""})
+    REQUIRE(changed({"model", "dropout"}, dropout) == "tokenizer.json: model.dropout: not supported");
   REQUIRE(changed({"model", "end_of_word_suffix"}, "\"</w>\"") == "tokenizer.json: model.end_of_word_suffix: \"</w>\" is not supported");
   REQUIRE(changed({"normalizer"}, R"({"type":"Lowercase"})") == "tokenizer.json: normalizer: type \"Lowercase\" is not supported");
   REQUIRE(changed({"normalizer"}, R"({"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Nmt"}]})") ==
@@ -372,7 +374,8 @@ TEST_CASE("what cannot be followed exactly is refused by name") {
   REQUIRE(changed({"pre_tokenizer"}, R"({"type":"Split","pattern":{"Regex":"\\w+"},"behavior":"Isolated","invert":false})") ==
           "tokenizer.json: pre_tokenizer.pattern: pattern \"\\w+\" is not one that ibid knows");
   REQUIRE(changed({"pre_tokenizer"}, R"({"type":"Whitespace"})") == "tokenizer.json: pre_tokenizer: type \"Whitespace\" is not supported");
-  REQUIRE(changed({"post_processor"}, R"({"type":"RobertaProcessing"})") == "tokenizer.json: post_processor: type \"RobertaProcessing\" is not supported");
+  REQUIRE(changed({"post_processor"}, R"({"type":"RobertaProcessing"})") ==
+          "tokenizer.json: post_processor: type \"RobertaProcessing\" is not supported");
   REQUIRE(changed({"decoder"}, R"({"type":"WordPiece"})") == "tokenizer.json: decoder: type \"WordPiece\" is not supported");
   REQUIRE(changed({"decoder"}, R"({"type":"Sequence","decoders":[{"type":"Fuse"},{"type":"ByteFallback"}]})") ==
           "tokenizer.json: decoder.decoders[1]: a decoder of type \"ByteFallback\" behind Fuse is not supported");
@@ -397,10 +400,13 @@ TEST_CASE("a hostile tokenizer.json is an error that names the part") {
           "tokenizer.json: model.merges: merge 0 needs token \"zzz\", which is not in the vocabulary");
   REQUIRE(changed({"model", "merges"}, R"(["a b c"])") == "tokenizer.json: model.merges: merge 0 is not two tokens");
   REQUIRE(changed({"model", "merges"}, R"([7])") == "tokenizer.json: model.merges: merge 0 is not two tokens");
-  REQUIRE(changed({"added_tokens"}, R"([{"id":5,"content":"new"}])").starts_with("tokenizer.json: added_tokens[0]: token id 5 is given to"));
-  REQUIRE(changed({"added_tokens"}, R"([{"id":9000,"content":"<s>"}])") == "tokenizer.json: added_tokens[0]: \"<s>\" has id 9000 here and 0 in the vocabulary");
+  REQUIRE(changed({"added_tokens"}, R"([{"id":5,"content":"new"}])")
+              .starts_with("tokenizer.json: added_tokens[0]: token id 5 is given to"));
+  REQUIRE(changed({"added_tokens"}, R"([{"id":9000,"content":"<s>"}])") ==
+          "tokenizer.json: added_tokens[0]: \"<s>\" has id 9000 here and 0 in the vocabulary");
   REQUIRE(changed({"added_tokens"}, R"([{"content":"<s>"}])") == "tokenizer.json: added_tokens[0]: missing \"id\"");
-  REQUIRE(changed({"post_processor"}, R"({"type":"TemplateProcessing","single":[{"Sequence":{"id":"A"}},{"SpecialToken":{"id":"x"}}],"special_tokens":{"x":{"ids":[99999]}}})") ==
+  REQUIRE(changed({"post_processor"},
+      R"({"type":"TemplateProcessing","single":[{"Sequence":{"id":"A"}},{"SpecialToken":{"id":"x"}}],"special_tokens":{"x":{"ids":[99999]}}})") ==
           "tokenizer.json: post_processor.special_tokens.x.ids[0]: token 99999 is not in the vocabulary");
   std::string nested = R"({"type":"NFC"})";
   for (int i = 0; i < 20; ++i) nested = R"({"type":"Sequence","normalizers":[)" + nested + "]}";
@@ -450,7 +456,8 @@ TEST_CASE("a chain of prefixes and a template of many tokens are refused") {
 TEST_CASE("white space around added tokens is looked at once") {
   for (const char* side : {"lstrip", "rstrip"}) {
     Json json = case_named("llama 2").at("tokenizer");
-    member(json, {"added_tokens"}) = Json::parse(std::string(R"([{"id":300000,"content":" ","normalized":false,")") + side + R"(":true}])", "test");
+    member(json, {"added_tokens"}) = Json::parse(std::string(R"([{"id":300000,"content":" ","normalized":false,")") + side + R"(":true}])",
+                                                 "test");
     Tokenizer tokenizer = Tokenizer::from_huggingface(json, Json());
     auto start = std::chrono::steady_clock::now();
     Ids ids = tokenizer.encode("a" + std::string(1000000, ' '), Specials::recognise, AddBos::no);
@@ -471,7 +478,10 @@ TEST_CASE("added tokens of 4 MiB in all are taken, more are refused") {
     }
     Json json = case_named("llama 2").at("tokenizer");
     member(json, {"added_tokens"}) = Json::parse("[" + listed + "]", "test");
-    const Json metadata = Json::parse(R"({"tokenizer.ggml.model":"gpt2","tokenizer.ggml.pre":"gpt-2","tokenizer.ggml.merges":[],"tokenizer.ggml.tokens":[)" + texts + R"(],"tokenizer.ggml.token_type":[)" + types + "]}", "test");
+    const Json metadata =
+        Json::parse(R"({"tokenizer.ggml.model":"gpt2","tokenizer.ggml.pre":"gpt-2","tokenizer.ggml.merges":[],"tokenizer.ggml.tokens":[)" +
+                        texts + R"(],"tokenizer.ggml.token_type":[)" + types + "]}",
+                    "test");
     std::string why;
     try { Tokenizer::from_gguf(metadata); } catch (const Error& e) { why = e.where + ": " + e.what(); }
     const bool fits = count == 8192;
@@ -493,14 +503,20 @@ TEST_CASE("GGUF metadata: what is missing, unknown or out of range is refused by
   REQUIRE(error(R"({"tokenizer.ggml.model":"gpt2","tokenizer.ggml.pre":"gpt-2","tokenizer.ggml.tokens":["a","a"]})") ==
           "tokenizer.ggml.tokens: tokens 0 and 1 have the same text");
   for (const std::string type : {"9", "1.5", "9223372036854775808", "null"})
-    REQUIRE(error((R"({"tokenizer.ggml.model":"gpt2","tokenizer.ggml.pre":"gpt-2","tokenizer.ggml.tokens":["a"],"tokenizer.ggml.token_type":[)" + type + "]}").c_str()) ==
+    REQUIRE(error(
+        (R"({"tokenizer.ggml.model":"gpt2","tokenizer.ggml.pre":"gpt-2","tokenizer.ggml.tokens":["a"],"tokenizer.ggml.token_type":[)" +
+         type + "]}").c_str()) ==
             "tokenizer.ggml.token_type: token 0 has no known type");
-  REQUIRE(error(R"({"tokenizer.ggml.model":"gpt2","tokenizer.ggml.pre":"gpt-2","tokenizer.ggml.tokens":["a"],"tokenizer.ggml.merges":["a b"]})") ==
+  REQUIRE(error(
+      R"({"tokenizer.ggml.model":"gpt2","tokenizer.ggml.pre":"gpt-2","tokenizer.ggml.tokens":["a"],"tokenizer.ggml.merges":["a b"]})") ==
           "tokenizer.ggml.merges: merge 0 (\"a b\") names or makes a token that is not in the vocabulary");
-  REQUIRE(error(R"({"tokenizer.ggml.model":"gpt2","tokenizer.ggml.pre":"llama-bpe","tokenizer.ggml.tokens":["a"],"tokenizer.ggml.merges":[]})") ==
+  REQUIRE(error(
+      R"({"tokenizer.ggml.model":"gpt2","tokenizer.ggml.pre":"llama-bpe","tokenizer.ggml.tokens":["a"],"tokenizer.ggml.merges":[]})") ==
           "tokenizer.ggml.bos_token_id: missing, yet the model begins with it");
   for (const std::string id : {"7", "-1", "0.5", "9223372036854775808"})
-    REQUIRE(error((R"({"tokenizer.ggml.model":"gpt2","tokenizer.ggml.pre":"qwen2","tokenizer.ggml.tokens":["a"],"tokenizer.ggml.merges":[],"tokenizer.ggml.eos_token_id":)" + id + "}").c_str()) ==
+    REQUIRE(error(
+        (R"({"tokenizer.ggml.model":"gpt2","tokenizer.ggml.pre":"qwen2","tokenizer.ggml.tokens":["a"],"tokenizer.ggml.merges":[],"tokenizer.ggml.eos_token_id":)" +
+         id + "}").c_str()) ==
             "tokenizer.ggml.eos_token_id: token " + id + " is not in the vocabulary of 1");
   for (const std::string score : {"null", "1e39", "-1e39"})
     REQUIRE(error((R"({"tokenizer.ggml.model":"llama","tokenizer.ggml.tokens":["a"],"tokenizer.ggml.scores":[)" + score + "]}").c_str()) ==
@@ -511,8 +527,9 @@ namespace {
 
 // Replaces, repeats or removes one value somewhere in the tree.
 void mutate(Json& json, Random& random) {
-  static const char* const values[] = {"null", "true", "false", "0", "-1", "1", "4194304", "99999999999999999999", "0.5", "\"\"", "\"a\"", "[]", "{}", "[\"a\",\"b\"]",
-                                       "\"\xE2\x96\x81\"", "{\"type\":\"Fuse\"}", "{\"type\":\"NFC\"}", "{\"String\":\"a\"}"};
+  static const char* const values[] = {"null", "true", "false", "0", "-1", "1", "4194304", "99999999999999999999", "0.5", "\"\"", "\"a\"",
+                                       "[]", "{}", "[\"a\",\"b\"]", "\"\xE2\x96\x81\"", "{\"type\":\"Fuse\"}", "{\"type\":\"NFC\"}",
+                                       "{\"String\":\"a\"}"};
   auto count = static_cast<uint32_t>(json.is_object() ? json.members().size() : json.is_array() ? json.items().size() : 0);
   if (count == 0 || random.next(6) == 0) {
     json = Json::parse(values[random.next(std::size(values))], "value");

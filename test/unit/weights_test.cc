@@ -88,7 +88,8 @@ TEST_CASE("missing, misshapen, unknown and damaged tensors are refused by name, 
   {
     Edited e;
     e.tensor("model.layers.2.self_attn.k_proj.weight").shape = {96, 32};
-    CHECK(e.refused("tensor 'model.layers.2.self_attn.k_proj.weight' is BF16 of shape (96, 32), but the model's config asks for shape (32, 96)"));
+    CHECK(e.refused("tensor 'model.layers.2.self_attn.k_proj.weight' is BF16 of shape (96, 32), "
+                    "but the model's config asks for shape (32, 96)"));
   }
   {
     Edited e;
@@ -102,8 +103,8 @@ TEST_CASE("missing, misshapen, unknown and damaged tensors are refused by name, 
     CHECK(e.refused("tensor 'model.layers.0.self_attn.q_norm.weight' is none that ibid knows"));
   }
   for (float value : {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
-    for (const char* name : {"model.layers.0.mlp.down_proj.weight", "model.layers.1.input_layernorm.weight", "model.layers.1.self_attn.v_proj.bias",
-                             "model.embed_tokens.weight"}) {
+    for (const char* name : {"model.layers.0.mlp.down_proj.weight", "model.layers.1.input_layernorm.weight",
+                             "model.layers.1.self_attn.v_proj.bias", "model.embed_tokens.weight"}) {
       Edited e;
       e.own(name)[7] = value;
       CHECK(e.refused(std::string("tensor '") + name + "' holds a value that is not finite"));
@@ -122,7 +123,8 @@ TEST_CASE("nothing is taken for a matrix that the config announces and the file 
     Watched device(*cpu);
     Edited e;
     e.files.config.intermediate = intermediate;
-    const bool refused = says([&] { load_weights(device, e.files, Profile::w16a16, 64); }, "'model.layers.0.mlp.gate_proj.weight' is BF16 of shape (160, 96)");
+    const bool refused = says([&] { load_weights(device, e.files, Profile::w16a16, 64); },
+                              "'model.layers.0.mlp.gate_proj.weight' is BF16 of shape (160, 96)");
     CHECK(refused == (intermediate != 160));
     CHECK((device.most >= size_t{2 * 160} * 96 * 2) == (intermediate == 160));
   }
@@ -164,7 +166,8 @@ TEST_CASE("biases are used where the file has them") {
   const Run reference = run_model(Edited().files);
   Edited without;
   for (int i = 0; i < without.files.config.layers; i++) {
-    for (const char* part : {"q", "k", "v"}) without.files.tensors.erase("model.layers." + std::to_string(i) + ".self_attn." + part + "_proj.bias");
+    for (const char* part : {"q", "k", "v"})
+      without.files.tensors.erase("model.layers." + std::to_string(i) + ".self_attn." + part + "_proj.bias");
   }
   CHECK(gate(reference, run_model(without.files)) != "");
   Edited zeros;                                                        // a zero bias is no bias
@@ -236,7 +239,8 @@ TEST_CASE("shapes whose sums could overflow are refused, and the bound is sharp"
   CHECK(refused(c, "the number of layers is 0"));
   c = config();
   for (double theta : {1.0, 1e300}) CHECK_NOTHROW((c.rope_theta = theta, check_sums(c, "model")));
-  for (double theta : {0.999, 1e-300, 1.1e300}) CHECK((c.rope_theta = theta, refused(c, "the rotary base (rope_theta) is not within 1 to 1e300")));
+  for (double theta : {0.999, 1e-300, 1.1e300})
+    CHECK((c.rope_theta = theta, refused(c, "the rotary base (rope_theta) is not within 1 to 1e300")));
 }
 
 TEST_CASE("divisors and contexts that take angles out of the range of sincos64 are refused") {

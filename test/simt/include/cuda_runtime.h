@@ -4,8 +4,8 @@
 //
 // 1. What CUDA leaves undefined is an error here where it can be seen: divergent barriers, lanes that a mask does not name,
 //    allocation while a graph is recorded, large shared memory that was not asked for.
-// 2. Memory from cudaMalloc and dynamic shared memory start as garbage, as on a device. What is declared __shared__ does not: a block finds there
-//    what the one before it left, the first zeros.
+// 2. Memory from cudaMalloc and dynamic shared memory start as garbage, as on a device. What is declared __shared__ does not: a block finds
+//    there what the one before it left, the first zeros.
 // 3. There is no atomic addition of floats: its order would be a result.
 #pragma once
 #include <cmath>

@@ -27,8 +27,8 @@ void collective(uint32_t mask, Resolve resolve, void* data);
 // Ends the launch with an error that names the thread. Does not return.
 [[noreturn]] void fail(const char* what);
 
-// Copies into shared memory that their thread does not wait for (cp.async): the first `bytes` of `whole`, zeros behind them. The schedule says
-// when they land: at once, when they are waited for, or either; what nobody waits for may never land.
+// Copies into shared memory that their thread does not wait for (cp.async): the first `bytes` of `whole`, zeros behind them. The schedule
+// says when they land: at once, when they are waited for, or either; what nobody waits for may never land.
 void copy(void* to, const void* from, size_t bytes, size_t whole);
 void end_copies();                             // ends a group of copies
 void wait_copies(unsigned groups);             // until at most this many of the last groups are on their way
@@ -125,7 +125,9 @@ inline int __any_sync(unsigned mask, int p) { return __ballot_sync(mask, p) != 0
 inline int __all_sync(unsigned mask, int p) { return __ballot_sync(mask, p) == mask; }
 
 namespace simt {
-struct Add { template <class T> T operator()(T a, T b) const { return static_cast<T>(static_cast<unsigned>(a) + static_cast<unsigned>(b)); } };
+struct Add {
+  template <class T> T operator()(T a, T b) const { return static_cast<T>(static_cast<unsigned>(a) + static_cast<unsigned>(b)); }
+};
 struct Max { template <class T> T operator()(T a, T b) const { return a > b ? a : b; } };
 struct Min { template <class T> T operator()(T a, T b) const { return a < b ? a : b; } };
 struct Or { template <class T> T operator()(T a, T b) const { return a | b; } };
@@ -139,8 +141,12 @@ inline unsigned __reduce_min_sync(unsigned mask, unsigned v) { return simt::redu
 inline unsigned __reduce_or_sync(unsigned mask, unsigned v) { return simt::reduce(mask, v, simt::Or{}); }
 
 // Blocks run one after the other on one thread of the system, so read, change and write is atomic as it stands.
-#define SIMT_ATOMIC(T)                                                                                                             \
-  inline T atomicAdd(T* at, T v) { T old = *at; *at = static_cast<T>(static_cast<std::make_unsigned_t<T>>(old) + static_cast<std::make_unsigned_t<T>>(v)); return old; } \
+#define SIMT_ATOMIC(T)                                                                                                               \
+  inline T atomicAdd(T* at, T v) {                                                                                                   \
+    T old = *at;                                                                                                                     \
+    *at = static_cast<T>(static_cast<std::make_unsigned_t<T>>(old) + static_cast<std::make_unsigned_t<T>>(v));                       \
+    return old;                                                                                                                      \
+  }                                                                                                                                  \
   inline T atomicMax(T* at, T v) { T old = *at; *at = old > v ? old : v; return old; }                                               \
   inline T atomicMin(T* at, T v) { T old = *at; *at = old < v ? old : v; return old; }                                               \
   inline T atomicOr(T* at, T v) { T old = *at; *at = old | v; return old; }                                                          \

@@ -77,7 +77,9 @@ struct cudaDeviceProp {
 cudaError_t simt_malloc(void** p, size_t bytes);
 cudaError_t simt_malloc_host(void** p, size_t bytes);
 template <class T> cudaError_t cudaMalloc(T** p, size_t bytes) { return simt_malloc(reinterpret_cast<void**>(p), bytes); }
-template <class T> cudaError_t cudaMallocHost(T** p, size_t bytes, unsigned = 0) { return simt_malloc_host(reinterpret_cast<void**>(p), bytes); }
+template <class T> cudaError_t cudaMallocHost(T** p, size_t bytes, unsigned = 0) {
+  return simt_malloc_host(reinterpret_cast<void**>(p), bytes);
+}
 template <class T> cudaError_t cudaHostAlloc(T** p, size_t bytes, unsigned) { return simt_malloc_host(reinterpret_cast<void**>(p), bytes); }
 cudaError_t cudaFree(void* p);
 cudaError_t cudaFreeHost(void* p);
@@ -134,6 +136,7 @@ namespace simt {
 // Runs body once for every thread of the grid, block after block. Throws simt::Error for what fail() and divergence report.
 void note_wait();
 // must_wait: a thread that does not call wait_for_previous() once is an error.
-void launch(const void* kernel, std::function<void()> body, dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream, bool must_wait = false);
+void launch(const void* kernel, std::function<void()> body, dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
+            bool must_wait = false);
 
 }  // namespace simt
