@@ -220,7 +220,8 @@ void TarWriter::add(const std::string& name, std::string_view bytes) {
 
 void TarWriter::finish() { state_->check(archive_write_close(state_->handle)); }
 
-TarFile::TarFile(const std::string& path) : path_(path), fd_(open_for_reading(path == "-" ? "/dev/stdin" : path, O_NONBLOCK)) {   // a FIFO is refused, not waited for
+// A FIFO is refused, not waited for. "-" is a file that is standard input.
+TarFile::TarFile(const std::string& path) : path_(path), fd_(open_for_reading(path == "-" ? "/dev/stdin" : path, O_NONBLOCK)) {
   struct stat s;
   if (::fstat(fd_, &s) != 0 || !S_ISREG(s.st_mode)) {
     ::close(fd_);

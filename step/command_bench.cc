@@ -34,12 +34,16 @@ double median(std::vector<double> v) {
 
 // What the flags ask for, of a model that was trained for so many positions. Errors: usage, bad_data, where they do not hold it.
 Load load_of(const Args& args, int positions) {
-  if (positions < kShortPrompt + kAnswer + 1)
-    throw Error(ErrorKind::bad_data, "ibid bench", "decodes " + std::to_string(kAnswer + 1) + " tokens behind " + std::to_string(kShortPrompt) + ", and the model has " + std::to_string(positions) + " positions");
-  const Load load{static_cast<int>(args.number("--prompt", std::min(512, positions - 1), 1, 1 << 16)), static_cast<int>(args.number("--sequences", 32, 1, 4096))};
-  if (load.prompt < positions) return load;
-  throw Error(ErrorKind::usage, "--prompt", std::to_string(load.prompt) + " tokens and an answer do not fit the " + std::to_string(positions) + " positions of the model",
-              "at most " + std::to_string(positions - 1));
+  constexpr int kDecoded = kShortPrompt + kAnswer + 1;
+  const std::string holds = "the model has " + std::to_string(positions) + " positions";
+  if (positions < kDecoded)
+    throw Error(ErrorKind::bad_data, "ibid bench", holds + ", and decoding is timed over " + std::to_string(kDecoded),
+                "take a larger model");
+  const int prompt = static_cast<int>(args.number("--prompt", std::min(512, positions - 1), 1, 1 << 16));
+  if (prompt >= positions)
+    throw Error(ErrorKind::usage, "--prompt", holds + ", too few for " + std::to_string(prompt) + " tokens and an answer",
+                "at most " + std::to_string(positions - 1));
+  return {prompt, static_cast<int>(args.number("--sequences", 32, 1, 4096))};
 }
 
 // int8 multiply-adds of the matrices: of all layers for one row, and of the output matrix for one row.
@@ -157,7 +161,8 @@ std::vector<Line> measure(runtime::Engine& engine, Bench& bench, const runtime::
   double read = (work.layers + work.output) / products * kernels::weight_digits(profile);      // an embedding of its own is not read
   bench.time(1, load.prompt, 1);                       // warms clocks, and every page that is measured below
   bench.time(load.sequences, kShortPrompt, 2);
-  if (engine.stats().weight_bytes < kCached) note("weights of less than 64 MiB may lie in caches, which are faster than the memory that shares are of");
+  if (engine.stats().weight_bytes < kCached)
+    note("weights of less than 64 MiB may lie in caches, which are faster than the memory that shares are of");
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);                      // before the probes, whose buffer is larger than many models
   Limits limits(engine.device());

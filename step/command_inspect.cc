@@ -66,12 +66,16 @@ int show_record(const Bundle& bundle, const std::string& id, bool as_json) {
   }
   Json record = Json::parse(found->record_leaf, "record"), outcome = Json::parse(found->outcome_leaf, "outcome");
   require_leaves(record, outcome, bundle.path() + ": record " + std::to_string(found->number + 1));
-  std::printf("record  %s (number %llu of %llu), proved against %s\n", printable(id).c_str(), static_cast<unsigned long long>(found->number + 1),
-              static_cast<unsigned long long>(bundle.input_records()), bundle.ids().bundle_id.c_str());
-  for (const Json& f : record.at("fields").items()) std::printf("field   %s: %s\n", printable(f.items().at(0).as_string()).c_str(), printable(shown_field(f)).c_str());
+  std::printf("record  %s (number %llu of %llu), proved against %s\n", printable(id).c_str(),
+              static_cast<unsigned long long>(found->number + 1), static_cast<unsigned long long>(bundle.input_records()),
+              bundle.ids().bundle_id.c_str());
+  for (const Json& f : record.at("fields").items())
+    std::printf("field   %s: %s\n", printable(f.items().at(0).as_string()).c_str(), printable(shown_field(f)).c_str());
   if (const Json* cut = record.find("truncated"))
-    std::printf("cut     %s of %s bytes kept\n", printable(cut->at("kept_bytes").dump()).c_str(), printable(cut->at("total_bytes").dump()).c_str());
-  if (record.at("prompt").is_string()) print_block(("prompt, " + std::to_string(record.at("prompt_ids").items().size()) + " tokens").c_str(), record.at("prompt").as_string());
+    std::printf("cut     %s of %s bytes kept\n", printable(cut->at("kept_bytes").dump()).c_str(),
+                printable(cut->at("total_bytes").dump()).c_str());
+  if (record.at("prompt").is_string())
+    print_block(("prompt, " + std::to_string(record.at("prompt_ids").items().size()) + " tokens").c_str(), record.at("prompt").as_string());
   const Json::Array& answers = outcome.at("answers").items();
   const bool zero_is_none = leaves_one(bundle.config().at("decoding"));
   for (size_t i = 0; i < answers.size(); ++i) print_answer(answers[i], answer_title(i, answers.size()), zero_is_none);
@@ -196,7 +200,8 @@ int command_show(const Args& args) {
     return kDone;
   }
   print_ids(bundle);
-  std::printf("--- the step as written, which no id covers (--json prints the configuration that they cover)\n%s", printable(bundle.step_text()).c_str());
+  std::printf("--- the step as written, which no id covers (--json prints the configuration that they cover)\n%s",
+              printable(bundle.step_text()).c_str());
   const std::vector<std::string> changed = changed_from_written(bundle);
   if (!changed.empty()) std::printf("--- the run had another configuration, as --set gives: as written -> as run\n");
   for (const std::string& line : changed) std::printf("%s\n", printable(line).c_str());

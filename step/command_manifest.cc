@@ -27,11 +27,13 @@ void check_records(const Args& args, const Manifest& manifest) {
     const std::string error = record.problem ? "" : prompts.build(record).error;
     if (!record.problem && error.empty()) continue;
     if (failed++ >= kListed) continue;
-    list += "\n  " + record.where + ": record " + record.id + ": " + (record.problem ? "bad_record: " + *record.problem : "template_error: " + error);
+    list += "\n  " + record.where + ": record " + record.id + ": " +
+            (record.problem ? "bad_record: " + *record.problem : "template_error: " + error);
     if (hint.empty() && has_columns(manifest.input)) hint = about_columns(record, error, manifest.input.format);
   }
   input.warn_of_kept();
-  std::printf("records %llu, %llu that cannot be answered\n", static_cast<unsigned long long>(records), static_cast<unsigned long long>(failed));
+  std::printf("records %llu, %llu that cannot be answered\n", static_cast<unsigned long long>(records),
+              static_cast<unsigned long long>(failed));
   if (failed > kListed) list += "\n  and " + std::to_string(failed - kListed) + " more";
   const std::string says = std::to_string(failed) + " of " + std::to_string(records) + " records cannot be answered:" + list;
   if (failed > (manifest.on_error == OnError::record ? manifest.max_errors : 0)) throw Error(ErrorKind::bad_data, "ibid lint", says, hint);

@@ -170,8 +170,8 @@ int run_step(const Args& args, const Manifest& manifest, const std::string& mode
   int code = outputs.report(ids);
   char speed[96];
   const uint64_t records = outputs.tally().records;
-  std::snprintf(speed, sizeof speed, "%llu record%s, %llu tokens in %.1f s", static_cast<unsigned long long>(records), records == 1 ? "" : "s",
-                static_cast<unsigned long long>(outputs.tally().answer_tokens), watch.seconds());
+  std::snprintf(speed, sizeof speed, "%llu record%s, %llu tokens in %.1f s", static_cast<unsigned long long>(records),
+                records == 1 ? "" : "s", static_cast<unsigned long long>(outputs.tally().answer_tokens), watch.seconds());
   note(speed);
   return code;
 }

@@ -64,13 +64,17 @@ std::string answer_difference(const Json& left, const Json& right, const std::st
 std::string first_difference(const Json& left, const Json& right, const std::string& left_name, const std::string& right_name,
                              const TokenText& token_text) {
   const Json::Array &a = left.at("answers").items(), &b = right.at("answers").items();
-  auto first_unlike = [&](auto&& like) { return static_cast<size_t>(std::mismatch(a.begin(), a.begin() + std::min(a.size(), b.size()), b.begin(), like).first - a.begin()); };
   const size_t common = std::min(a.size(), b.size());
-  size_t s = first_unlike([](const Json& x, const Json& y) { return shown_of(x) == shown_of(y); });
+  size_t s = 0;
+  while (s < common && shown_of(a[s]) == shown_of(b[s])) ++s;
   std::string out;
-  if (a.size() != b.size()) out = left_name + " has " + std::to_string(a.size()) + " answers, " + right_name + " " + std::to_string(b.size());
-  else if (s == common) s = first_unlike([](const Json& x, const Json& y) { return x.dump() == y.dump(); });
-  if (s < common) out += (out.empty() ? "" : "; ") + ("answer " + std::to_string(s + 1) + ", ") + answer_difference(a[s], b[s], left_name, right_name, token_text);
+  if (a.size() != b.size())
+    out = left_name + " has " + std::to_string(a.size()) + " answers, " + right_name + " " + std::to_string(b.size());
+  else if (s == common)
+    for (s = 0; s < common && a[s].dump() == b[s].dump();) ++s;
+  if (s < common)
+    out += (out.empty() ? "" : "; ") + ("answer " + std::to_string(s + 1) + ", ") +
+           answer_difference(a[s], b[s], left_name, right_name, token_text);
   return out.empty() && left.dump() != right.dump() ? "the records' ids" : out;
 }
 

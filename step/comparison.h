@@ -14,7 +14,8 @@ std::string shown_of(const Json& answer);
 
 // First difference of two outcome leaves, in words that name left ("archived") and right ("now"); "" when they are equal. An answer whose
 // status or text differs comes before one that differs in tokens or numbers alone.
-std::string first_difference(const Json& left, const Json& right, const std::string& left_name, const std::string& right_name, const TokenText& token_text);
+std::string first_difference(const Json& left, const Json& right, const std::string& left_name, const std::string& right_name,
+                             const TokenText& token_text);
 
 // Differences of two JSON values as "path: left -> right" lines, every differing leaf; for configurations.
 void list_differences(const Json& left, const Json& right, const std::string& path, const std::function<void(const std::string&)>& line);

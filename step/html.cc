@@ -52,7 +52,9 @@ std::string record_html(const std::string& id, const Json& record, const Json& o
                     escaped(first.substr(0, first.find('\n')).substr(0, 160)) + "</span></summary>\n<table>";
   for (const Json& f : record.at("fields").items()) out += row(escaped(f.items().at(0).as_string()).c_str(), shown_field(f));
   out += "</table>\n";
-  if (record.at("prompt").is_string()) out += "<p>prompt, " + std::to_string(record.at("prompt_ids").items().size()) + " tokens</p><pre>" + escaped(record.at("prompt").as_string()) + "</pre>\n";
+  if (record.at("prompt").is_string())
+    out += "<p>prompt, " + std::to_string(record.at("prompt_ids").items().size()) + " tokens</p><pre>" +
+           escaped(record.at("prompt").as_string()) + "</pre>\n";
   const Json::Array& answers = outcome.at("answers").items();
   for (size_t i = 0; i < answers.size(); ++i) out += answer_html(answers[i], answer_title(i, answers.size()));
   return out + "</details>\n";
@@ -70,7 +72,9 @@ void write_html(const Bundle& bundle, uint64_t limit, OutputFile& out) {
   out.write("<h2>The step as written (no id covers this text)</h2><pre>" + escaped(bundle.step_text()) + "</pre>\n");
   std::string changed;
   for (const std::string& line : changed_from_written(bundle)) changed += line + "\n";
-  if (!changed.empty()) out.write("<p class=\"bad\">The run had another configuration, as --set gives: as written -&gt; as run</p><pre>" + escaped(changed) + "</pre>\n");
+  if (!changed.empty())
+    out.write("<p class=\"bad\">The run had another configuration, as --set gives: as written -&gt; as run</p><pre>" + escaped(changed) +
+              "</pre>\n");
   out.write("<h2>Records</h2>\n");
   uint64_t shown = std::min(limit, ids.records);
   BundleCursor cursor(bundle);

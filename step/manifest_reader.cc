@@ -101,7 +101,9 @@ class MapReader {
     if (kind == Kind::text && (entry.value.kind == Kind::number || entry.value.kind == Kind::boolean))
       advice = "put it in quotes: \"" + entry.value.text + "\"";
     if (kind == Kind::number && is_json_number(entry.value.text)) advice = "write it without quotes: " + entry.value.text;
-    if (kind == Kind::text && entry.value.kind == Kind::map && entry.value.at.source->name.starts_with("--set ")) advice = "the value is YAML: put it in quotes of its own, '" + entry.value.at.source->name.substr(6) + "=\"...\"'";
+    const SourceText* from = entry.value.at.source.get();
+    if (kind == Kind::text && entry.value.kind == Kind::map && from && from->name.starts_with("--set "))
+      advice = "the value is YAML: put it in quotes of its own, '" + from->name.substr(6) + "=\"...\"'";
     if (kind == Kind::text && begins_template(entry.value.at)) advice = kQuoteTemplate;
     if (kind == Kind::list && entry.key != "messages" && entry.value.kind == Kind::text && entry.value.text.find('\n') == std::string::npos)
       advice = "write  [" + list_item(entry.value.text) + "]";

@@ -120,9 +120,11 @@ std::string about_columns(const Record& record, std::string_view error, InputFor
   const std::string near = nearest(name, columns);
   const std::string kind = format == InputFormat::jsonl ? "field" : "column";
   if (!std::all_of(near.begin(), near.end(), is_word)) says = "no template can name the " + kind + " '" + near + "': rename it";
-  if (kind == "column" && columns.size() == 1 && (near.empty() || near.find_first_of(";,|\t") != std::string::npos)) says = one_column_hint(format);
+  if (kind == "column" && columns.size() == 1 && (near.empty() || near.find_first_of(";,|\t") != std::string::npos))
+    says = one_column_hint(format);
   if (says.empty())
-    for (size_t i = 0; i < columns.size() && i <= kListed; ++i) says.append(i == 0 ? "there are " : ", ").append(i < kListed ? columns[i] : "and others");
+    for (size_t i = 0; i < columns.size() && i <= kListed; ++i)
+      says.append(i == 0 ? "there are " : ", ").append(i < kListed ? columns[i] : "and others");
   return (kind == "column" ? "the input has no column '" : "the record has no field '") + name + "': " + says;
 }
 

@@ -20,8 +20,8 @@ namespace ibid::step {
 // A file, or "-" for standard input, whose bytes come once and decompressed.
 Input named_input(const std::string& path);
 
-// What a template's error says of the columns of a table, or the fields of a JSON line, in words: that there is none of that name, and which
-// there are. "" when the error is another one. The outcome may not say so: its words are in no id.
+// What a template's error says of the columns of a table, or the fields of a JSON line, in words: that there is none of that name, and
+// which there are. "" when the error is another one. The outcome may not say so: its words are in no id.
 std::string about_columns(const Record& record, std::string_view error, InputFormat format);
 
 class RunInput {

@@ -110,8 +110,8 @@ struct RecordSource {
 };
 
 // Answers every record of the source, in its order, keeping the engine's batch full as long as there are records. While the source is
-// quiet those that are there are answered, and whatever comes joins the next step. Memory is bounded by a window of records, and of their bytes. Answers that `store` has are
-// not computed, and those that are computed are kept there as they are finished.
+// quiet those that are there are answered, and whatever comes joins the next step. Memory is bounded by a window of records, and of their
+// bytes. Answers that `store` has are not computed, and those that are computed are kept there as they are finished.
 // Errors: those of the source, sink() and the store; throws Interrupted between steps.
 void answer_all(Session& session, const RecordSource& source, const std::function<void(Answered&&)>& sink, AnswerStore* store = nullptr);
 

@@ -14,7 +14,8 @@ const std::string kExamples = test::source_dir() + "/examples/";
 struct Prepared {
   explicit Prepared(const std::string& tokens)
       : manifest(read_manifest(kExamples + "quickstart/step.yaml", {{}, {"decoding.max_tokens=" + tokens}})),
-        session(manifest, kExamples + "models/biosample-tiny", Args(*find_command("run"), {"step.yaml", "--device", "cpu", "--threads", "2"}), std::nullopt) {}
+        session(manifest, kExamples + "models/biosample-tiny",
+                Args(*find_command("run"), {"step.yaml", "--device", "cpu", "--threads", "2"}), std::nullopt) {}
   Manifest manifest;
   Session session;
 };
