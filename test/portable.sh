@@ -75,7 +75,7 @@ try_sanitizers() {
   need_packages clang catch2 libboost-context-dev
   need_packages "libclang-rt-$(clang -dumpversion | cut -d . -f 1)-dev"
   configure sanitizers -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_CXX_FLAGS=-O1 -DIBID_SANITIZE=address,undefined,float-cast-overflow -DIBID_TESTS=ON
-  compile sanitizers ibid $(basename -s .cc test/unit/*_test.cc)
+  compile sanitizers ibid wrong_ibid $(basename -s .cc test/unit/*_test.cc)
   export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1      # by itself it reports and goes on
   export ASAN_OPTIONS=quarantine_size_mb=64                    # tests bound a process's memory
   prove sanitizers "$out/sanitizers/ibid"
