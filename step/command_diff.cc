@@ -216,7 +216,8 @@ uint64_t diff_bundles(const Bundle& a, const Bundle& b, const Listed& listed) {
 int command_diff(const Args& args) {
   const std::string &a = args.operands()[0], &b = args.operands()[1];
   bool tar_a = is_tar(a), tar_b = is_tar(b);
-  if (tar_a != tar_b) throw Error(ErrorKind::usage, "ibid diff", "one is a bundle, the other is not", "compare two bundles, or two steps");
+  if (tar_a != tar_b)
+    throw Error(ErrorKind::usage, tar_a ? b : a, "is no bundle, as " + (tar_a ? a : b) + " is", "compare two bundles, or two steps");
   if (!tar_a && args.has("--answers")) throw Error(ErrorKind::usage, "--answers", "steps have none", "compare two bundles");
   const Listed listed{static_cast<uint64_t>(args.number("--limit", 10, 0, INT64_MAX)), args.has("--answers")};
   uint64_t differences = 0;

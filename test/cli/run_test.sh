@@ -334,6 +334,9 @@ holds "margins" "$("$ibid" show s1.tar LF-001)" "smallest margin"
 run few.tsv -o x.out --bundle top1.tar --set decoding.method=sample --set decoding.top_k=1
 holds "no second token" "$("$ibid" show top1.tar LF-001)" "none had an alternative"
 exits 0 "$ibid" verify - <a.tar
+head -c 100 a.tar >cut.tar
+exits 2 "$ibid" diff a.tar cut.tar
+holds "which of them" "$err" "cut.tar: is no bundle, as a.tar is"
 exits 2 "$ibid" lint - <"$quick/step.yaml"
 "$ibid" freeze "$quick/step.yaml" -o frozen.yaml --quiet
 holds "every default" "$(cat frozen.yaml)" "special_tokens: recognise"
