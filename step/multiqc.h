@@ -12,6 +12,7 @@
 namespace ibid::step {
 
 // MultiQC finds files named *_mqc.json; the part of `path` before that names the row, as MultiQC users expect.
+// Two files of one name, in whatever folders, are one row to it.
 // Rows of all steps of a report share one table; a shard's row says which shard it is, and has the step id of the merged one.
 std::string multiqc_section(const std::string& path, const Manifest& manifest, const Tally& tally, const BundleIds& ids,
                             const std::optional<ShardPart>& shard = std::nullopt);

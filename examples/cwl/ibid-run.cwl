@@ -50,12 +50,13 @@ inputs:
     doc: the part to answer, for instance 2/8; ibid-merge.cwl puts the bundles together
     inputBinding: {prefix: --shard}
 
+# Optional: where nothing was written, as with 75, an engine looks for outputs before it looks at temporaryFailCodes.
 outputs:
   answers:
-    type: File
+    type: File?
     outputBinding: {glob: $(inputs.answers_name)}
   bundle:
-    type: File
+    type: File?
     outputBinding: {glob: $(inputs.bundle_name)}
 
 successCodes: [0]

@@ -5,6 +5,7 @@ doc: One job for each shard, and the merge; answers and bundle are those of one 
 
 requirements:
   ScatterFeatureRequirement: {}
+  MultipleInputFeatureRequirement: {}
 
 inputs:
   step: File
@@ -22,9 +23,9 @@ steps:
     out: [bundle]
   merge:
     run: ibid-merge.cwl
-    in: {shards: run/bundle}
+    in: {shards: {source: run/bundle, pickValue: all_non_null}}
     out: [answers, bundle]
 
 outputs:
-  answers: {type: File, outputSource: merge/answers}
-  bundle: {type: File, outputSource: merge/bundle}
+  answers: {type: File?, outputSource: merge/answers}
+  bundle: {type: File?, outputSource: merge/bundle}

@@ -17,7 +17,15 @@ step=$1 input=$2 model=$3 folder=$4
 shift 4
 # A single task that is submitted again belongs to as many shards as before: sbatch --export=ALL,SHARDS=8 --array=3 array.sh ...
 shards=${SHARDS:-$SLURM_ARRAY_TASK_COUNT}
+refuse() { echo "array.sh: $1" >&2; exit 2; }
+# What the folder holds shards of: tasks that count otherwise would take their places.
+for known in "$folder"/.shards-*; do
+  [ ! -e "$known" ] || [ "$known" = "$folder/.shards-$shards" ] ||
+    refuse "$folder holds ${known##*-} shards, and this task is one of $shards: --export=ALL,SHARDS=${known##*-} submits one of them again; else take another folder"
+done
+[ "${SLURM_ARRAY_TASK_MIN:-1}" -ge 1 ] && [ "$SLURM_ARRAY_TASK_ID" -le "$shards" ] || refuse "tasks count from 1 to the number of shards, which is $shards: --array=1-$shards"
 mkdir -p "$folder"
+: >"$folder/.shards-$shards"
 
 # How much was answered so far, by the size of the journal; answers in a cache are not seen from here.
 answered() { stat -c %s "$folder/.part-$SLURM_ARRAY_TASK_ID.ibid.tar.ibid-journal" 2>/dev/null || echo 0; }

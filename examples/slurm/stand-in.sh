@@ -72,7 +72,7 @@ sbatch() {
   array=${array:-$(directive array "$script")}
   array=${array:-1}
   first=${array%-*} last=${array#*-}
-  export SLURM_ARRAY_TASK_COUNT=$((last - first + 1)) SLURM_ARRAY_JOB_ID=$$ SLURM_CPUS_PER_TASK=1
+  export SLURM_ARRAY_TASK_COUNT=$((last - first + 1)) SLURM_ARRAY_TASK_MIN=$first SLURM_ARRAY_JOB_ID=$$ SLURM_CPUS_PER_TASK=1
   for task in $(seq "$first" "$last"); do
     [ "${#pids[@]}" -lt 2 ] || { code=0; wait "${pids[0]}" || code=$?; [ "$code" -le "$highest" ] || highest=$code; pids=("${pids[@]:1}"); }
     run_task "$script" "$task" "$@" >>"slurm-${$}_$task.out" 2>&1 &

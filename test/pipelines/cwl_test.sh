@@ -40,10 +40,13 @@ holds "the engine's cache" "$err" "Using cached output"
 
 # 75 is temporary, and a job whose GPU is promised but absent fails for good.
 rm bin/ibid
-printf '#!/bin/sh\necho "no memory" >answers.tsv\ntouch answers.ibid.tar\nexit 75\n' >bin/ibid
+printf '#!/bin/sh\nexit 75\n' >bin/ibid                    # which leaves no outputs
 chmod +x bin/ibid
 cwl 1 --outdir results "$example/ibid-run.cwl" job.yaml
 holds "75" "$err" "completed temporaryFail"
+{ job frozen.yaml; sed -n '/^shards/,$p' "$example/job.yaml"; } >scattered.yaml
+cwl 1 --outdir results "$example/ibid-scatter.cwl" scattered.yaml
+holds "75 of a shard" "$err" "completed temporaryFail"
 ln -sf "$ibid" bin/ibid
 cat >bin/nvidia-smi <<'SH'
 #!/bin/sh

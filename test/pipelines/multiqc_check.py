@@ -26,8 +26,9 @@ def expected(ibid, bundle, output):
         for a, b in itertools.combinations(texts, 2): pairs, equal = pairs + 1, equal + (a == b)
     percent = lambda part, whole: (2000 * part + whole) // (2 * whole) / 10        # one decimal, half up
     head = dict(line.split(None, 1) for line in show(ibid, bundle).splitlines()[:6])
+    short = {key: head[key][7:19] for key in ("model", "config", "step", "result")}
     row = {"records": len(ids), "ok_share": percent(counts["ok"], len(ids)), "refused": sum(counts[r] for r in REFUSALS), **counts,
-           "step": head["step"][7:19], "result": head["result"][7:19]}
+           **short}
     if samples > 1: row |= {"samples": samples, "agreement": percent(equal, pairs)}
     return row
 

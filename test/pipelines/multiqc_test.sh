@@ -23,7 +23,7 @@ exits 0 check all/multiqc_data whole whole.tar whole.tsv 'LAB:ANNOTATE'
 for row in part1 part2 merged; do exits 0 check all/multiqc_data $row $row.tar $row.tsv; done
 
 # The page has these columns although the last file that MultiQC reads, of the run without shards, has nothing to say about the first.
-for column in shard agreement refused truncated; do exits 0 grep -q "<th id=\"header_$column\"" all/multiqc_report.html; done
+for column in shard agreement refused truncated model config; do exits 0 grep -q "<th id=\"header_$column\"" all/multiqc_report.html; done
 
 # The rows of the shards and of what was merged: one step, the same sums, and each says what it is.
 python3 - <<'PY' || fail "shards and merge do not fit together"

@@ -45,4 +45,16 @@ rm -rf kept
 pipeline 0 "${arguments[@]}"
 exits 0 cmp other.ibid.tar results/my_samples.ibid.tar
 same "24 answers are in the cache" 24 "$(find kept -type f | wc -l)"
+
+# An input that is called as an answer: refused before its link is written through, also by a stub run, which runs whole otherwise.
+cp -p "$quick/samples.tsv" "$scratch/samples.1.tsv"
+arguments+=(--input "$scratch/samples.1.tsv")
+for stub in "" -stub; do
+  pipeline 1 $stub "${arguments[@]}"
+  holds "its name${stub:+, $stub}" "$(cat log.txt)" "An input is called samples.1.tsv, as the answers are: set ext.prefix"
+done
+exits 0 cmp "$quick/samples.tsv" "$scratch/samples.1.tsv"
+exits 1 test "$scratch/samples.1.tsv" -nt "$quick/samples.tsv"
+arguments+=(--input "$quick/samples.tsv")
+pipeline 0 -stub "${arguments[@]}"
 done_ok

@@ -74,12 +74,18 @@ merged "a cache"
 rm parts/part-2.ibid.tar
 exits 65 sbatch "$example/merge.sh" parts merged.tsv
 holds "the merge names what is missing" "$(cat "slurm-${out}_1.out")" "shard 2 of 4"
-exits 2 sbatch --array=2-2 "$example/array.sh" "$step" long.tsv "$model" parts
+for array in 2-2 1-1 1-2; do
+  exits 2 sbatch --array=$array "$example/array.sh" "$step" long.tsv "$model" parts
+  holds "--array=$array without SHARDS" "$(cat "slurm-${out}_"*.out)" "parts holds 4 shards, and this task is one of"
+done
+exits 2 sbatch --array=0-3 "$example/array.sh" "$step" long.tsv "$model" other
+holds "from 1" "$(cat "slurm-${out}_0.out")" "--array=1-4"
+same "and none of them ran" "" "$(ls other 2>/dev/null || true)"
 again 2
 merged "a task alone"
 
 # 75, and 140 without a new answer, are tried three times more and then given up; what fails for good is not tried again.
-rm bin/ibid
+rm -r bin/ibid parts
 for code in 75 140 65; do
   printf '#!/bin/sh\necho %s >>tries\nexit %s\n' "$code" "$code" >bin/ibid
   chmod +x bin/ibid

@@ -75,7 +75,7 @@ TEST_CASE("the exit code is what on_error asks for") {
 
 TEST_CASE("the MultiQC section has the file's name, the counts and a percentage rounded by whole numbers") {
   BundleIds ids;
-  ids.step_id = ids.result_digest = "sha256:" + std::string(64, 'd');
+  ids.step_id = ids.result_digest = ids.config_id = "sha256:" + std::string(64, 'd');
   Tally t = counted(kRecords);
   Json section = Json::parse(multiqc_section("some/folder/S1_mqc.json", manifest(""), t, ids), "mqc");
   CHECK(section.at("plot_type").as_string() == "table");
@@ -88,6 +88,7 @@ TEST_CASE("the MultiQC section has the file's name, the counts and a percentage 
   CHECK_FALSE(row.find("shard"));
   CHECK(row.at("agreement").lexeme() == "57.1");       // 4 of 7
   CHECK(row.at("step").as_string() == std::string(12, 'd'));
+  CHECK(row.at("model").as_string() == std::string(12, 'a'));
   for (const auto& [key, value] : row.members()) CHECK(section.at("headers").find(key));
   t.pairs = 3;
   t.equal_pairs = 2;
@@ -103,7 +104,7 @@ TEST_CASE("the MultiQC section has the file's name, the counts and a percentage 
 
 TEST_CASE("every record of the MultiQC section is ok, truncated or refused, and a refusal has its reason") {
   BundleIds ids;
-  ids.step_id = ids.result_digest = "sha256:" + std::string(64, 'd');
+  ids.step_id = ids.result_digest = ids.config_id = "sha256:" + std::string(64, 'd');
   auto sum = [](const Json& row, const std::vector<const char*>& keys) {
     uint64_t n = 0;
     for (const char* key : keys) n += std::stoull(row.at(key).lexeme());
@@ -119,7 +120,7 @@ TEST_CASE("every record of the MultiQC section is ok, truncated or refused, and 
 
 TEST_CASE("a shard's row says which shard it is") {
   BundleIds ids;
-  ids.step_id = ids.result_digest = "sha256:" + std::string(64, 'd');
+  ids.step_id = ids.result_digest = ids.config_id = "sha256:" + std::string(64, 'd');
   ShardPart part{3, 40, 26, ""};
   Json row = Json::parse(multiqc_section("x_mqc.json", manifest(""), counted(kRecords), ids, part), "mqc").at("data").at("x");
   CHECK(row.at("shard").as_string() == "3 of 40");
@@ -127,7 +128,7 @@ TEST_CASE("a shard's row says which shard it is") {
 
 TEST_CASE("all sections have the same headers: MultiQC shows the columns of the last file that it reads") {
   BundleIds ids;
-  ids.step_id = ids.result_digest = "sha256:" + std::string(64, 'd');
+  ids.step_id = ids.result_digest = ids.config_id = "sha256:" + std::string(64, 'd');
   Manifest greedy = manifest("");
   greedy.decoding.samples = 1;
   auto headers = [&](const Manifest& m, const std::optional<ShardPart>& part) {

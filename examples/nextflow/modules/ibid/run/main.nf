@@ -29,6 +29,9 @@ process IBID_RUN {
     if (model instanceof Path && model.isDirectory()) {
         error("Give the files of the model's folder, files('FOLDER/*'), not the folder itself")
     }
+    if ([step, records].flatten().any { it.name == "${prefix}.${suffix}" }) {
+        error("An input is called ${prefix}.${suffix}, as the answers are: set ext.prefix")
+    }
     // 75, out of memory or a busy GPU, becomes the 175 that pipelines retry.
     """
     ibid run \\
@@ -46,6 +49,9 @@ process IBID_RUN {
 
     stub:
     prefix = task.ext.prefix ?: "${meta.id}"
+    if ([step, records].flatten().any { it.name == "${prefix}.${suffix}" }) {
+        error("An input is called ${prefix}.${suffix}, as the answers are: set ext.prefix")
+    }
     """
     touch ${prefix}.${suffix}
     touch ${prefix}.ibid.tar

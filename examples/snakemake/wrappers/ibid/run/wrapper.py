@@ -22,9 +22,10 @@ shard = snakemake.params.get("shard", "").replace("-of-", "/")
 # What the scheduler gave is what is used; the bytes are the same with both.
 device = "cuda" if snakemake.resources.get("gpu", 0) else "cpu"
 
-records = snakemake.input.get("records")
-if not records:
-    raise ValueError("input 'records' is missing: what is to be answered")
+for name in PLACES:
+    if not snakemake.input.get(name):
+        raise ValueError(f"input '{name}' is missing")
+records = snakemake.input.records
 records = [records] if isinstance(records, str) else records
 files = {k: v for k, v in snakemake.input.items() if k not in PLACES}
 outputs = dict(snakemake.output.items())
@@ -36,7 +37,7 @@ for name, path in files.items():
     arguments += ["--file", f"{name}={path}"]
 if shard:
     arguments += ["--shard", shard]
-# Without answers only the bundle is wanted, as of a shard.
+# Without answers only the others are wanted, as of a shard its bundle.
 if "answers" not in outputs:
     arguments += ["-o", "/dev/null"]
 for name, path in outputs.items():
