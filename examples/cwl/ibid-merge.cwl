@@ -16,8 +16,12 @@ baseCommand: [ibid, merge]
 inputs:
   shards:
     type: File[]
-    doc: the bundles of all shards
+    doc: the bundles of all shards, or of runs over all pieces of an input
     inputBinding: {position: 1}
+  records:
+    type: File?
+    doc: of pieces, the whole input, whose records need ids
+    inputBinding: {prefix: --input}
   answers_name:
     type: string
     default: answers.tsv

@@ -1,4 +1,4 @@
-// A table is answered in shards, put together, verified, and reported.
+// A table is answered in shards, or in pieces that Nextflow cuts, put together, verified, and reported.
 //
 // 1. A manifest is frozen before any task sees it: a side file is then part of the one file that is staged, and of the task's hash.
 // 2. The model is named once, as a path; the manifest pins its digest, and no task answers with another model.
@@ -66,12 +66,15 @@ workflow {
 
     id = table.simpleName.replaceAll(/[^A-Za-z0-9_-]/, '_')        // it becomes names of files, which modules do not quote
     IBID_FREEZE([[id: id], step, side])
-    shards = IBID_FREEZE.out.combine(Channel.of(1..params.shards)).map { meta, frozen, shard -> [meta + [shard: shard], frozen, table] }
-    IBID_RUN(shards, model, params.suffix)
+    frozen = IBID_FREEZE.out.first()
+    parts = params.piece
+        ? Channel.of(table).splitText(by: params.piece, file: true, keepHeader: !table.name.endsWith('.jsonl')).map { [it.baseName.tokenize('.').last() as int, it] }
+        : Channel.of(1..params.shards).map { [it, table] }
+    IBID_RUN(parts.combine(frozen).map { part, records, meta, step -> [meta + [part: part], step, records] }, model, params.suffix)
 
-    // Shards are done in any order; sorted, they are the same task for -resume.
-    parts = IBID_RUN.out.bundle.map { meta, bundle -> [meta.subMap('id'), bundle] }.groupTuple(size: params.shards, sort: { it.name })
-    IBID_MERGE(parts, params.suffix)
+    // Parts are done in any order; sorted, they are the same task for -resume.
+    bundles = IBID_RUN.out.bundle.map { meta, bundle -> [meta.subMap('id'), bundle] }.groupTuple(sort: { it.name })
+    IBID_MERGE(bundles.map { it + [params.piece ? table : []] }, params.suffix)
     IBID_VERIFY(IBID_MERGE.out.bundle)
 
     versions = Channel.topic('versions').unique().groupTuple()

@@ -46,15 +46,26 @@ pipeline 0 "${arguments[@]}"
 exits 0 cmp other.ibid.tar results/my_samples.ibid.tar
 same "24 answers are in the cache" 24 "$(find kept -type f | wc -l)"
 
-# An input that is called as an answer: refused before its link is written through, also by a stub run, which runs whole otherwise.
+# An input that is called as an answer: its link is not written through, not by a stub run either.
 cp -p "$quick/samples.tsv" "$scratch/samples.1.tsv"
 arguments+=(--input "$scratch/samples.1.tsv")
 for stub in "" -stub; do
-  pipeline 1 $stub "${arguments[@]}"
-  holds "its name${stub:+, $stub}" "$(cat log.txt)" "An input is called samples.1.tsv, as the answers are: set ext.prefix"
+  pipeline 0 $stub "${arguments[@]}"
+  exits 0 cmp "$quick/samples.tsv" "$scratch/samples.1.tsv"
+  exits 1 test "$scratch/samples.1.tsv" -nt "$quick/samples.tsv"
 done
-exits 0 cmp "$quick/samples.tsv" "$scratch/samples.1.tsv"
-exits 1 test "$scratch/samples.1.tsv" -nt "$quick/samples.tsv"
-arguments+=(--input "$quick/samples.tsv")
-pipeline 0 -stub "${arguments[@]}"
+
+# Pieces, which Nextflow cuts: the same bytes, also of a table that has grown.
+arguments+=(--input "$quick/samples.tsv" --piece 10)
+pipeline 0 "${arguments[@]}"
+exits 0 cmp other.ibid.tar results/samples.ibid.tar
+exits 0 cmp other.tsv results/samples.tsv
+same "three pieces" "$(lines 3 "$(printf 'COMPLETED\t0\t1')")" "$(rows_of IBID_RUN)"
+{ cat "$quick/samples.tsv"; for i in $(seq 9); do printf 'NEW%d\tliver\n' "$i"; done; } >"$scratch/samples.tsv"
+arguments+=(--input "$scratch/samples.tsv")
+pipeline 0 "${arguments[@]}"
+ibid run other.yaml "$scratch/samples.tsv" --model "$scratch/model" -o grown.tsv --bundle grown.ibid.tar --quiet
+exits 0 cmp grown.ibid.tar results/samples.ibid.tar
+pipeline 0 "${arguments[@]}"
+same "and a second time nothing is" "$(lines 4 "$(printf 'CACHED\t0\t1')")" "$(rows_of IBID_RUN)"
 done_ok

@@ -5,7 +5,7 @@ process IBID_MERGE {
     conda "${moduleDir}/environment.yml"
 
     input:
-    tuple val(meta), path(bundles, stageAs: 'shards/?/*')
+    tuple val(meta), path(bundles, stageAs: 'shards/?/*'), path(records, stageAs: 'records/*')   // records: of pieces the whole input, of shards []
     val suffix
 
     output:
@@ -26,6 +26,7 @@ process IBID_MERGE {
         --bundle ${prefix}.ibid.tar \\
         --mqc ${prefix}_mqc.json \\
         -o ${prefix}.${suffix} \\
+        ${records ? "--input ${records}" : ''} \\
         ${args} \\
         ${bundles} \\
         || exit \$(( \$? == 75 ? 175 : \$? ))

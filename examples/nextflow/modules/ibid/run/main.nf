@@ -6,7 +6,7 @@ process IBID_RUN {
     conda "${moduleDir}/environment.yml"
 
     input:
-    tuple val(meta), path(step), path(records)
+    tuple val(meta), path(step), path(records, stageAs: 'records/*')   // apart from the answers, which may be called so
     tuple val(meta2), path(model, stageAs: 'model/*')
     val suffix
 
@@ -29,9 +29,6 @@ process IBID_RUN {
     if (model instanceof Path && model.isDirectory()) {
         error("Give the files of the model's folder, files('FOLDER/*'), not the folder itself")
     }
-    if ([step, records].flatten().any { it.name == "${prefix}.${suffix}" }) {
-        error("An input is called ${prefix}.${suffix}, as the answers are: set ext.prefix")
-    }
     // 75, out of memory or a busy GPU, becomes the 175 that pipelines retry.
     """
     ibid run \\
@@ -49,9 +46,6 @@ process IBID_RUN {
 
     stub:
     prefix = task.ext.prefix ?: "${meta.id}"
-    if ([step, records].flatten().any { it.name == "${prefix}.${suffix}" }) {
-        error("An input is called ${prefix}.${suffix}, as the answers are: set ext.prefix")
-    }
     """
     touch ${prefix}.${suffix}
     touch ${prefix}.ibid.tar

@@ -20,7 +20,10 @@ outputs = dict(snakemake.output.items())
 if len(outputs) < len(snakemake.output) or not outputs.keys() <= OPTIONS.keys():
     raise ValueError(f"an output is named as none of {', '.join(OPTIONS)}: {snakemake.output}")
 
-arguments = list(snakemake.input)
+whole = snakemake.input.get("records")
+arguments = [path for path in snakemake.input if path != whole]
+if whole:
+    arguments += ["--input", whole]
 if "answers" not in outputs:
     arguments += ["-o", "/dev/null"]
 for name, path in outputs.items():
