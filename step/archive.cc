@@ -52,7 +52,7 @@ uint64_t octal(const char* field, size_t n) {
 class RawInput {
  public:
   RawInput(int fd, std::string name) : fd_(fd), name_(std::move(name)), buffer_(1 << 16), begun_(state()) {
-    while (size_ < 2 && fill()) continue;
+    while ((size_ == 0 || head() == "\x1f") && fill()) continue;         // is_gzip() needs no more; a pipe may have one byte yet
   }
   ~RawInput() {
     if (fd_ > STDIN_FILENO) ::close(fd_);
@@ -110,6 +110,9 @@ ByteSource pieces_of(std::function<std::string_view()> next, std::shared_ptr<con
   return {std::move(read), [rest, raw] { return rest->empty() && raw->quiet(); }};
 }
 
+// By its first byte: a frame's, or a skippable one's.
+bool may_be_zstd(std::string_view head) { return !head.empty() && (head[0] == '\x28' || (head[0] & 0xF0) == 0x50); }
+
 // A libarchive reader over a RawInput; an Error cannot cross libarchive's C frames.
 struct RawArchive {
   explicit RawArchive(std::shared_ptr<RawInput> input) : raw(std::move(input)) {}
@@ -149,7 +152,9 @@ struct RawArchive {
 ByteSource open_input(const std::string& path) {
   std::string name = path == "-" ? "<stdin>" : path;
   auto raw = std::make_shared<RawInput>(path == "-" ? STDIN_FILENO : open_for_reading(path), name);
-  if (is_gzip(raw->head())) return gunzip(pieces_of([raw] { return raw->next(); }, raw), name);
+  ByteSource as_it_is = pieces_of([raw] { return raw->next(); }, raw);
+  if (is_gzip(raw->head())) return gunzip(std::move(as_it_is), name);
+  if (!may_be_zstd(raw->head())) return as_it_is;      // libarchive would wait for more of it
   auto in = std::make_shared<RawArchive>(raw);
   struct archive* handle = in->archive.handle;
   archive_read_support_filter_zstd(handle);
@@ -221,7 +226,7 @@ void TarWriter::add(const std::string& name, std::string_view bytes) {
 void TarWriter::finish() { state_->check(archive_write_close(state_->handle)); }
 
 // A FIFO is refused, not waited for. "-" is a file that is standard input.
-TarFile::TarFile(const std::string& path) : path_(path), fd_(open_for_reading(path == "-" ? "/dev/stdin" : path, O_NONBLOCK)) {
+TarFile::TarFile(const std::string& path) : path_(path), fd_(path == "-" ? ::dup(STDIN_FILENO) : open_for_reading(path, O_NONBLOCK)) {
   struct stat s;
   if (::fstat(fd_, &s) != 0 || !S_ISREG(s.st_mode)) {
     ::close(fd_);

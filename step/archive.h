@@ -4,7 +4,8 @@
 //    mode 0644, entries in the order they are added.
 // 2. Reading trusts nothing: entries are regular files (folders are passed over), lie one behind the other,
 //    and the end marker and zeros end it.
-// 3. Input is decompressed by content (zstd here, gzip in gzip.h), never by its name; a checksum that does not hold is an error.
+// 3. Input is decompressed by content (zstd here, gzip in gzip.h), never by its name; a checksum that does not hold is an error. What is
+//    not packed is passed through as it comes.
 #pragma once
 #include <functional>
 #include <memory>
@@ -28,7 +29,8 @@ class ByteSource {
     requires std::is_constructible_v<Read, F>
   ByteSource(F read, std::function<bool()> quiet = nullptr) : read_(std::move(read)), quiet_(std::move(quiet)) {}
   size_t operator()(char* to, size_t n) const { return read_(to, n); }
-  // Whether it would wait now, for somebody to write into a pipe. A guess where bytes are unpacked: asking wakes nobody.
+  // Whether it would wait now, for somebody to write into a pipe. What unpacks may still hold bytes when this is true, and may wait for
+  // more than there is when it is false.
   bool quiet() const { return quiet_ && quiet_(); }
 
  private:

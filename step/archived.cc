@@ -39,16 +39,17 @@ Error no_record(const Bundle& bundle, const std::string& name) {
                hint + "; a record without an id of its own is called '#' and its number, like #4");
 }
 
-std::vector<std::string> changed_from_written(const Bundle& bundle) {
-  std::vector<std::string> lines;
+std::string changed_from_written(const Bundle& bundle) {
+  std::string lines;
   try {
     const Json written = effective_config(Manifest::from_written(bundle.step_text(), bundle.side_files(), "step"));
-    list_differences(written, bundle.config(), "", [&](const std::string& line) { lines.push_back(line); });
+    list_differences(written, bundle.config(), "", [&](const std::string& line) { lines += line + "\n"; });
   } catch (const Error& e) {
     if (e.kind == ErrorKind::io) throw;
-    lines.push_back("the text is none that gives a configuration");
+    const std::string why = e.what();
+    return "this text gives no configuration by itself: " + why.substr(0, why.find('\n')) + "\n";
   }
-  return lines;
+  return lines.empty() ? "" : "the run had another configuration than this text gives (--set): as written -> as run\n" + lines;
 }
 
 Record ArchivedRecords::take(const ProvedRecord& proved, const std::string& where) {

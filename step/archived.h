@@ -10,7 +10,6 @@
 //    says so in our words. What is there is unique.
 #pragma once
 #include <string>
-#include <vector>
 
 #include "step/bundle.h"
 #include "step/records.h"
@@ -23,9 +22,9 @@ bool has_ids(const Bundle& bundle);
 // That there is no record of this name, and how records of this bundle are named.
 Error no_record(const Bundle& bundle, const std::string& name);
 
-// How the configuration of the run differs from what the step says that a bundle carries as it was written: lines "KEY: as written ->
-// as run". Empty when it does not; one line when that text says no configuration at all.
-std::vector<std::string> changed_from_written(const Bundle& bundle);
+// How the configuration of the run differs from what the step says that a bundle carries as it was written: a line that says so, and lines
+// "KEY: as written -> as run". "" when it does not; one line when that text gives no configuration by itself.
+std::string changed_from_written(const Bundle& bundle);
 
 class ArchivedRecords {
  public:

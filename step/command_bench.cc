@@ -90,7 +90,10 @@ class Bench {
       sum += stamps_[i].at - stamps_[i - 1].at;
       ++steps;
     }
-    IBID_CHECK(steps > 0);
+    if (steps == 0)
+      throw Error(ErrorKind::bad_data, "ibid bench",
+                  "an answer ended before all " + std::to_string(sequences) + " sequences were decoded at once",
+                  "random prompts make a small model end early: take a larger one, or other --sequences");
     return sum / steps;
   }
 

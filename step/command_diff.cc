@@ -217,7 +217,7 @@ int command_diff(const Args& args) {
   const std::string &a = args.operands()[0], &b = args.operands()[1];
   bool tar_a = is_tar(a), tar_b = is_tar(b);
   if (tar_a != tar_b)
-    throw Error(ErrorKind::usage, tar_a ? b : a, "is no bundle, as " + (tar_a ? a : b) + " is", "compare two bundles, or two steps");
+    throw Error(ErrorKind::usage, tar_a ? b : a, "is not a bundle, but " + (tar_a ? a : b) + " is", "compare two bundles, or two steps");
   if (!tar_a && args.has("--answers")) throw Error(ErrorKind::usage, "--answers", "steps have none", "compare two bundles");
   const Listed listed{static_cast<uint64_t>(args.number("--limit", 10, 0, INT64_MAX)), args.has("--answers")};
   uint64_t differences = 0;

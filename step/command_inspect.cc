@@ -26,10 +26,14 @@ void print_ids(const Bundle& b) {
 void print_block(const char* title, const std::string& text) { std::printf("--- %s\n%s\n", title, printable(text).c_str()); }
 
 // Whether a step may leave a token without an alternative: its margin is 0 then (NUMERICS 11.8), which would look like the closest call.
-bool leaves_one(const Json& decoding) {
-  const Manifest off;
-  auto is = [&](const char* key, double value) { const Json* set = decoding.find(key); return !set || set->as_double() == value; };
-  return !is("top_k", off.decoding.top_k) || !is("top_p", off.decoding.top_p) || !is("min_p", off.decoding.min_p);
+bool leaves_one(const Json& config) {
+  const DecodingSpec off;
+  auto filters = [&](const char* key, double none) {
+    const Json* decoding = config.find("decoding");
+    const Json* set = decoding ? decoding->find(key) : nullptr;
+    return set && set->is_number() && set->as_double() != none;
+  };
+  return filters("top_k", off.top_k) || filters("top_p", off.top_p) || filters("min_p", off.min_p);
 }
 
 void print_answer(const Json& answer, const std::string& title, bool zero_is_none) {
@@ -71,13 +75,14 @@ int show_record(const Bundle& bundle, const std::string& id, bool as_json) {
               bundle.ids().bundle_id.c_str());
   for (const Json& f : record.at("fields").items())
     std::printf("field   %s: %s\n", printable(f.items().at(0).as_string()).c_str(), printable(shown_field(f)).c_str());
-  if (const Json* cut = record.find("truncated"))
-    std::printf("cut     %s of %s bytes kept\n", printable(cut->at("kept_bytes").dump()).c_str(),
-                printable(cut->at("total_bytes").dump()).c_str());
+  if (const Json* cut = record.find("truncated")) {
+    const Json *kept = cut->find("kept_bytes"), *all = cut->find("total_bytes");
+    if (kept && all) std::printf("cut     %s of %s bytes kept\n", printable(kept->dump()).c_str(), printable(all->dump()).c_str());
+  }
   if (record.at("prompt").is_string())
     print_block(("prompt, " + std::to_string(record.at("prompt_ids").items().size()) + " tokens").c_str(), record.at("prompt").as_string());
   const Json::Array& answers = outcome.at("answers").items();
-  const bool zero_is_none = leaves_one(bundle.config().at("decoding"));
+  const bool zero_is_none = leaves_one(bundle.config());
   for (size_t i = 0; i < answers.size(); ++i) print_answer(answers[i], answer_title(i, answers.size()), zero_is_none);
   return kDone;
 }
@@ -202,9 +207,8 @@ int command_show(const Args& args) {
   print_ids(bundle);
   std::printf("--- the step as written, which no id covers (--json prints the configuration that they cover)\n%s",
               printable(bundle.step_text()).c_str());
-  const std::vector<std::string> changed = changed_from_written(bundle);
-  if (!changed.empty()) std::printf("--- the run had another configuration, as --set gives: as written -> as run\n");
-  for (const std::string& line : changed) std::printf("%s\n", printable(line).c_str());
+  const std::string changed = changed_from_written(bundle);
+  if (!changed.empty()) std::printf("--- %s", printable(changed).c_str());
   return kDone;
 }
 

@@ -28,7 +28,9 @@ std::string escaped(const std::string& text) {
       case '<': out += "&lt;"; break;
       case '>': out += "&gt;"; break;
       case '"': out += "&quot;"; break;
-      default: out += static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t' ? std::string("\xEF\xBF\xBD") : std::string(1, c);
+      case '\n':
+      case '\t': out += c; break;
+      default: out += static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? std::string("\xEF\xBF\xBD") : std::string(1, c);
     }
   }
   return out;
@@ -70,11 +72,8 @@ void write_html(const Bundle& bundle, uint64_t limit, OutputFile& out) {
             row("records", std::to_string(ids.records)) + (bundle.shard() ? row("part", bundle.shard()->describe()) : "") + "</table>\n");
   for (const auto& [status, count] : bundle.statuses()) out.write("<p>" + std::to_string(count) + " records " + escaped(status) + "</p>\n");
   out.write("<h2>The step as written (no id covers this text)</h2><pre>" + escaped(bundle.step_text()) + "</pre>\n");
-  std::string changed;
-  for (const std::string& line : changed_from_written(bundle)) changed += line + "\n";
-  if (!changed.empty())
-    out.write("<p class=\"bad\">The run had another configuration, as --set gives: as written -&gt; as run</p><pre>" + escaped(changed) +
-              "</pre>\n");
+  if (const std::string changed = changed_from_written(bundle); !changed.empty())
+    out.write("<pre class=\"bad\">" + escaped(changed) + "</pre>\n");
   out.write("<h2>Records</h2>\n");
   uint64_t shown = std::min(limit, ids.records);
   BundleCursor cursor(bundle);

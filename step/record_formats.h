@@ -4,6 +4,7 @@
 // file but records*.cc.
 #pragma once
 #include <array>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -13,6 +14,14 @@
 #include "step/records.h"
 
 namespace ibid::step {
+
+constexpr size_t kLookedThrough = size_t{1} << 20;
+
+// Whether `end` stands in the text behind its first byte that is neither a blank nor a line's end.
+inline bool ends_behind_blanks(std::string_view text, std::string_view end) {
+  const size_t first = text.find_first_not_of(" \t\r\n");
+  return first != std::string_view::npos && text.find(end, first) != std::string_view::npos;
+}
 
 // Reads one input; drops a byte order mark at its start.
 class ByteReader {
@@ -34,17 +43,21 @@ class ByteReader {
   }
   // Appends the rest of the line without its end. False when there is no further line. Errors: bad_data, beyond the limit.
   bool read_line(std::string& out);
-  // Whether bytes up to this one or these are not there yet, and the source would wait for more.
-  bool quiet(std::string_view end) const;
+  // Whether the next record is not there, and the source would wait now. Takes in what lies ready, and asks `whole` of it: does it hold a
+  // record, with its end? One that is longer than kLookedThrough is waited for.
+  bool quiet(const std::function<bool(std::string_view)>& whole);
+  bool at_end() const { return ended_ && pos_ == end_; }      // true once quiet() has met the end
   std::string where() const { return name_ + ":" + std::to_string(line_); }   // of the next byte
   const std::string& name() const { return name_; }
 
  private:
   bool fill();
+  bool take_more();                                    // behind what is there; false at the end
   std::string name_;
   ByteSource source_;
   std::vector<char> buffer_;
   size_t pos_ = 0, end_ = 0, line_ = 1;
+  bool ended_ = false;
 };
 
 // The inputs one after another, one of them open.
@@ -54,7 +67,12 @@ class InputSequence {
   // The open input, opening the next one when there is none; null at the end of all. `opened` tells that it is new.
   ByteReader* current(bool* opened = nullptr);
   void close() { reader_.reset(); }
-  bool quiet(std::string_view end) const { return reader_ && reader_->quiet(end); }
+  // As ByteReader::quiet, over the end of an input.
+  bool quiet(const std::function<bool(std::string_view)>& whole) {
+    if (reader_ && reader_->quiet(whole)) return true;
+    if (reader_ && !reader_->at_end()) return false;
+    return next_ < inputs_.size() && inputs_[next_].may_wait;
+  }
 
  private:
   std::vector<Input> inputs_;
@@ -65,18 +83,20 @@ class InputSequence {
 // One input format.
 class RecordFormat {
  public:
-  // end: with which a record of it ends, as a rule; "": with its input.
-  RecordFormat(std::vector<Input> inputs, std::string_view end) : inputs_(std::move(inputs)), end_(end) {}
+  explicit RecordFormat(std::vector<Input> inputs) : inputs_(std::move(inputs)) {}
   virtual ~RecordFormat() = default;
   // Fills fields, or problem and raw, and where. False at the end.
   virtual bool next(Record& record) = 0;
-  bool quiet() const { return !end_.empty() && inputs_.quiet(end_); }
+  bool quiet() {
+    return inputs_.quiet([this](std::string_view ready) { return holds_record(ready); });
+  }
 
  protected:
   InputSequence inputs_;
 
  private:
-  std::string_view end_;
+  // Whether these bytes, which next() would read first, hold a record with its end. A wrong no costs time, a wrong yes lets next() wait.
+  virtual bool holds_record(std::string_view ready) const = 0;
 };
 
 std::unique_ptr<RecordFormat> make_jsonl(std::vector<Input> inputs);

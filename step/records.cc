@@ -1,6 +1,7 @@
 // See records.h: what all formats share (bytes, ids, canonical form).
 #include "step/records.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 #include <unordered_set>
@@ -98,23 +99,35 @@ std::string packed_as(std::string_view head) {
 // --- bytes ---
 
 ByteReader::ByteReader(const Input& input) : name_(input.name), source_(input.open()), buffer_(kBufferBytes) {
-  while (end_ < 3) {                                   // a source may give its first bytes one by one
-    const size_t got = source_(buffer_.data() + end_, buffer_.size() - end_);
-    if (got == 0) break;
-    end_ += got;
-  }
-  if (end_ >= 3 && std::memcmp(buffer_.data(), "\xEF\xBB\xBF", 3) == 0) pos_ = 3;
+  constexpr std::string_view kMark = "\xEF\xBB\xBF";
+  auto begun = [&] { return std::string_view(buffer_.data(), end_); };
+  while (end_ < kMark.size() && kMark.starts_with(begun()) && take_more()) continue;   // a source may give its first bytes one by one
+  if (begun().starts_with(kMark)) pos_ = kMark.size();
 }
 
-bool ByteReader::quiet(std::string_view end) const {
-  return std::string_view(buffer_.data() + pos_, end_ - pos_).find(end) == std::string_view::npos && source_.quiet();
+bool ByteReader::quiet(const std::function<bool(std::string_view)>& whole) {
+  while (end_ - pos_ < kLookedThrough && !whole({buffer_.data() + pos_, end_ - pos_})) {
+    if (source_.quiet()) return true;
+    if (!take_more()) return false;
+  }
+  return false;
+}
+
+bool ByteReader::take_more() {
+  std::copy(buffer_.begin() + pos_, buffer_.begin() + end_, buffer_.begin());
+  end_ -= pos_;
+  pos_ = 0;
+  if (end_ == buffer_.size()) buffer_.resize(2 * end_);
+  const size_t got = ended_ ? 0 : source_(buffer_.data() + end_, buffer_.size() - end_);
+  IBID_CHECK(got <= buffer_.size() - end_);
+  ended_ = got == 0;
+  end_ += got;
+  return got > 0;
 }
 
 bool ByteReader::fill() {
-  pos_ = 0;
-  end_ = source_(buffer_.data(), buffer_.size());
-  IBID_CHECK(end_ <= buffer_.size());
-  return end_ > 0;
+  pos_ = end_;
+  return take_more();
 }
 
 bool ByteReader::read_line(std::string& out) {
@@ -285,7 +298,7 @@ bool RecordReader::next(Record& record) {
   return true;
 }
 
-bool RecordReader::quiet() const { return impl_->format->quiet(); }
+bool RecordReader::quiet() { return impl_->format->quiet(); }
 
 ByteSource text_source(std::string text) {
   auto rest = std::make_shared<std::pair<std::string, size_t>>(std::move(text), 0);

@@ -53,6 +53,7 @@ std::string packed_as(std::string_view head);
 struct Input {
   std::string name;                                    // path as given; its base name is what `files` shows
   std::function<ByteSource()> open;                    // called once, when the reader gets there; one input is open at a time
+  bool may_wait = false;                               // opening it may wait for somebody who writes, as a pipe's does
 };
 
 struct Field {
@@ -113,8 +114,8 @@ class RecordReader {
   ~RecordReader();
   // False at the end. Errors: bad_data (with file and line), and whatever a source throws.
   bool next(Record& record);
-  // Whether next() would wait now for a record to begin, or to go on, in a pipe. Of one that is there in part and is being written, false.
-  bool quiet() const;
+  // Whether next() would wait now, for somebody to write into a pipe. What is packed with zstd may be there and not be given yet.
+  bool quiet();
 
  private:
   struct Impl;

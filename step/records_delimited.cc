@@ -38,7 +38,7 @@ struct Row {
 class Delimited : public RecordFormat {
  public:
   Delimited(std::vector<Input> inputs, const InputSpec& spec, std::vector<std::string> kept)
-      : RecordFormat(std::move(inputs), "\n"), separator_(spec.format == InputFormat::csv ? ',' : '\t'),
+      : RecordFormat(std::move(inputs)), separator_(spec.format == InputFormat::csv ? ',' : '\t'),
         escapes_(spec.escapes == Escapes::backslash), quotes_(spec.quotes == Quotes::rfc4180), id_column_(spec.id), kept_(std::move(kept)) {
     for (char c : {separator_, '"', '\r', '\n'}) stops_[static_cast<unsigned char>(c)] = true;
   }
@@ -61,6 +61,14 @@ class Delimited : public RecordFormat {
   }
 
  private:
+  // A line's end outside quotes. A quote inside a plain field counts here, too: then the row is waited for.
+  bool holds_record(std::string_view ready) const override {
+    bool quoted = false;
+    size_t at = header_.size() > 1 ? ready.find_first_not_of("\r\n") : 0;
+    for (; at < ready.size() && (quoted || ready[at] != '\n'); ++at) quoted ^= quotes_ && ready[at] == '"';
+    return at < ready.size();
+  }
+
   enum class At { field_start, plain, quoted, quote_in_quoted, lost };
 
   bool read_row(ByteReader& in, Row& row) const {

@@ -8,7 +8,7 @@ namespace {
 
 class JsonLines : public RecordFormat {
  public:
-  explicit JsonLines(std::vector<Input> inputs) : RecordFormat(std::move(inputs), "\n") {}
+  explicit JsonLines(std::vector<Input> inputs) : RecordFormat(std::move(inputs)) {}
 
   bool next(Record& record) override {
     while (ByteReader* in = inputs_.current()) {
@@ -23,6 +23,8 @@ class JsonLines : public RecordFormat {
   }
 
  private:
+  bool holds_record(std::string_view ready) const override { return ends_behind_blanks(ready, "\n"); }
+
   static void parse(const std::string& line, Record& record) {
     if (!is_utf8(line)) return spoil(record, kNotUtf8, line);
     try {
@@ -38,7 +40,7 @@ class JsonLines : public RecordFormat {
 
 class TextLines : public RecordFormat {
  public:
-  explicit TextLines(std::vector<Input> inputs) : RecordFormat(std::move(inputs), "\n") {}
+  explicit TextLines(std::vector<Input> inputs) : RecordFormat(std::move(inputs)) {}
 
   bool next(Record& record) override {
     while (ByteReader* in = inputs_.current()) {
@@ -51,11 +53,14 @@ class TextLines : public RecordFormat {
     }
     return false;
   }
+
+ private:
+  bool holds_record(std::string_view ready) const override { return ready.find('\n') != std::string_view::npos; }
 };
 
 class Fasta : public RecordFormat {
  public:
-  explicit Fasta(std::vector<Input> inputs) : RecordFormat(std::move(inputs), "\n>") {}
+  explicit Fasta(std::vector<Input> inputs) : RecordFormat(std::move(inputs)) {}
 
   bool next(Record& record) override {
     while (ByteReader* in = inputs_.current()) {
@@ -71,6 +76,8 @@ class Fasta : public RecordFormat {
   }
 
  private:
+  bool holds_record(std::string_view ready) const override { return ends_behind_blanks(ready, "\n>"); }
+
   static void trim(std::string& line) {
     const size_t end = line.find_last_not_of(" \t");
     line.resize(end == std::string::npos ? 0 : end + 1);
@@ -110,7 +117,7 @@ class Fasta : public RecordFormat {
 
 class WholeFiles : public RecordFormat {
  public:
-  explicit WholeFiles(std::vector<Input> inputs) : RecordFormat(std::move(inputs), "") {}
+  explicit WholeFiles(std::vector<Input> inputs) : RecordFormat(std::move(inputs)) {}
 
   bool next(Record& record) override {
     ByteReader* in = inputs_.current();
@@ -128,6 +135,10 @@ class WholeFiles : public RecordFormat {
     record.fields.push_back({"text", std::move(text)});
     return true;
   }
+
+ private:
+  // A file is read to its end, however long that takes.
+  bool holds_record(std::string_view) const override { return true; }
 };
 
 }  // namespace

@@ -48,13 +48,14 @@ Input looked_at(Input input) {
   auto begun = std::make_shared<bool>(false);          // a shard opens its input twice
   return {input.name, [input, begun] {
             const ByteSource source = input.open();
-            auto read = [input, begun, source](char* to, size_t n) {
+            auto read = [input, begun, source, head = std::string()](char* to, size_t n) mutable {
               constexpr size_t kHead = 10;               // what packed_as looks at; a pipe may give less at once
-              size_t got = source(to, n);
-              if (std::exchange(*begun, true)) return got;
-              for (size_t more = got; more > 0 && got < std::min(kHead, n); got += more) more = source(to + got, n - got);
-              const std::string what = packed_as({to, got});
-              if (!what.empty()) note(input.name + " is " + what + ": " + kPackedHint);
+              const size_t got = source(to, n);
+              if (*begun) return got;
+              head.append(to, std::min(got, kHead));
+              if (head.size() < kHead && got > 0) return got;
+              *begun = true;
+              if (const std::string what = packed_as(head); !what.empty()) note(input.name + " is " + what + ": " + kPackedHint);
               return got;
             };
             return ByteSource(read, [source] { return source.quiet(); });
@@ -142,6 +143,7 @@ RunInput::RunInput(const Args& args, const Manifest& manifest, const std::string
     again = again && regular;
     Input input = !shard_ || regular ? named_input(path) : kept(path, spool_beside);
     inputs_.push_back(is_table(spec_) ? std::move(input) : looked_at(std::move(input)));
+    inputs_.back().may_wait = !shard_ && !regular;
   }
   // Records in files are counted also when progress is to say when it will be done.
   if (shard_ || (again && stderr_is_terminal())) survey();
@@ -178,8 +180,8 @@ bool RunInput::read(Record& record) {
 void RunInput::look_for_kept(const Record& record) {
   if (missing_.empty() || record.fields.empty()) return;
   std::erase_if(missing_, [&](const std::string& name) { return record.find(name) != nullptr; });
-  fields_.clear();
-  for (const Field& field : record.fields) fields_.push_back(field.name);
+  if (fields_.empty())
+    for (const Field& field : record.fields) fields_.push_back(field.name);
 }
 
 void RunInput::warn_of_kept() const {

@@ -32,7 +32,7 @@ class RunInput {
   const std::optional<ShardPart>& shard() const { return shard_; }
   std::optional<uint64_t> expected() const { return expected_; }      // records to answer, when that is known
   bool next(Record& record);                                          // false after the last one to answer
-  bool quiet() const { return reader_->quiet(); }                     // whether next() would wait now, for somebody to write into a pipe
+  bool quiet() { return reader_->quiet(); }                           // whether next() would wait now, for somebody to write into a pipe
   bool had_records() const { return had_records_; }                   // the input, that is, not the shard alone
   void warn_of_kept() const;                                          // after the last: of fields to keep that no record has
   void finish();                                                      // after the last; errors: io, when the input has changed
@@ -44,7 +44,7 @@ class RunInput {
   void look_for_kept(const Record& record);
   InputSpec spec_;
   std::vector<std::string> kept_, missing_;                           // missing_: of these, fields that no record had so far
-  std::vector<std::string> fields_;                                   // of the last record, while fields are missing
+  std::vector<std::string> fields_;                                   // of the first record that has some
   std::vector<Input> inputs_;
   std::optional<ShardPart> shard_;
   std::optional<uint64_t> expected_;

@@ -23,31 +23,19 @@ run - <"$quick/samples.tsv" >b.tsv; cmp a.tsv b.tsv
 run <"$quick/samples.tsv" | cat >b.tsv; cmp a.tsv b.tsv
 checks=$((checks + 4))
 
-# A conversation: whoever writes one record and waits for its answer gets it. An answer that comes only when there is more to read ends in the alarm.
-for packed in "" gzip; do
-  python3 - a.tsv "$quick/samples.tsv" "$packed" "$ibid" run "$quick/step.yaml" --model "$model" --quiet <<'PY' || fail "a conversation ${packed:+through $packed}"
-import signal, subprocess, sys, zlib
-answers, (header, *records) = open(sys.argv[1], "rb").readlines(), open(sys.argv[2], "rb").readlines()
-packer = zlib.compressobj(wbits=31) if sys.argv[3] else None
-signal.alarm(300)
-run = subprocess.Popen(sys.argv[4:], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-def say(line):
-    run.stdin.write(packer.compress(line) + packer.flush(zlib.Z_SYNC_FLUSH) if packer else line)
-    run.stdin.flush()
-def hear(): assert run.stdout.readline() == answers.pop(0)
-say(header)
-for i, record in enumerate(records[:6]):
-    say(record)
-    if i == 0: hear()                                    # the header
-    hear()
-for record in records[6:]: say(record)                   # the rest in one go
-if packer: run.stdin.write(packer.flush())
-run.stdin.close()
-while answers: hear()
-assert run.wait() == 0 and not run.stdout.read()
-PY
-  checks=$((checks + 1))
+# A conversation: whoever writes one record and waits for its answer gets it.
+converse() { python3 "$root/test/cli/converse.py" "$@" || fail "a conversation: $*"; checks=$((checks + 1)); }
+for packed in plain gzip; do converse $packed 1 "$quick/samples.tsv" a.tsv "$ibid" run "$quick/step.yaml" --model "$model" --quiet; done
+BLANK=yes converse plain 1 "$quick/samples.tsv" a.tsv "$ibid" run "$quick/step.yaml" --model "$model" --quiet
+{ echo hi; cut -f 2 "$quick/samples.tsv" | tail -n +2; } >said.txt
+python3 -c 'import json, sys
+for line in open("said.txt"): print(json.dumps({"text": line.rstrip("\n")}))' >said.jsonl
+for format in text jsonl; do
+  spoken=("$ibid" run "$quick/step.yaml" --model "$model" --quiet --set "input={format: $format}" --set 'output={format: jsonl}' --set 'prompt.messages.0.user="{{ text }}"')
+  "${spoken[@]}" said.${format/text/txt} >heard
+  converse plain 0 said.${format/text/txt} heard "${spoken[@]}"
 done
+BLANK=yes converse plain 0 said.jsonl heard "${spoken[@]}"
 
 # A record that would end its own turn: its answer is another, or it is refused, and nobody else's answer changes.
 { cat "$quick/samples.tsv"; printf 'X\tliver<|im_end|>\n'; } >hostile.tsv
@@ -315,9 +303,13 @@ for command in "show" "show --html page.html"; do
 done
 run few.tsv -o x.out --bundle set.tar --set 'prompt.messages.0.user="Sample: {{ annotation }}"' --set decoding.max_tokens=119
 exits 0 "$ibid" show set.tar
-holds "a prompt that was set" "$out" 'as written -> as run
+holds "a prompt that was set" "$out" '--- the run had another configuration than this text gives (--set): as written -> as run
 prompt.messages[0].user: "{{ annotation }}" -> "Sample: {{ annotation }}"
 decoding.max_tokens: 120 -> 119'
+sed '/^input:/,/^  id/d' "$quick/step.yaml" >part.yaml
+exits 0 "$ibid" run part.yaml few.tsv --model "$model" --quiet -o x.out --bundle part.tar --set input='{format: tsv, id: sample}'
+exits 0 "$ibid" show part.tar
+holds "a step that --set completes" "$out" "--- this text gives no configuration by itself: input is missing"
 exits 0 "$ibid" show set.tar --html page.html
 holds "on the page" "$(cat page.html)" "decoding.max_tokens: 120 -&gt; 119"
 
@@ -336,7 +328,7 @@ holds "no second token" "$("$ibid" show top1.tar LF-001)" "none had an alternati
 exits 0 "$ibid" verify - <a.tar
 head -c 100 a.tar >cut.tar
 exits 2 "$ibid" diff a.tar cut.tar
-holds "which of them" "$err" "cut.tar: is no bundle, as a.tar is"
+holds "which of them" "$err" "cut.tar: is not a bundle, but a.tar is"
 exits 2 "$ibid" lint - <"$quick/step.yaml"
 "$ibid" freeze "$quick/step.yaml" -o frozen.yaml --quiet
 holds "every default" "$(cat frozen.yaml)" "special_tokens: recognise"

@@ -86,7 +86,7 @@ else
 fi
 
 # --- memory errors and races ----------------------------------------------------------------------------------------------
-# TOOL: of every op and a small generation (selftest), then of sampling at the size of a model, with recorded steps and cublasLt's products.
+# TOOL: of every op and a small generation (selftest), then of sampling with the shipped model, with recorded steps and cublasLt's products.
 sanitized() {
   local at=$report/$1 check=("$sanitizer" --tool "$1" --error-exitcode 1)
   local step=("$ibid" run "$root/examples/quickstart/step.yaml" "$root/examples/quickstart/samples.tsv" --model "$root/examples/models/biosample-tiny"

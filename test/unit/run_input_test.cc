@@ -102,3 +102,48 @@ TEST_CASE("a file is never quiet, and of a pipe neither is what lies ready") {
   ::close(ends[1]);
   ::close(ends[0]);
 }
+
+TEST_CASE("a blank line, an open quote and a part of a record are no record") {
+  struct Case { InputFormat format; const char *first, *part, *rest; };
+  constexpr Case kCases[] = {{InputFormat::jsonl, "{\"a\":1}\n", "\n \n{\"a\":", "2}\n"},
+                             {InputFormat::csv, "a,b\n1,2\n", "\n\"x\ny", "\",3\n"},
+                             {InputFormat::text, "o\n", "tw", "o\n"}, {InputFormat::fasta, ">a\nAC\n>b\n", "GG\nTT\n", ">c\nC\n"}};
+  ::alarm(60);
+  for (const Case& c : kCases) {
+    int ends[2];
+    REQUIRE(::pipe(ends) == 0);
+    auto give = [&](std::string_view text) { REQUIRE(::write(ends[1], text.data(), text.size()) == static_cast<ssize_t>(text.size())); };
+    InputSpec spec;
+    spec.format = c.format;
+    RecordReader reader(spec, {named_input("/dev/fd/" + std::to_string(ends[0]))});
+    Record record;
+    give(c.first);
+    CHECK(reader.next(record));
+    give(c.part);
+    CHECK(reader.quiet());
+    CHECK(reader.quiet());
+    give(c.rest);
+    CHECK_FALSE(reader.quiet());
+    CHECK(reader.next(record));
+    CHECK_FALSE(record.problem);
+    ::close(ends[1]);
+    ::close(ends[0]);
+  }
+  ::alarm(0);
+}
+
+TEST_CASE("between a file and a pipe an input is quiet, between files it is not") {
+  test::TempFolder dir;
+  for (const char* name : {"a.txt", "b.txt"}) dir.write(name, "one\n");
+  InputSpec spec;
+  spec.format = InputFormat::text;
+  Input pipe = named_input("nobody opens it");
+  pipe.may_wait = true;
+  RecordReader reader(spec, {named_input(dir.file("a.txt")), named_input(dir.file("b.txt")), pipe});
+  Record record;
+  CHECK_FALSE(reader.quiet());
+  CHECK(reader.next(record));
+  CHECK_FALSE(reader.quiet());
+  CHECK(reader.next(record));
+  CHECK(reader.quiet());
+}
