@@ -72,7 +72,8 @@ Cache::Cache(const std::string& folder, uint64_t max_bytes, bool with_top)
     : root_(folder + "/ibid-answers-1"), max_bytes_(max_bytes), with_top_(with_top) {
   if (!make_folder(folder) || !make_folder(root_))
     throw Error(ErrorKind::cannot_create, folder, std::string("cannot make the cache: ") + std::strerror(errno),
-                "does the folder above it exist, and may you write there?");
+                errno == ENOTDIR || errno == EEXIST ? "a cache is a folder: name one, or a place for a new one"
+                                                    : "does the folder above it exist, and may you write there?");
   std::random_device random;
   process_ = static_cast<uint64_t>(random()) << 32 | random();
   next_folder_ = static_cast<unsigned>(process_ % kFolders);

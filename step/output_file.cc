@@ -281,7 +281,10 @@ void OutputFile::drop_temporary() {
 }
 
 void OutputFile::write_all(const char* data, size_t size) {
-  if (!write_fully(fd_, data, size)) throw Error(ErrorKind::io, path_, std::string("writing failed: ") + std::strerror(errno));
+  if (write_fully(fd_, data, size)) return;
+  const bool full = errno == ENOSPC || errno == EDQUOT;
+  throw Error(ErrorKind::io, path_, std::string("writing failed: ") + std::strerror(errno),
+              full ? "make room and run again; what --resume or --cache kept is not computed again" : "");
 }
 
 void OutputFile::write(std::string_view bytes) {

@@ -234,6 +234,8 @@ done
 # An option behind one that wants a value is not its value.
 exits 2 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" --cache -o few.out
 holds "no folder of that name" "$err" "ibid: error: --cache: needs a value, DIR, and is followed by '-o'"
+exits 73 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" --cache few.tsv -o few.out
+holds "a file" "$err" "a cache is a folder"
 exits 0 "$ibid" run "$quick/step.yaml" few.tsv --model "$model" --versions=-v.yml -o -
 same "said with =" "1" "$(ls -- -v.yml | wc -l)"
 for command in lint freeze "run --model $model"; do exits 65 "$ibid" $command "$root/examples"; holds "$command" "$err" "is a folder, not a file"; done

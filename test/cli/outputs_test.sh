@@ -13,6 +13,7 @@ cp out/a.tsv out/a.tar .
 for flag in -o --bundle --mqc --versions --run-record; do
   rm -f out/*
   exits 74 run "${outputs[@]}" "$flag" /dev/full
+  holds "what to do about a full disk" "$err" "make room and run again"
   same "$flag on a full disk leaves none of the others" "" "$(ls -A out)"
 done
 
