@@ -171,7 +171,8 @@ void try_records(std::string_view in) {
     };
     auto third = [n = 0]() mutable { return ++n % 3 == 0; };
     RecordReader reader(spec, {{"in", [&] { return ByteSource(drip, third); }}});
-    for (Record r; (void)(look && reader.quiet()), reader.next(r);) out += r.id + "\n" + r.problem.value_or("") + "\n" + record_canonical(r) + "\n";
+    for (Record r; (void)(look && reader.quiet()), reader.next(r);)
+      out += r.id + "\n" + r.problem.value_or("") + "\n" + record_canonical(r) + "\n";
   };
   read(bytes.size() + 1, false, read_at_once);
   read(1, false, one_by_one);
