@@ -48,11 +48,26 @@ uint64_t octal(const char* field, size_t n) {
   return v;
 }
 
+// How far these bytes are those that a zstd frame begins with, or a skippable one.
+size_t zstd_magic(std::string_view head) {
+  constexpr unsigned char kFrame[] = {0x28, 0xB5, 0x2F, 0xFD}, kSkipped[] = {0x50, 0x2A, 0x4D, 0x18};
+  auto fits = [&](const unsigned char* magic, size_t i, unsigned mask) { return (static_cast<unsigned char>(head[i]) & mask) == magic[i]; };
+  for (const unsigned char* magic : {kFrame, kSkipped}) {
+    size_t n = 0;
+    while (n < std::min(head.size(), sizeof kFrame) && fits(magic, n, magic == kSkipped && n == 0 ? 0xF0 : 0xFF)) ++n;
+    if (n > 0) return n;
+  }
+  return 0;
+}
+bool is_zstd(std::string_view head) { return zstd_magic(head) == 4; }
+// Whether more bytes could make gzip or zstd data of these.
+bool may_become_packed(std::string_view head) { return head.size() < 4 && (head == "\x1f" || zstd_magic(head) == head.size()); }
+
 // The bytes of a file or pipe as they are, the first of them looked at before.
 class RawInput {
  public:
   RawInput(int fd, std::string name) : fd_(fd), name_(std::move(name)), buffer_(1 << 16), begun_(state()) {
-    while ((size_ == 0 || head() == "\x1f") && fill()) continue;         // is_gzip() needs no more; a pipe may have one byte yet
+    while (may_become_packed(head()) && fill()) continue;              // a pipe may have one byte yet
   }
   ~RawInput() {
     if (fd_ > STDIN_FILENO) ::close(fd_);
@@ -74,6 +89,7 @@ class RawInput {
 
  private:
   bool fill() {
+    if (ended_) return false;                          // asked again, a terminal would read on
     ssize_t n;
     do n = ::read(fd_, buffer_.data() + size_, buffer_.size() - size_);
     while (n < 0 && (errno == EINTR || would_block(fd_, POLLIN)));
@@ -81,6 +97,7 @@ class RawInput {
     if (n == 0 && state() != begun_)
       throw Error(ErrorKind::io, name_, "was written to, or touched, while it was read", "run again when nothing writes to it any more");
     size_ += static_cast<size_t>(n);
+    ended_ = n == 0;
     return n > 0;
   }
   // Of a file, its length and when it was last written to; of a stream, nothing.
@@ -94,7 +111,7 @@ class RawInput {
   std::vector<char> buffer_;
   std::array<int64_t, 3> begun_;
   size_t size_ = 0;
-  bool given_ = false;
+  bool given_ = false, ended_ = false;
 };
 
 // Hands out what `next` gives, each piece before it asks for another; a piece stays until then, and an empty one is the end.
@@ -109,9 +126,6 @@ ByteSource pieces_of(std::function<std::string_view()> next, std::shared_ptr<con
   };
   return {std::move(read), [rest, raw] { return rest->empty() && raw->quiet(); }};
 }
-
-// By its first byte: a frame's, or a skippable one's.
-bool may_be_zstd(std::string_view head) { return !head.empty() && (head[0] == '\x28' || (head[0] & 0xF0) == 0x50); }
 
 // A libarchive reader over a RawInput; an Error cannot cross libarchive's C frames.
 struct RawArchive {
@@ -154,7 +168,7 @@ ByteSource open_input(const std::string& path) {
   auto raw = std::make_shared<RawInput>(path == "-" ? STDIN_FILENO : open_for_reading(path), name);
   ByteSource as_it_is = pieces_of([raw] { return raw->next(); }, raw);
   if (is_gzip(raw->head())) return gunzip(std::move(as_it_is), name);
-  if (!may_be_zstd(raw->head())) return as_it_is;      // libarchive would wait for more of it
+  if (!is_zstd(raw->head())) return as_it_is;      // libarchive would wait for more of it
   auto in = std::make_shared<RawArchive>(raw);
   struct archive* handle = in->archive.handle;
   archive_read_support_filter_zstd(handle);

@@ -91,7 +91,7 @@ std::string multiqc_section(const std::string& path, const Manifest& manifest, c
   if (shard) part = Json(std::to_string(shard->index) + " of " + std::to_string(shard->of));
   t.add("shard", "Shard", "The part of the input that this row counts; the merged row counts all parts", part, {{"scale", false}});
   t.add("model", "Model", "Digest of the model, the head of it", Json(short_id(manifest.model.digest)), {{"scale", false}});
-  t.add("config", "Config", "Config id, the head of it: model, prompt and decoding, all of the step but its input",
+  t.add("config", "Config", "Config id, the head of it: model, prompt and decoding, all of the step but its records",
         Json(short_id(ids.config_id)), {{"scale", false}});
   t.add("step", "Step id", "Step id, the head of it: model, configuration and the whole input", Json(short_id(ids.step_id)),
         {{"scale", false}});

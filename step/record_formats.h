@@ -3,6 +3,7 @@
 // Owns the reading of bytes and rows. Must not know ids or numbering: records.cc gives them. No other code includes this
 // file but records*.cc.
 #pragma once
+#include <algorithm>
 #include <array>
 #include <functional>
 #include <memory>
@@ -43,10 +44,10 @@ class ByteReader {
   }
   // Appends the rest of the line without its end. False when there is no further line. Errors: bad_data, beyond the limit.
   bool read_line(std::string& out);
-  // Whether the next record is not there, and the source would wait now. Takes in what lies ready, and asks `whole` of it: does it hold a
-  // record, with its end? One that is longer than kLookedThrough is waited for.
-  bool quiet(const std::function<bool(std::string_view)>& whole);
-  bool at_end() const { return ended_ && pos_ == end_; }      // true once quiet() has met the end
+  // What lies ahead: a record (or more than kLookedThrough of one), the end of the input with no more than blanks before it, or nothing as
+  // long as nobody writes. Takes in what lies ready, and asks `whole` of it: does it hold a record, with its end?
+  enum class Ahead { record, end, nothing };
+  Ahead look(const std::function<bool(std::string_view)>& whole);
   std::string where() const { return name_ + ":" + std::to_string(line_); }   // of the next byte
   const std::string& name() const { return name_; }
 
@@ -67,11 +68,12 @@ class InputSequence {
   // The open input, opening the next one when there is none; null at the end of all. `opened` tells that it is new.
   ByteReader* current(bool* opened = nullptr);
   void close() { reader_.reset(); }
-  // As ByteReader::quiet, over the end of an input.
+  // Whether reading on would wait now, or may where one of the next inputs is opened.
   bool quiet(const std::function<bool(std::string_view)>& whole) {
-    if (reader_ && reader_->quiet(whole)) return true;
-    if (reader_ && !reader_->at_end()) return false;
-    return next_ < inputs_.size() && inputs_[next_].may_wait;
+    const ByteReader::Ahead ahead = reader_ ? reader_->look(whole) : ByteReader::Ahead::end;
+    if (ahead != ByteReader::Ahead::end) return ahead == ByteReader::Ahead::nothing;
+    const auto next = inputs_.begin() + static_cast<std::ptrdiff_t>(next_);
+    return std::any_of(next, inputs_.end(), [](const Input& input) { return input.may_wait; });
   }
 
  private:

@@ -105,12 +105,13 @@ ByteReader::ByteReader(const Input& input) : name_(input.name), source_(input.op
   if (begun().starts_with(kMark)) pos_ = kMark.size();
 }
 
-bool ByteReader::quiet(const std::function<bool(std::string_view)>& whole) {
-  while (end_ - pos_ < kLookedThrough && !whole({buffer_.data() + pos_, end_ - pos_})) {
-    if (source_.quiet()) return true;
-    if (!take_more()) return false;
+ByteReader::Ahead ByteReader::look(const std::function<bool(std::string_view)>& whole) {
+  auto ready = [&] { return std::string_view(buffer_.data() + pos_, end_ - pos_); };
+  while (ready().size() < kLookedThrough && !whole(ready())) {
+    if (source_.quiet()) return Ahead::nothing;
+    if (!take_more()) return ready().find_first_not_of(" \t\r\n") == std::string_view::npos ? Ahead::end : Ahead::record;
   }
-  return false;
+  return Ahead::record;
 }
 
 bool ByteReader::take_more() {

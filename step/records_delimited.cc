@@ -61,12 +61,17 @@ class Delimited : public RecordFormat {
   }
 
  private:
-  // A line's end outside quotes. A quote inside a plain field counts here, too: then the row is waited for.
+  // A line's end outside quotes.
   bool holds_record(std::string_view ready) const override {
-    bool quoted = false;
-    size_t at = header_.size() > 1 ? ready.find_first_not_of("\r\n") : 0;
-    for (; at < ready.size() && (quoted || ready[at] != '\n'); ++at) quoted ^= quotes_ && ready[at] == '"';
-    return at < ready.size();
+    bool quoted = false, may_open = true;                // a quote opens at a field's start, and doubled behind the one that closes
+    for (size_t at = header_.size() > 1 ? ready.find_first_not_of("\r\n") : 0; at < ready.size(); ++at) {
+      const char c = ready[at];
+      if (c == '\n' && !quoted) return true;
+      const bool quote = quotes_ && c == '"' && (quoted || may_open);
+      may_open = (quote && quoted) || (!quoted && c == separator_);
+      quoted ^= quote;
+    }
+    return false;
   }
 
   enum class At { field_start, plain, quoted, quote_in_quoted, lost };

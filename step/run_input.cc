@@ -139,7 +139,7 @@ RunInput::RunInput(const Args& args, const Manifest& manifest, const std::string
   for (const std::string& path : paths) {
     // The reader comes to the last input when the others are answered: too late to say that it is not there.
     if (path != "-" && ::access(path.c_str(), R_OK) != 0) (void)open_input(path);
-    bool regular = is_regular(path);
+    bool regular = path != "-" && is_regular(path);
     again = again && regular;
     Input input = !shard_ || regular ? named_input(path) : kept(path, spool_beside);
     inputs_.push_back(is_table(spec_) ? std::move(input) : looked_at(std::move(input)));

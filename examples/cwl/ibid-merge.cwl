@@ -25,12 +25,12 @@ inputs:
   answers_name:
     type: string
     default: answers.tsv
-    doc: what the file of answers is called
+    doc: what the file of answers is called; without *, ? and [, for an engine looks for it as for a pattern
     inputBinding: {prefix: -o}
   bundle_name:
     type: string
     default: answers.ibid.tar
-    doc: what the bundle is called
+    doc: what the bundle is called; as above
     inputBinding: {prefix: --bundle}
 
 # Optional: where nothing was written, as with 75, an engine looks for outputs before it looks at temporaryFailCodes.

@@ -38,12 +38,12 @@ inputs:
   answers_name:
     type: string
     default: answers.tsv
-    doc: what the file of answers is called
+    doc: what the file of answers is called; without *, ? and [, for an engine looks for it as for a pattern
     inputBinding: {prefix: -o}
   bundle_name:
     type: string
     default: answers.ibid.tar
-    doc: what the bundle is called
+    doc: what the bundle is called; as above
     inputBinding: {prefix: --bundle}
   shard:
     type: string?

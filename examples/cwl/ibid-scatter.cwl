@@ -27,5 +27,5 @@ steps:
     out: [answers, bundle]
 
 outputs:
-  answers: {type: File?, outputSource: merge/answers}
-  bundle: {type: File?, outputSource: merge/bundle}
+  answers: {type: File, outputSource: [merge/answers], pickValue: the_only_non_null}
+  bundle: {type: File, outputSource: [merge/bundle], pickValue: the_only_non_null}

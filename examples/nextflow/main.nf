@@ -67,8 +67,10 @@ workflow {
     id = table.simpleName.replaceAll(/[^A-Za-z0-9_-]/, '_')        // it becomes names of files, which modules do not quote
     IBID_FREEZE([[id: id], step, side])
     frozen = IBID_FREEZE.out.first()
+    if (params.piece && !(table.name ==~ /.*\.(jsonl|ndjson|csv|tsv)(\.gz)?/)) error("--piece cuts lines of .jsonl, .ndjson, .csv and .tsv, also .gz; ${table.name} is none of them: --shards")
     parts = params.piece
-        ? Channel.of(table).splitText(by: params.piece, file: true, keepHeader: !table.name.endsWith('.jsonl')).map { [it.baseName.tokenize('.').last() as int, it] }
+        ? Channel.of(table).splitText(by: params.piece, file: true, keepHeader: !(table.name ==~ /.*\.(jsonl|ndjson)(\.gz)?/))
+            .map { [it.baseName.tokenize('.').last() as int, it] }.ifEmpty { error("${table.name} has no records to cut: --shards") }
         : Channel.of(1..params.shards).map { [it, table] }
     IBID_RUN(parts.combine(frozen).map { part, records, meta, step -> [meta + [part: part], step, records] }, model, params.suffix)
 

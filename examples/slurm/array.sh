@@ -18,7 +18,8 @@ shift 4
 # A single task that is submitted again belongs to as many shards as before: sbatch --export=ALL,SHARDS=8 --array=3 array.sh ...
 shards=${SHARDS:-$SLURM_ARRAY_TASK_COUNT}
 refuse() { echo "array.sh: $1" >&2; exit 2; }
-# What the folder holds shards of: tasks that count otherwise would take their places.
+# What the folder holds shards of: tasks that count otherwise would take their places. Where no task has begun it holds none.
+ls -A "$folder" 2>/dev/null | grep -q '^\.\{0,1\}part-' || rm -f "$folder"/.shards-*
 for known in "$folder"/.shards-*; do
   [ ! -e "$known" ] || [ "$known" = "$folder/.shards-$shards" ] ||
     refuse "$folder holds ${known##*-} shards, and this task is one of $shards: --export=ALL,SHARDS=${known##*-} submits one of them again; else take another folder"

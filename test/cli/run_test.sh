@@ -27,7 +27,7 @@ checks=$((checks + 4))
 converse() { python3 "$root/test/cli/converse.py" "$@" || fail "a conversation: $*"; checks=$((checks + 1)); }
 for packed in plain gzip; do converse $packed 1 "$quick/samples.tsv" a.tsv "$ibid" run "$quick/step.yaml" --model "$model" --quiet; done
 BLANK=yes converse plain 1 "$quick/samples.tsv" a.tsv "$ibid" run "$quick/step.yaml" --model "$model" --quiet
-{ echo hi; cut -f 2 "$quick/samples.tsv" | tail -n +2; } >said.txt
+{ echo S; cut -f 2 "$quick/samples.tsv" | tail -n +2; } >said.txt
 python3 -c 'import json, sys
 for line in open("said.txt"): print(json.dumps({"text": line.rstrip("\n")}))' >said.jsonl
 for format in text jsonl; do

@@ -68,4 +68,18 @@ ibid run other.yaml "$scratch/samples.tsv" --model "$scratch/model" -o grown.tsv
 exits 0 cmp grown.ibid.tar results/samples.ibid.tar
 pipeline 0 "${arguments[@]}"
 same "and a second time nothing is" "$(lines 4 "$(printf 'CACHED\t0\t1')")" "$(rows_of IBID_RUN)"
+
+# Compressed JSON lines are cut line by line; what cannot be cut, or holds no records, is refused.
+printf '{"sample":"S%d","annotation":"liver"}\n' 1 2 3 | gzip >"$scratch/said.jsonl.gz"
+sed 's/format: tsv/format: jsonl/' "$scratch/step.yaml" >"$scratch/lines.yaml"
+ibid freeze "$scratch/lines.yaml" -o lines.yaml --quiet
+ibid run lines.yaml "$scratch/said.jsonl.gz" --model "$scratch/model" -o said.jsonl --bundle said.ibid.tar --quiet
+arguments=(-resume --step "$scratch/lines.yaml" --input "$scratch/said.jsonl.gz" --model "$scratch/model" --piece 2)
+pipeline 0 "${arguments[@]}"
+exits 0 cmp said.ibid.tar results/said.ibid.tar
+head -n 1 "$quick/samples.tsv" >"$scratch/header.tsv"
+pipeline 1 "${arguments[@]}" --input "$scratch/header.tsv"
+holds "no records" "$(cat log.txt)" "header.tsv has no records to cut"
+pipeline 1 "${arguments[@]}" --input "$scratch/lines.yaml"
+holds "no table" "$(cat log.txt)" "lines.yaml is none of them"
 done_ok

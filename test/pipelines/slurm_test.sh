@@ -78,6 +78,9 @@ for array in 2-2 1-1 1-2; do
   exits 2 sbatch --array=$array "$example/array.sh" "$step" long.tsv "$model" parts
   holds "--array=$array without SHARDS" "$(cat "slurm-${out}_"*.out)" "parts holds 4 shards, and this task is one of"
 done
+mkdir begun && touch begun/.shards-9                    # of a job that failed before its tasks began
+exits 0 sbatch --array=1-1 "$example/array.sh" "$step" long.tsv "$model" begun --cache cache
+same "another number of shards" ".shards-1 part-1.ibid.tar" "$(cd begun && ls -d part-* .shards-* | xargs)"
 exits 2 sbatch --array=0-3 "$example/array.sh" "$step" long.tsv "$model" other
 holds "from 1" "$(cat "slurm-${out}_0.out")" "--array=1-4"
 same "and none of them ran" "" "$(ls other 2>/dev/null || true)"

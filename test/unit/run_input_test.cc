@@ -107,7 +107,8 @@ TEST_CASE("a blank line, an open quote and a part of a record are no record") {
   struct Case { InputFormat format; const char *first, *part, *rest; };
   constexpr Case kCases[] = {{InputFormat::jsonl, "{\"a\":1}\n", "\n \n{\"a\":", "2}\n"},
                              {InputFormat::csv, "a,b\n1,2\n", "\n\"x\ny", "\",3\n"},
-                             {InputFormat::text, "o\n", "tw", "o\n"}, {InputFormat::fasta, ">a\nAC\n>b\n", "GG\nTT\n", ">c\nC\n"}};
+                             {InputFormat::csv, "a,b\n1,2\n", "x\" y,\"z\n", "\"\"\n\"\n"},
+                             {InputFormat::text, "S\n", "tw", "o\n"}, {InputFormat::fasta, ">a\nAC\n>b\n", "GG\nTT\n", ">c\nC\n"}};
   ::alarm(60);
   for (const Case& c : kCases) {
     int ends[2];
@@ -134,16 +135,21 @@ TEST_CASE("a blank line, an open quote and a part of a record are no record") {
 
 TEST_CASE("between a file and a pipe an input is quiet, between files it is not") {
   test::TempFolder dir;
-  for (const char* name : {"a.txt", "b.txt"}) dir.write(name, "one\n");
+  dir.write("a.txt", "{}\n\n");
+  dir.write("b.txt", "\n{}\n \n");
+  dir.write("none.txt", "");
   InputSpec spec;
-  spec.format = InputFormat::text;
+  spec.format = InputFormat::jsonl;
   Input pipe = named_input("nobody opens it");
   pipe.may_wait = true;
-  RecordReader reader(spec, {named_input(dir.file("a.txt")), named_input(dir.file("b.txt")), pipe});
-  Record record;
-  CHECK_FALSE(reader.quiet());
-  CHECK(reader.next(record));
-  CHECK_FALSE(reader.quiet());
-  CHECK(reader.next(record));
-  CHECK(reader.quiet());
+  const std::vector<Input> files{named_input(dir.file("a.txt")), named_input(dir.file("b.txt")), named_input(dir.file("none.txt"))};
+  std::vector<Input> and_pipe = files;
+  and_pipe.push_back(pipe);
+  for (const std::vector<Input>& inputs : {files, and_pipe}) {
+    RecordReader reader(spec, inputs);
+    Record record;
+    CHECK(reader.next(record));
+    CHECK(reader.next(record));
+    CHECK(reader.quiet() == (inputs.size() > files.size()));
+  }
 }

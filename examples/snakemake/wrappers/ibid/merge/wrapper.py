@@ -21,6 +21,8 @@ if len(outputs) < len(snakemake.output) or not outputs.keys() <= OPTIONS.keys():
     raise ValueError(f"an output is named as none of {', '.join(OPTIONS)}: {snakemake.output}")
 
 whole = snakemake.input.get("records")
+if not isinstance(whole, (str, type(None))):
+    raise ValueError("input 'records' is one file: what the pieces are of")
 arguments = [path for path in snakemake.input if path != whole]
 if whole:
     arguments += ["--input", whole]
