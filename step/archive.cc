@@ -168,7 +168,7 @@ ByteSource open_input(const std::string& path) {
   auto raw = std::make_shared<RawInput>(path == "-" ? STDIN_FILENO : open_for_reading(path), name);
   ByteSource as_it_is = pieces_of([raw] { return raw->next(); }, raw);
   if (is_gzip(raw->head())) return gunzip(std::move(as_it_is), name);
-  if (!is_zstd(raw->head())) return as_it_is;      // libarchive would wait for more of it
+  if (!is_zstd(raw->head())) return as_it_is;         // libarchive would wait for more of it
   auto in = std::make_shared<RawArchive>(raw);
   struct archive* handle = in->archive.handle;
   archive_read_support_filter_zstd(handle);

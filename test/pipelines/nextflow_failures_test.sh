@@ -19,7 +19,7 @@ whole() {
 cat >test.config <<'CONFIG'
 process {
     maxForks = 1
-    withName: IBID_RUN { ext.args = { "--shard ${meta.shard}/${params.shards} --cache ${params.cache} --batch 4" } }
+    withName: IBID_RUN { ext.args = { "--shard ${meta.part}/${params.shards} --cache ${params.cache} --batch 4" } }
 }
 CONFIG
 arguments=(-c test.config --step step.yaml --side note.txt --input many.tsv --model "$model" --suffix tsv --cache "$scratch/cache")
