@@ -48,20 +48,16 @@ uint64_t octal(const char* field, size_t n) {
   return v;
 }
 
-// How far these bytes are those that a zstd frame begins with, or a skippable one.
-size_t zstd_magic(std::string_view head) {
-  constexpr unsigned char kFrame[] = {0x28, 0xB5, 0x2F, 0xFD}, kSkipped[] = {0x50, 0x2A, 0x4D, 0x18};
-  auto fits = [&](const unsigned char* magic, size_t i, unsigned mask) { return (static_cast<unsigned char>(head[i]) & mask) == magic[i]; };
-  for (const unsigned char* magic : {kFrame, kSkipped}) {
-    size_t n = 0;
-    while (n < std::min(head.size(), sizeof kFrame) && fits(magic, n, magic == kSkipped && n == 0 ? 0xF0 : 0xFF)) ++n;
-    if (n > 0) return n;
-  }
-  return 0;
+// Whether these bytes, as far as they go, are those that a zstd frame begins with, or a skippable one, of whose first byte a half is free.
+bool begins_as_zstd(std::string_view head) {
+  constexpr std::string_view kFrame = "\x28\xB5\x2F\xFD", kSkippable = "\x50\x2A\x4D\x18";
+  std::string begin(head.substr(0, kFrame.size()));
+  if (!begin.empty() && (begin[0] & 0xF0) == 0x50) begin[0] = 0x50;
+  return kFrame.starts_with(begin) || kSkippable.starts_with(begin);
 }
-bool is_zstd(std::string_view head) { return zstd_magic(head) == 4; }
+bool is_zstd(std::string_view head) { return head.size() >= 4 && begins_as_zstd(head); }
 // Whether more bytes could make gzip or zstd data of these.
-bool may_become_packed(std::string_view head) { return head.size() < 4 && (head == "\x1f" || zstd_magic(head) == head.size()); }
+bool may_become_packed(std::string_view head) { return head.size() < 4 && (head == "\x1f" || begins_as_zstd(head)); }
 
 // The bytes of a file or pipe as they are, the first of them looked at before.
 class RawInput {

@@ -4,7 +4,7 @@
 
 PACKED is gzip or plain; INPUT's first HEADER lines (0 or 1) are no record, and as many of ANSWERS are no answer. Six lines are said one by one,
 where BLANK=yes each with a blank line and the first bytes of the next behind it, then the rest in one go."""
-import os, signal, subprocess, sys, time, zlib
+import os, signal, subprocess, sys, zlib
 
 packed, header, (lines, answers) = sys.argv[1] == "gzip", int(sys.argv[2]), (open(path, "rb").readlines() for path in sys.argv[3:5])
 packer = zlib.compressobj(wbits=31) if packed else None

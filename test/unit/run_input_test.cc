@@ -9,6 +9,32 @@
 using namespace ibid;
 using namespace ibid::step;
 
+namespace {
+
+// An input that this test writes into.
+struct Pipe {
+  Pipe() { REQUIRE(::pipe(ends) == 0); }
+  ~Pipe() {
+    end();
+    ::close(ends[0]);
+  }
+  Input input() const { return named_input("/dev/fd/" + std::to_string(ends[0])); }
+  void give(std::string_view text) { REQUIRE(::write(ends[1], text.data(), text.size()) == static_cast<ssize_t>(text.size())); }
+  void end() {
+    if (ends[1] >= 0) ::close(ends[1]);
+    ends[1] = -1;
+  }
+  int ends[2];
+};
+
+InputSpec of(InputFormat format) {
+  InputSpec spec;
+  spec.format = format;
+  return spec;
+}
+
+}  // namespace
+
 TEST_CASE("an input that is another file the second time is an error, though the records of the shard are the same") {
   test::TempFolder dir;
   for (bool changed : {false, true}) {
@@ -33,18 +59,16 @@ TEST_CASE("an input that is another file the second time is an error, though the
 
 TEST_CASE("what a pipe holds is given at once, not when much of it is there") {
   ::alarm(60);                                           // a source that waits for more would wait for ever
-  int ends[2];
-  REQUIRE(::pipe(ends) == 0);
-  REQUIRE(::write(ends[1], "one line\n", 9) == 9);
-  ByteSource source = open_input("/dev/fd/" + std::to_string(ends[0]));
+  Pipe pipe;
+  pipe.give("one line\n");
+  ByteSource source = pipe.input().open();
   char piece[4096];
   CHECK(source(piece, 4) == 4);
   CHECK(source(piece, sizeof piece) == 5);
-  REQUIRE(::write(ends[1], "and two", 7) == 7);
-  ::close(ends[1]);
+  pipe.give("and two");
+  pipe.end();
   CHECK(source(piece, sizeof piece) == 7);
   CHECK(source(piece, sizeof piece) == 0);
-  ::close(ends[0]);
   ::alarm(0);
 }
 
@@ -57,26 +81,21 @@ TEST_CASE("an input is quiet while its pipe is empty and the next record is not 
                                  {InputFormat::fasta, ">a\nAC\n>b\nGG\n", "TT\n>c\nC\n"}};
   ::alarm(60);
   for (const Format& f : kFormats) {
-    int ends[2];
-    REQUIRE(::pipe(ends) == 0);
-    auto give = [&](std::string_view text) { REQUIRE(::write(ends[1], text.data(), text.size()) == static_cast<ssize_t>(text.size())); };
-    InputSpec spec;
-    spec.format = f.format;
-    RecordReader reader(spec, {named_input("/dev/fd/" + std::to_string(ends[0]))});
+    Pipe pipe;
+    RecordReader reader(of(f.format), {pipe.input()});
     Record record;
     CHECK_FALSE(reader.quiet());                         // nothing is open yet, and a pipe may wait for its writer
-    give(f.first);
+    pipe.give(f.first);
     CHECK(reader.next(record));
     CHECK(reader.quiet());
-    give(f.rest);
+    pipe.give(f.rest);
     CHECK_FALSE(reader.quiet());
     CHECK(reader.next(record));
     CHECK(reader.quiet());
-    ::close(ends[1]);
+    pipe.end();
     CHECK_FALSE(reader.quiet());                         // the end is there
     while (reader.next(record)) continue;
     CHECK(record.fields.empty());
-    ::close(ends[0]);
   }
   ::alarm(0);
 }
@@ -84,13 +103,10 @@ TEST_CASE("an input is quiet while its pipe is empty and the next record is not 
 TEST_CASE("a file is never quiet, and of a pipe neither is what lies ready") {
   test::TempFolder dir;
   dir.write("in.txt", "one\ntwo\nthree");
-  int ends[2];
-  REQUIRE(::pipe(ends) == 0);
-  REQUIRE(::write(ends[1], "one\ntwo\nthree", 13) == 13);
-  InputSpec spec;
-  spec.format = InputFormat::text;
+  Pipe written;
+  written.give("one\ntwo\nthree");
   Record record;
-  RecordReader file(spec, {named_input(dir.file("in.txt"))}), pipe(spec, {named_input("/dev/fd/" + std::to_string(ends[0]))});
+  RecordReader file(of(InputFormat::text), {named_input(dir.file("in.txt"))}), pipe(of(InputFormat::text), {written.input()});
   for (int i = 0; i < 3; i++) {
     CHECK_FALSE(file.quiet());
     CHECK(file.next(record));
@@ -99,8 +115,6 @@ TEST_CASE("a file is never quiet, and of a pipe neither is what lies ready") {
   CHECK_FALSE(pipe.quiet());                             // "two" is there
   CHECK(pipe.next(record));
   CHECK(pipe.quiet());                                   // "three" is, but not its end
-  ::close(ends[1]);
-  ::close(ends[0]);
 }
 
 TEST_CASE("a blank line, an open quote and a part of a record are no record") {
@@ -111,24 +125,18 @@ TEST_CASE("a blank line, an open quote and a part of a record are no record") {
                              {InputFormat::text, "S\n", "tw", "o\n"}, {InputFormat::fasta, ">a\nAC\n>b\n", "GG\nTT\n", ">c\nC\n"}};
   ::alarm(60);
   for (const Case& c : kCases) {
-    int ends[2];
-    REQUIRE(::pipe(ends) == 0);
-    auto give = [&](std::string_view text) { REQUIRE(::write(ends[1], text.data(), text.size()) == static_cast<ssize_t>(text.size())); };
-    InputSpec spec;
-    spec.format = c.format;
-    RecordReader reader(spec, {named_input("/dev/fd/" + std::to_string(ends[0]))});
+    Pipe pipe;
+    RecordReader reader(of(c.format), {pipe.input()});
     Record record;
-    give(c.first);
+    pipe.give(c.first);
     CHECK(reader.next(record));
-    give(c.part);
+    pipe.give(c.part);
     CHECK(reader.quiet());
     CHECK(reader.quiet());
-    give(c.rest);
+    pipe.give(c.rest);
     CHECK_FALSE(reader.quiet());
     CHECK(reader.next(record));
     CHECK_FALSE(record.problem);
-    ::close(ends[1]);
-    ::close(ends[0]);
   }
   ::alarm(0);
 }
@@ -138,15 +146,13 @@ TEST_CASE("between a file and a pipe an input is quiet, between files it is not"
   dir.write("a.txt", "{}\n\n");
   dir.write("b.txt", "\n{}\n \n");
   dir.write("none.txt", "");
-  InputSpec spec;
-  spec.format = InputFormat::jsonl;
   Input pipe = named_input("nobody opens it");
   pipe.may_wait = true;
   const std::vector<Input> files{named_input(dir.file("a.txt")), named_input(dir.file("b.txt")), named_input(dir.file("none.txt"))};
   std::vector<Input> and_pipe = files;
   and_pipe.push_back(pipe);
   for (const std::vector<Input>& inputs : {files, and_pipe}) {
-    RecordReader reader(spec, inputs);
+    RecordReader reader(of(InputFormat::jsonl), inputs);
     Record record;
     CHECK(reader.next(record));
     CHECK(reader.next(record));
